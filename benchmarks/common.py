@@ -1,0 +1,79 @@
+"""What the benchmarks share: where the real images are, and how a run is told in one row."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medlabel.cli import StageBars, default_home
+from medlabel.recipes import recipe_named
+from medlabel.tasks import parse_task
+from rayjobs.run import Settings, run
+
+__all__ = ["arguments", "class_of", "finish", "measure_run"]
+
+FILES = {
+    "chest": "chestmnist-nih1000.npz",
+    "breast": "breastmnist.npz",
+    "pneumonia": "pneumoniamnist.npz",
+    "blood": "bloodmnist-pbc6000.npz",
+}
+
+
+def arguments(description: str, out: str) -> argparse.Namespace:
+    """`--quick`, `--data-root`, `--out` and `--seeds`, as all benchmarks on real images take."""
+    here = Path(__file__).parents[2] / "shared/medmnist"
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="a few seeds: under a minute")
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--out", default=out, help="folder for the runs; finished parts are reused")
+    parser.add_argument(
+        "--data-root", type=Path, default=Path(os.environ.get("MEDLABEL_TEST_IMAGES", here))
+    )
+    options = parser.parse_args()
+    options.out += "-quick" if options.quick else ""
+    return options
+
+
+def class_of(name: str, root: Path) -> str:
+    """`chest=/path/chestmnist-nih1000.npz`: one class of a task, from the real images."""
+    return f"{name}={root / FILES[name]}"
+
+
+def measure_run(
+    classes: list[str], recipe: str, out: str, options: argparse.Namespace, **settings: Any
+) -> dict[str, Any]:
+    """Run one task and tell it in one row: mean and worst accuracy and F1 over the seeds."""
+    task = parse_task(",".join(class_of(name, options.data_root) for name in classes))
+    request = Settings(
+        task,
+        out,
+        recipe_named(recipe),
+        default_home(),
+        seeds=2 if options.quick else options.seeds,
+        ceiling_seeds=0,
+        **settings,
+    )
+    with StageBars() as bars:
+        outcome = run(request, bars.advance)
+    return {"task": " / ".join(classes), "recipe": recipe, **_figures(outcome.results)}
+
+
+def _figures(results: pd.DataFrame) -> dict[str, Any]:
+    figures: dict[str, Any] = {"seeds": len(results)}
+    for who in ("teacher", "student"):
+        figures[who] = round(float(results[f"{who}_accuracy"].mean()), 4)
+        figures[f"{who}_worst"] = round(float(results[f"{who}_accuracy"].min()), 4)
+        figures[f"{who}_f1"] = round(float(results[f"{who}_macro_f1"].mean()), 4)
+    return figures
+
+
+def finish(rows: list[dict[str, Any]], **figures: Any) -> None:
+    """Print the rows as a Markdown table, and last one line of JSON."""
+    frame = pd.DataFrame(rows)
+    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    print(json.dumps({**figures, "rows": rows}))

@@ -1,0 +1,80 @@
+"""Start or join Ray, quietly and safely: loopback only, token authentication, no dashboard."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+from ray.exceptions import RayError
+from ray.train import TrainingFailedError
+
+from medlabel.errors import MedlabelError
+
+__all__ = ["connect", "fitting_resources", "one_line_errors"]
+
+_OWN = f"{MedlabelError.__module__}.{MedlabelError.__name__}"
+_FITS_PER_GPU = 4  # a small CNN leaves most of a GPU idle
+
+
+def connect() -> None:
+    """Join the cluster that RAY_ADDRESS names (`auto`: the one on this machine), else start one.
+
+    One of our own listens on loopback alone (see `rayjobs/__init__.py`) and asks for a token: the
+    user's, or one that Ray makes.
+    """
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")  # 2 s: 4 s more a training
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a notice
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")  # medlabel draws its own
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # C++ notes for Ray's own makers
+    with warnings.catch_warnings(), _quiet_stderr():
+        warnings.simplefilter("ignore", ResourceWarning)  # Ray's own start-up leaves files open
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS", "local"),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    for name in ("ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def one_line_errors(what: str) -> Iterator[None]:
+    """Turn what Ray raises of a failed job, remote tracebacks and all, into one line."""
+    try:
+        yield
+    except (RayError, TrainingFailedError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = (lines or [type(error).__name__])[-1].removeprefix(f"{_OWN}: ")
+        raise MedlabelError(
+            f"{what} failed: {reason}. What is finished is kept; run the same command to go on"
+        ) from error
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep Ray's C++ core from announcing on stderr that it will say no more there."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def fitting_resources(units: int) -> tuple[int, dict[str, float]]:
+    """Workers for so many units of work, and what each of them takes of the cluster."""
+    total = ray.cluster_resources()
+    cpus, gpus = int(total.get("CPU", 1)), total.get("GPU", 0.0)
+    if gpus:
+        workers = min(cpus, int(gpus * _FITS_PER_GPU))
+        return max(1, min(workers, units)), {"CPU": 1, "GPU": 1 / _FITS_PER_GPU}
+    return max(1, min(cpus, units)), {"CPU": 1}

@@ -1,0 +1,146 @@
+"""Fit the students of many cells in one Ray Train run: one start-up, whatever the seeds."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from medlabel.device import default_device
+from medlabel.fit import fit, predict
+from medlabel.recipes import Recipe
+from medlabel.runs import finished_seeds, write_cell
+from medlabel.store import Store
+from rayjobs.cluster import fitting_resources, one_line_errors
+
+__all__ = ["Unit", "Workload", "fit_cells", "fit_unit"]
+
+_SCRATCH = ".train"  # Ray Train's own notes; the finished cells are what counts
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One cell to fit: rows of the workload's images. It has no ids and knows no true label."""
+
+    seed: int
+    pool: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What all cells of a task share, sent once: distinct images and the teacher's scores."""
+
+    images: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    classes: tuple[str, ...]
+    recipe: Recipe
+    architecture: str
+    provenance: Mapping[str, Any]
+
+
+def fit_cells(
+    store: Store,
+    workload: Workload,
+    units: Sequence[Unit],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Fit the cells that are not finished yet; returns how many that were.
+
+    A finished cell's folder is its checkpoint: a restarted worker, or a later run, goes on with
+    the cells that have none.
+    """
+    finished = finished_seeds(store)
+    missing = [unit for unit in units if unit.seed not in finished]
+    if not missing:
+        store.remove(_SCRATCH)
+        return 0
+    workers, resources = fitting_resources(len(missing))
+    config = {"uri": store.uri, "workload": ray.put(workload), "units": ray.put(missing)}
+    trainer = TorchTrainer(
+        _fit_share,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(
+            num_workers=workers, resources_per_worker=resources, use_gpu="GPU" in resources
+        ),
+        torch_config=TorchConfig(backend="gloo"),
+        run_config=RunConfig(
+            name=uuid4().hex,
+            storage_path=store.path(_SCRATCH),
+            failure_config=FailureConfig(max_failures=3),
+        ),
+    )
+    try:
+        with one_line_errors("fitting"), _watch(store, units, on_progress):
+            trainer.fit()
+    finally:
+        store.remove(_SCRATCH)
+    return len(missing)
+
+
+def _fit_share(config: dict[str, Any]) -> None:
+    """What one worker does: every n-th unit that is still without a finished cell."""
+    torch.set_num_threads(1)  # OpenMP threads of several workers contend
+    context = ray.train.get_context()
+    store, workload = Store(config["uri"]), ray.get(config["workload"])
+    units = ray.get(config["units"])[context.get_world_rank() :: context.get_world_size()]
+    finished = finished_seeds(store)
+    for unit in units:
+        if unit.seed not in finished:
+            fit_unit(store, workload, unit)
+    ray.train.report({"fitted": len(units)})
+
+
+def fit_unit(store: Store, workload: Workload, unit: Unit, *, keep_student: bool = True) -> None:
+    """Fit one cell and write it; the folder is whole or it does not count."""
+    start = time.perf_counter()
+    images = workload.images
+    fitted = fit(
+        images[unit.pool],
+        workload.scores[unit.pool],
+        workload.classes,
+        workload.recipe,
+        unit.seed,
+        architecture=workload.architecture,
+        device=default_device(),
+    )
+    write_cell(
+        store,
+        unit.seed,
+        fitted,
+        predict(fitted.student, images[unit.pool]),
+        predict(fitted.student, images[unit.test]),
+        seconds=time.perf_counter() - start,
+        provenance=workload.provenance,
+        keep_student=keep_student,
+    )
+
+
+@contextmanager
+def _watch(
+    store: Store, units: Sequence[Unit], on_progress: Callable[[int, int], None]
+) -> Iterator[None]:
+    """Report how many cells are whole, while Ray Train has the main thread."""
+    wanted, over = {unit.seed for unit in units}, threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.5):
+            on_progress(len(wanted & finished_seeds(store)), len(wanted))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        on_progress(len(wanted & finished_seeds(store)), len(wanted))

@@ -1,0 +1,3 @@
+"""The door: the Ray Serve application."""
+
+import rayjobs  # noqa: F401  (its settings must be there before Ray is imported)

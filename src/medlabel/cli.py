@@ -1,0 +1,234 @@
+"""The command line: the roof. It may import everything, and nothing imports it.
+
+Heavy imports wait inside the commands, so that `medlabel --help` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from medlabel import __version__
+from medlabel.errors import MedlabelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rayjobs.run import Outcome
+
+app = typer.Typer(
+    name="medlabel",
+    help="Label medical images without human labour.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+_console = Console()
+_STAGES = {
+    "reading": "reading the images",
+    "starting": "starting Ray",
+    "drawing": "drawing phantoms for the teacher",
+    "training": "training the teacher on them",
+    "embedding": "embedding images",
+    "fitting": "fitting students",
+    "ceiling": "fitting on true labels, to compare",
+    "baselines": "comparing with simple baselines",
+    "reporting": "writing the report",
+}
+
+
+def default_home() -> Path:
+    """Where what can be made again is kept: MEDLABEL_HOME, else `~/.cache/medlabel`."""
+    return Path(os.environ.get("MEDLABEL_HOME", Path.home() / ".cache" / "medlabel"))
+
+
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Folder of MedMNIST's npz files (missing ones are downloaded).")
+]
+
+
+@app.command("run")
+def run_command(
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="Classes to tell apart: [b]chestmnist,breastmnist[/b], "
+            "[b]chest=a.npz,breast=b.npz[/b], [b]a=x.npz#0,b=x.npz#1,2[/b], "
+            "[b]phantom:chestmnist,phantom:breastmnist[/b], or a YAML file."
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="Folder or bucket for the results.")],
+    clip: Annotated[
+        str,
+        typer.Option(
+            help="Teacher: phantom, ViT-L/14 (and the paper's others), ARCHITECTURE:TAG, "
+            "hf-hub:OWNER/NAME, or the path of a checkpoint."
+        ),
+    ] = "phantom",
+    scores: Annotated[
+        Path | None, typer.Option(help="Your own teacher's scores (Parquet or CSV) instead.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="How to train: robust or paper.")] = "robust",
+    student: Annotated[
+        str | None, typer.Option(help="Architecture: small or paper; the recipe's own if unset.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=9999, help="Number of draws.")] = 30,
+    per_class: Annotated[
+        int | None, typer.Option(min=5, help="At most so many images a class.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the images: 28, 64, 128, 224.")] = None,
+    captions: Annotated[str, typer.Option(help="table, or paper for the paper's one.")] = "table",
+    data_root: DataRoot = None,
+    ceiling_seeds: Annotated[
+        int, typer.Option(min=0, help="Seeds to fit on true labels as well, to compare.")
+    ] = 3,
+) -> None:
+    """Run the whole loop: a teacher's labels, students that learn from them, and a report."""
+    from medlabel.recipes import recipe_named
+    from medlabel.tasks import parse_task
+    from rayjobs.run import Settings, run
+
+    if captions not in ("table", "paper"):
+        raise MedlabelError(f"unknown captions {captions!r}: choose from table, paper")
+    settings = Settings(
+        parse_task(task, size),
+        out,
+        recipe_named(recipe),
+        default_home(),
+        clip=clip,
+        captions=captions,
+        scores=scores,
+        student=student,
+        seeds=seeds,
+        per_class=per_class,
+        data_root=data_root,
+        ceiling_seeds=ceiling_seeds,
+    )
+    with StageBars() as bars:
+        outcome = run(settings, bars.advance)
+    _print_outcome(outcome)
+
+
+@app.command("report")
+def report_command(
+    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    data_root: DataRoot = None,
+) -> None:
+    """Write the report of a finished run anew, without Ray."""
+    from medlabel.run_report import report_run
+    from medlabel.store import Store
+
+    _console.print(f"report: {report_run(Store(run_folder), data_root)}", soft_wrap=True)
+
+
+@app.command("serve")
+def serve_command(
+    run_folder: Annotated[
+        str, typer.Argument(metavar="RUN", help="Folder of a finished run, or of a bundle.")
+    ],
+    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+) -> None:
+    """Serve the best student of a run: an image in, a label out."""
+    from medlabel.runs import BUNDLE
+    from medlabel.store import Store
+    from serving.app import serve_run
+
+    store = Store(run_folder)
+    serve_run(
+        store.path(BUNDLE) if store.exists(f"{BUNDLE}/config.json") else store.uri, host, port
+    )
+
+
+@app.command("version")
+def version_command() -> None:
+    """Print the version."""
+    _console.print(f"medlabel {__version__}", highlight=False)
+
+
+class StageBars:
+    """One progress bar a stage, made when the stage first speaks."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<36}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=_console,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "StageBars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, stage: str, done: int, total: int) -> None:
+        """Set a stage's bar to `done` of `total`; one that is not yet begun pulses."""
+        if stage not in self._bars:
+            self._bars[stage] = self._progress.add_task(_STAGES[stage], total=None)
+        self._progress.update(self._bars[stage], completed=done, total=total if done else None)
+
+
+def _print_outcome(outcome: "Outcome") -> None:
+    _console.print(_summary_table(outcome.results))
+    _console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
+    _console.print(f"student: {outcome.bundle}", soft_wrap=True)
+    _console.print(f"report:  {outcome.report}", soft_wrap=True)
+
+
+def _summary_table(results: "pd.DataFrame") -> Table:
+    from medlabel.evaluation import summarise
+
+    first = results.iloc[0]
+    table = Table(
+        title=f"{first['task']}: held-out images, {len(results)} seeds "
+        f"({first['n_pool']} pool, {first['n_test']} test)"
+    )
+    for column in ("", "accuracy", "worst seed", "macro-F1"):
+        table.add_column(column, justify="left" if not column else "right")
+    for row in summarise(results).itertuples():
+        table.add_row(
+            f"{row.who} ({first[str(row.who)]})",
+            f"{row.accuracy:.4f} ± {row.accuracy_spread:.4f}",
+            f"{row.worst_accuracy:.4f}",
+            f"{row.macro_f1:.4f} ± {row.macro_f1_spread:.4f}",
+        )
+    return table
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    errors = Console(stderr=True)
+    try:
+        app()
+    except MedlabelError as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("stopped; what is finished is kept: run the same command to go on")
+        sys.exit(130)
+    except OSError as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

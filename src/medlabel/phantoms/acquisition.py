@@ -1,0 +1,79 @@
+"""What happens between the patient and the pixel: optics, exposure, noise, borders, compression.
+
+Every function takes and returns brightness 0 to 1, [n,size,size] or [n,size,size,3], and rolls
+its strength anew for every image. `expose` and `photograph` are the whole chain for grey and for
+colour. None of it inverts an image: black stays darker than white.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medlabel.phantoms.parts import Floats, Range, Sheet, colour, lay, step
+
+__all__ = ["blur", "collimate", "curve_of", "expose", "photograph", "shade"]
+
+
+def _per_pixel(numbers: Floats, image: Floats) -> Floats:
+    """[n,1,1] made to broadcast against a grey or a colour image."""
+    return numbers if image.ndim == 3 else numbers[..., None]
+
+
+def blur(sheet: Sheet, image: Floats, width: Range) -> Floats:
+    """Blurred by a bell of this width (in 1/28 of the side), rolled an image, across and down."""
+    place = np.arange(sheet.size, dtype=np.float32) * (28 / sheet.size)
+    wide = np.maximum(sheet.between(*width), 0.05)
+    mixing = np.exp(-(((place[:, None] - place[None]) / wide) ** 2) / 2)
+    mixing /= mixing.sum(2, keepdims=True)
+    if image.ndim == 3:
+        return mixing @ image @ mixing.transpose(0, 2, 1)
+    planes = image.transpose(0, 3, 1, 2)
+    planes = mixing[:, None] @ planes @ mixing[:, None].transpose(0, 1, 3, 2)
+    return planes.transpose(0, 2, 3, 1)
+
+
+def curve_of(sheet: Sheet, image: Floats, gain: Range, offset: Range, gamma: Range) -> Floats:
+    """Gain, offset and gamma of the detector and the display."""
+    bent = np.clip(image, 1e-4, 1) ** _per_pixel(np.exp(sheet.between(*np.log(gamma))), image)
+    lifted = bent * _per_pixel(sheet.between(*gain), image)
+    return lifted + _per_pixel(sheet.between(*offset), image)
+
+
+def shade(sheet: Sheet, image: Floats, strength: float) -> Floats:
+    """Uneven light over the field: a slow multiplicative fall."""
+    slow = np.exp(sheet.field(1) * sheet.between(0, strength))
+    return image * _per_pixel(slow, image)
+
+
+def collimate(sheet: Sheet, image: Floats, probability: float, depth: float = 0.2) -> Floats:
+    """Dark bars at the edges where the field was masked off, or the picture was padded."""
+    x, y = sheet.plane()
+    for side in (x, -x, y, -y):
+        edge = 1 - sheet.between(0.02, depth) + sheet.between(-0.06, 0.06) * (x + y)
+        bar = step(side - edge, 0.08) * sheet.chance(probability)
+        image = lay(image, _per_pixel(sheet.between(0, 0.12), image), bar)
+    return image
+
+
+def expose(
+    sheet: Sheet, image: Floats, gain: Range = (0.75, 1.15), offset: Range = (-0.08, 0.12),
+    gamma: Range = (0.6, 1.6), soft: Range = (0.1, 0.8), noise: float = 0.05,
+) -> Floats:  # fmt: skip
+    """The grey chain: uneven field, blur, exposure, noise: [n,size,size]."""
+    image = shade(sheet, blur(sheet, image, soft), 0.15)
+    image = curve_of(sheet, image, gain, offset, gamma)
+    return image + sheet.grain(noise * sheet.between(0, 1) ** 2)
+
+
+def photograph(
+    sheet: Sheet, image: Floats, gain: Range = (0.8, 1.15), gamma: Range = (0.7, 1.4),
+    soft: Range = (0.1, 0.8), cast: float = 0.08, noise: float = 0.04,
+) -> Floats:  # fmt: skip
+    """The colour chain: uneven light, blur, exposure, white balance, saturation, noise."""
+    image = shade(sheet, blur(sheet, image, soft), 0.12)
+    image = curve_of(sheet, image, gain, (-0.04, 0.06), gamma)
+    image = image * colour(sheet, *[(1 - cast, 1 + cast)] * 3)
+    grey = image.mean(-1, keepdims=True)
+    image = grey + (image - grey) * _per_pixel(sheet.between(0.7, 1.25), image)
+    strength = noise * sheet.between(0, 1) ** 2
+    return image + np.stack([sheet.grain(strength) for _ in range(3)], -1)

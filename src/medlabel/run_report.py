@@ -1,0 +1,84 @@
+"""Read a finished run back and write its report; no Ray is needed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medlabel import runs
+from medlabel.bundle import load_bundle
+from medlabel.errors import MedlabelError
+from medlabel.evaluation import confusion, true_labels
+from medlabel.report import ReportData, write_report
+from medlabel.runs import read_cell
+from medlabel.store import Store
+from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources
+from medlabel.truth import SealedTruth
+
+__all__ = ["report_run"]
+
+
+def report_run(store: Store, data_root: Path | None = None) -> str:
+    """Write the report of the run in this folder; returns the page's path."""
+    manifest = store.read_json(runs.MANIFEST)
+    task = Task.model_validate(manifest["task"])
+    sources = open_sources(task, data_root)
+    for spec, source in sources.items():
+        if manifest["sources"][spec] != source.content_hash:
+            raise MedlabelError(f"{spec} has changed since {store.uri} was made: run it anew")
+    cells, _ = draw_cells(task, sources, range(manifest["seeds"]), manifest["per_class"])
+    truth = SealedTruth.load(store)
+    scores = store.read_table(runs.SCORES).set_index("image_id")[list(task.class_names)]
+    shown = int(load_bundle(store.path(runs.BUNDLE)).provenance["seed"])
+    cell = next(cell for cell in cells if cell.seed == shown)
+    fitted = read_cell(store, shown)
+    teachers, students = _confusions(store, cells, scores, truth)
+    data = ReportData(
+        title=task.title,
+        facts=_facts(manifest, cell),
+        synthetic=bool(manifest["synthetic"]),
+        classes=task.class_names,
+        results=store.read_table(runs.RESULTS),
+        baselines=store.read_table(runs.BASELINES),
+        history=fitted.history,
+        best_epoch=fitted.best_epoch,
+        images=gather_images(sources, cell.test),
+        labels=true_labels(truth, cell.test),
+        teacher=scores.loc[list(cell.test)].to_numpy(dtype=np.float32),
+        student=fitted.test,
+        shown_seed=shown,
+        teacher_confusion=teachers,
+        student_confusion=students,
+    )
+    return write_report(data, store / runs.REPORT)
+
+
+def _confusions(
+    store: Store, cells: list[Cell], scores: pd.DataFrame, truth: SealedTruth
+) -> tuple[Any, Any]:
+    """Confusion matrices int64 [K, K] of teacher and student, summed over seeds."""
+    teacher = [
+        confusion(truth, cell.test, scores.loc[list(cell.test)].to_numpy()) for cell in cells
+    ]
+    student = [confusion(truth, cell.test, read_cell(store, cell.seed).test) for cell in cells]
+    return np.sum(teacher, axis=0), np.sum(student, axis=0)
+
+
+def _facts(manifest: Mapping[str, Any], cell: Cell) -> dict[str, str]:
+    teacher, recipe = manifest["teacher"], manifest["recipe"]
+    captions = "; ".join(" / ".join(group) for group in teacher.get("captions", []))
+    return {
+        "Teacher": str(teacher["name"]),
+        "Teacher's weights": str(teacher.get("model", "none: scores were given as a file")),
+        "Captions": captions or "none",
+        "Student": str(manifest["student"]),
+        "Recipe": f"{recipe['name']} ({recipe['optimiser']}, at most {recipe['epochs']} epochs)",
+        "Seeds": str(manifest["seeds"]),
+        "Pool / test images": f"{len(cell.pool)} / {len(cell.test)}",
+        "Image size": f"{manifest['task']['size']} pixels",
+        "Sources": ", ".join(f"{k} ({v[:12]})" for k, v in manifest["sources"].items()),
+        "Run key": str(manifest["key"]),
+        "Versions": str(manifest["versions"]),
+    }

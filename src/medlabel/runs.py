@@ -1,0 +1,145 @@
+"""The folder of a run: what is in it, and how it is read back without Ray.
+
+```
+run.json            settings, hashes and versions: what makes this run this run
+truth.parquet       sealed; evaluation alone reads it
+scores.parquet      the teacher's scores of every image drawn
+cells/seed-0007/    one fitted student: bundle, predictions.parquet, history.parquet, cell.json
+results.parquet     one row a seed          baselines.parquet   one row a seed and baseline
+timings.parquet     seconds a fit           bundle/             the best student
+report/index.html
+```
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medlabel.bundle import save_bundle
+from medlabel.errors import MedlabelError
+from medlabel.fit import Fitted
+from medlabel.store import Store
+
+__all__ = ["CellResult", "claim", "finished_seeds", "read_cell", "write_cell"]
+
+MANIFEST, SCORES = "run.json", "scores.parquet"
+RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
+BUNDLE, REPORT, CEILING = "bundle", "report", "ceiling"
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What a finished cell left behind; probabilities are float32 [N, K] in the cell's order.
+
+    `history` and `best_epoch` are those of the student's first member.
+    """
+
+    seed: int
+    pool: NDArray[np.float32]
+    test: NDArray[np.float32]
+    history: pd.DataFrame
+    best_epoch: int
+    validation_loss: float
+    seconds: float
+    versions: str
+
+
+def claim(store: Store, manifest: Mapping[str, Any]) -> None:
+    """Take a folder for a run, or go on with the same run's; the number of seeds may grow.
+
+    Raises:
+        MedlabelError: the folder holds a different run, and says in what it differs.
+    """
+    if store.exists(MANIFEST):
+        there = store.read_json(MANIFEST)
+        differing = sorted(
+            key
+            for key in {*there, *manifest} - {"seeds", "versions"}
+            if there.get(key) != manifest.get(key)
+        )
+        if differing:
+            raise MedlabelError(
+                f"{store.uri} holds another run (it differs in {', '.join(differing)}): "
+                "choose another --out"
+            )
+    store.write_json(MANIFEST, dict(manifest))
+
+
+def _folder(seed: int) -> str:
+    return f"cells/seed-{seed:04d}"
+
+
+def finished_seeds(store: Store) -> set[int]:
+    """Seeds whose cells are whole: `cell.json` is written last."""
+    found = store.list("cells/seed-*/cell.json")
+    return {int(name.split("/")[1].removeprefix("seed-")) for name in found}
+
+
+def write_cell(
+    store: Store,
+    seed: int,
+    fitted: Fitted,
+    pool: NDArray[np.float32],
+    test: NDArray[np.float32],
+    *,
+    seconds: float,
+    provenance: Mapping[str, Any],
+    keep_student: bool = True,
+) -> None:
+    """Write a finished cell; it counts from the moment its last file is there."""
+    cell = store / _folder(seed)
+    classes = list(fitted.student.classes)
+    frames = []
+    for split, probabilities in (("pool", pool), ("test", test)):
+        frame = pd.DataFrame(probabilities, columns=classes)
+        frame.insert(0, "row", range(len(frame)))
+        frame.insert(0, "split", split)
+        frames.append(frame)
+    cell.write_table("predictions.parquet", pd.concat(frames, ignore_index=True))
+    cell.write_table("history.parquet", pd.DataFrame(fitted.history_rows()))
+    if keep_student:
+        bundle_id = f"{provenance['key']}-seed-{seed:04d}"
+        origin = {**provenance, "seed": seed, "bundle_id": bundle_id}
+        save_bundle(cell / "bundle", fitted.student, origin)
+    facts: dict[str, Any] = {
+        "best_epoch": fitted.best_epochs[0],
+        "validation_loss": fitted.validation_loss,
+    }
+    facts |= {"seed": seed, "seconds": seconds, "versions": provenance["versions"]}
+    cell.write_json("cell.json", facts)
+
+
+def read_cell(store: Store, seed: int) -> CellResult:
+    """Read a finished cell."""
+    cell = store / _folder(seed)
+    facts = cell.read_json("cell.json")
+    frame = cell.read_table("predictions.parquet")
+    history = cell.read_table("history.parquet")
+    values = frame.drop(columns=["split", "row"])
+    pool, test = (
+        values[frame["split"] == split].to_numpy(dtype=np.float32) for split in ("pool", "test")
+    )
+    return CellResult(
+        seed,
+        pool,
+        test,
+        history[history["member"] == 0].drop(columns="member"),
+        int(facts["best_epoch"]),
+        float(facts["validation_loss"]),
+        float(facts["seconds"]),
+        str(facts["versions"]),
+    )
+
+
+def publish_best(store: Store, seeds: Sequence[int]) -> int:
+    """Copy the bundle that fits its held-back pseudo-labels best to `bundle/`; returns its seed."""
+    losses = {seed: read_cell(store, seed).validation_loss for seed in seeds}
+    best = min(losses, key=lambda seed: (losses[seed], seed))
+    chosen = store / _folder(best) / "bundle"
+    for name in chosen.list("*"):
+        (store / BUNDLE).write(name, chosen.read(name))
+    return best

@@ -1,0 +1,102 @@
+"""The tables of a run: one row a seed for teacher and student, one a seed for each baseline."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medlabel.baselines import embedding_clusters, majority_class, pixel_statistics
+from medlabel.evaluation import evaluate_baseline, evaluate_cell
+from medlabel.runs import read_cell
+from medlabel.store import Store
+from medlabel.tasks import Cell
+from medlabel.truth import SealedTruth
+
+__all__ = ["Board", "baselines_table", "results_table", "timings_table"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """What the tables are made of: rows of distinct images, by id.
+
+    Attributes:
+        images: uint8 [N, S, S] or [N, S, S, 3].
+        scores: the teacher's, float32 [N, K].
+        embeddings: the teacher's, [N, D]; None where the teacher is a file of scores.
+        names: the columns that say which run a row is of (task, teacher, student, recipe).
+    """
+
+    rows: Mapping[str, int]
+    images: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    embeddings: NDArray[np.floating] | None
+    names: Mapping[str, str]
+
+    def at(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Row numbers of some images."""
+        return np.array([self.rows[image_id] for image_id in image_ids])
+
+
+def results_table(
+    store: Store, board: Board, cells: Sequence[Cell], truth: SealedTruth
+) -> pd.DataFrame:
+    """`results.parquet`: how right teacher and student are on each seed's test."""
+    rows = []
+    for cell in cells:
+        fitted = read_cell(store, cell.seed)
+        metrics = evaluate_cell(
+            truth,
+            cell.pool,
+            cell.test,
+            board.scores[board.at(cell.pool)],
+            board.scores[board.at(cell.test)],
+            fitted.test,
+        )
+        names = {"task": board.names["task"], "seed": cell.seed, **board.names}
+        rows.append({**names, **metrics, "versions": fitted.versions})
+    return pd.DataFrame(rows)
+
+
+def timings_table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
+    """`timings.parquet`: seconds a fit. Apart, so that equal runs have equal results tables."""
+    seconds = [(cell.seed, read_cell(store, cell.seed).seconds) for cell in cells]
+    return pd.DataFrame(seconds, columns=["seed", "seconds"])
+
+
+def baselines_table(
+    board: Board,
+    cells: Sequence[Cell],
+    truth: SealedTruth,
+    ceiling: Mapping[int, NDArray[np.float32]],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """`baselines.parquet`. `ceiling` has the probabilities of students fitted on truth, by seed."""
+    rows = []
+    for done, cell in enumerate(cells, start=1):
+        answers = _answers(board, cell)
+        if cell.seed in ceiling:
+            answers["true labels"] = ceiling[cell.seed]
+        for name, probabilities in answers.items():
+            metrics = evaluate_baseline(truth, cell.test, probabilities)
+            rows.append(
+                {"task": board.names["task"], "seed": cell.seed, "baseline": name, **metrics}
+            )
+        on_progress(done, len(cells))
+    return pd.DataFrame(rows)
+
+
+def _answers(board: Board, cell: Cell) -> dict[str, NDArray[np.float32]]:
+    """What each truth-free baseline says of the test, float32 [N, K]."""
+    pool, test = board.at(cell.pool), board.at(cell.test)
+    scores = board.scores[pool]
+    answers = {
+        "majority class": majority_class(scores, len(test)),
+        "pixel statistics": pixel_statistics(board.images[pool], scores, board.images[test]),
+    }
+    if board.embeddings is not None:
+        answers["embedding clusters"] = embedding_clusters(
+            board.embeddings[pool], scores, board.embeddings[test], cell.seed
+        )
+    return answers

@@ -1,0 +1,215 @@
+"""Where images come from: MedMNIST sets, npz files in MedMNIST's layout, phantoms.
+
+A source gives images freely. What it knows of their true labels it gives to one question only:
+`Split.eligible`, which images may be drawn for a class. Nothing else can be asked.
+"""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medlabel import phantoms
+from medlabel.errors import MedlabelError
+
+__all__ = ["MEDMNIST_FLAGS", "SIZES", "Source", "Split", "open_source", "source_name"]
+
+SIZES = (28, 64, 128, 224)
+SPLITS = ("train", "val", "test")
+PHANTOM_COUNTS = {"train": 546, "val": 78, "test": 156}  # as many as BreastMNIST has
+MEDMNIST_FLAGS = (
+    *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist"),
+    *("breastmnist", "bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
+)
+_MAX_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split, uint8 [N, H, W] (grey) or [N, H, W, 3] (colour)."""
+
+    images: NDArray[np.uint8]
+    _labels: NDArray[np.int64] = field(repr=False)
+
+    def eligible(self, labels: tuple[int, ...] | None) -> NDArray[np.int64]:
+        """Indices of the images that may be drawn for a class with these labels (None: all).
+
+        A set with several findings an image (ChestMNIST: one 0/1 column each) counts a finding's
+        number as its label.
+        """
+        if labels is None:
+            return np.arange(len(self.images))
+        if self._labels.shape[1] == 1:
+            hit = np.asarray(np.isin(self._labels[:, 0], labels))
+        else:
+            hit = np.asarray(self._labels[:, list(labels)].any(axis=1))
+        return np.flatnonzero(hit)
+
+    @property
+    def findings(self) -> int:
+        """Labels an image: 1, or the number of 0/1 columns."""
+        return int(self._labels.shape[1])
+
+    def knows(self, label: int) -> bool:
+        """Whether any image could carry this label."""
+        if self._labels.shape[1] > 1:
+            return bool(0 <= label < self._labels.shape[1])
+        return bool(np.any(self._labels == label))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named set of images in three splits: train (the pool) and val, test (held out)."""
+
+    name: str
+    splits: Mapping[str, Split]
+
+    @property
+    def colour(self) -> bool:
+        """Whether the images have three channels."""
+        return self.splits["train"].images.ndim == 4
+
+    @property
+    def size(self) -> int:
+        """Side of the (square) images in pixels."""
+        return int(self.splits["train"].images.shape[1])
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of all pixels: two sources with equal hashes hold equal images."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            images = self.splits[split].images
+            digest.update(repr(images.shape).encode())
+            digest.update(np.ascontiguousarray(images).tobytes())
+        return digest.hexdigest()
+
+
+def source_name(spec: str) -> str:
+    """The name in `source/split/index` ids: the flag, `phantom-FLAG`, or the file's stem."""
+    if spec.startswith("phantom:"):
+        return spec.replace(":", "-")
+    return Path(spec).stem if spec.endswith(".npz") else spec
+
+
+def open_source(spec: str, size: int = 28, data_root: Path | None = None) -> Source:
+    """Open a source by what a user types.
+
+    Args:
+        spec: `breastmnist` (a MedMNIST flag), `PATH.npz`, or `phantom:breastmnist`.
+        size: side of the images in pixels; a file's own size must agree with it.
+        data_root: folder of MedMNIST's npz files; they are downloaded to it when missing.
+
+    Raises:
+        MedlabelError: an unknown set, a missing or damaged file, or no network, with what to do.
+    """
+    if size not in SIZES:
+        raise MedlabelError(f"size {size} is not one of {', '.join(map(str, SIZES))}")
+    if spec.startswith("phantom:"):
+        return _draw_phantoms(spec, size)
+    if spec.endswith(".npz"):
+        return _read_npz(Path(spec), source_name(spec), size)
+    if spec not in MEDMNIST_FLAGS:
+        raise MedlabelError(
+            f"unknown set {spec!r}: give a path that ends in .npz, phantom:FLAG, "
+            f"or one of {', '.join(MEDMNIST_FLAGS)}"
+        )
+    return _open_medmnist(spec, size, data_root or default_data_root())
+
+
+def default_data_root() -> Path:
+    """MedMNIST's own folder, `~/.medmnist`, unless MEDLABEL_DATA_ROOT names another."""
+    return Path(os.environ.get("MEDLABEL_DATA_ROOT", Path.home() / ".medmnist"))
+
+
+def _open_medmnist(flag: str, size: int, root: Path) -> Source:
+    path = root / (f"{flag}.npz" if size == 28 else f"{flag}_{size}.npz")
+    if not path.exists():
+        _download_medmnist(flag, size, root, path)
+    return _read_npz(path, flag, size)
+
+
+def _download_medmnist(flag: str, size: int, root: Path, path: Path) -> None:
+    import medlabel._torchvision  # noqa: F401  (before medmnist, which imports torchvision)
+    import medmnist  # isort: skip
+
+    python_class = getattr(medmnist, medmnist.INFO[flag]["python_class"])
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        python_class(split="train", root=str(root), size=size, download=True)
+    except Exception as error:  # medmnist raises bare RuntimeErrors of many kinds
+        raise MedlabelError(
+            f"{path} is missing and could not be downloaded; where there is a network, run "
+            f"`python -m medmnist download --root={root} --size={size}`, or put {path.name} "
+            f"into {root}, or name another folder with --data-root"
+        ) from error
+
+
+def _draw_phantoms(spec: str, size: int) -> Source:
+    flag = spec.removeprefix("phantom:")
+    if flag not in phantoms.LOOKS:
+        raise MedlabelError(
+            f"no phantom is drawn for {flag!r}: choose from {', '.join(MEDMNIST_FLAGS)}"
+        )
+    splits = {}
+    for split, count in PHANTOM_COUNTS.items():
+        seed = zlib.crc32(f"source/{split}".encode())
+        images = phantoms.draw(flag, count, seed, size)
+        splits[split] = Split(images, np.zeros((count, 1), dtype=np.int64))
+    return Source(source_name(spec), splits)
+
+
+def _read_npz(path: Path, name: str, size: int) -> Source:
+    if not path.is_file():
+        raise MedlabelError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            _check_members(path, arrays)
+            splits = {split: _read_split(path, arrays, split, size) for split in SPLITS}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, MemoryError) as error:
+        raise MedlabelError(f"{path}: damaged or not an npz file ({error})") from error
+    except ValueError as error:  # numpy's refusal of pickled objects, among others
+        raise MedlabelError(f"{path}: {error}".splitlines()[0]) from error
+    if len({split.images.shape[1:] for split in splits.values()}) != 1:
+        raise MedlabelError(f"{path}: its splits differ in image shape")
+    if len({split.findings for split in splits.values()}) != 1:
+        raise MedlabelError(f"{path}: its splits differ in the number of labels an image")
+    return Source(name, splits)
+
+
+def _check_members(path: Path, arrays: Any) -> None:
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise MedlabelError(f"{path}: a single array, not an npz file in MedMNIST's layout")
+    wanted = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
+    missing = [member for member in wanted if member not in arrays.files]
+    if missing:
+        raise MedlabelError(f"{path}: not in MedMNIST's layout, {', '.join(missing)} missing")
+
+
+def _read_split(path: Path, arrays: Any, split: str, size: int) -> Split:
+    images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+    shape = images.shape
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or shape[3:] not in ((), (3,)):
+        raise MedlabelError(
+            f"{path}: {split}_images is {images.dtype}{list(shape)}, not uint8 [N, H, W] or "
+            "[N, H, W, 3]"
+        )
+    if shape[1] != shape[2] or not 1 <= shape[1] <= _MAX_SIDE:
+        raise MedlabelError(f"{path}: images of {shape[1]}x{shape[2]} pixels are not square")
+    if shape[1] != size:
+        raise MedlabelError(
+            f"{path}: images are {shape[1]} pixels wide but the task says {size}; "
+            f"run with --size {shape[1]}"
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or len(labels) != len(images):
+        raise MedlabelError(f"{path}: {split}_labels are not one whole-number row an image")
+    return Split(images, labels.reshape(len(images), -1).astype(np.int64))

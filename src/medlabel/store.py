@@ -1,0 +1,128 @@
+"""Files and tables behind a URI: a local folder or any bucket that fsspec can open.
+
+A file appears whole or not at all: it is written beside its place and then moved. So a partial
+output is never read as a whole one, and an interrupted run leaves nothing to clean up.
+"""
+
+import glob
+import json
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+import pandas as pd
+
+from medlabel.errors import MedlabelError
+
+__all__ = ["Store"]
+
+
+class Store:
+    """A folder at `uri`, made when the first file is written.
+
+    | call | what it does |
+    | --- | --- |
+    | `Store("runs/demo")`, `Store("s3://bucket/run")` | names a folder |
+    | `store / "cells"` | a folder within it |
+    | `store.write("a.json", data)` | writes bytes, whole or not at all |
+    | `store.write_table("a.parquet", frame)` | the same for a data frame |
+    """
+
+    def __init__(self, uri: str) -> None:
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(uri)
+        except (ImportError, ValueError) as error:
+            raise MedlabelError(f"cannot open {uri}: {error}") from error
+        local = "file" in self._fs.protocol  # then absolute, for workers have other folders
+        self.uri = self._root if local else uri.rstrip("/")
+
+    def __truediv__(self, name: str) -> "Store":
+        return Store(posixpath.join(self.uri, name))
+
+    def path(self, name: str = "") -> str:
+        """The full path of a file in this folder, as people would type it."""
+        return posixpath.join(self.uri, name) if name else self.uri
+
+    def _full(self, name: str) -> str:
+        return posixpath.join(self._root, name)
+
+    def exists(self, name: str) -> bool:
+        """Whether the file is there (files are only ever there whole)."""
+        return bool(self._fs.exists(self._full(name)))
+
+    def list(self, pattern: str) -> list[str]:
+        """Names of the files that fit a glob pattern, relative to this folder, sorted."""
+        self._fs.invalidate_cache()  # buckets' listings are kept, and others write here too
+        found = self._fs.glob(posixpath.join(glob.escape(self._root), pattern))
+        return sorted(posixpath.relpath(str(path), self._root) for path in found)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all; `MedlabelError` says why where that cannot be done."""
+        full = self._full(name)
+        partial = f"{full}.{uuid4().hex[:8]}.part"
+        with self._clear_errors(name):
+            self._fs.makedirs(posixpath.dirname(full), exist_ok=True)
+            try:
+                self._fs.pipe_file(partial, data)
+                self._fs.mv(partial, full)
+            except BaseException:
+                if self._fs.exists(partial):
+                    self._fs.rm(partial)
+                raise
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file; `MedlabelError` where it cannot be read."""
+        with self._clear_errors(name, "read"):
+            return bytes(self._fs.cat_file(self._full(name)))
+
+    def check_writable(self) -> None:
+        """Write and remove an empty file, to fail before the work and not after it."""
+        name, new = f".probe-{uuid4().hex[:8]}", not self.exists("")
+        self.write(name, b"")
+        self.remove("" if new else name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder and all in it, if it is there."""
+        with self._clear_errors(name, "remove"):
+            if self.exists(name):
+                self._fs.rm(self._full(name), recursive=True)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write JSON, keys sorted, so that equal values are equal files."""
+        self.write(name, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """Read JSON; `MedlabelError` where the file is missing or is none."""
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:
+            raise MedlabelError(f"{self.path(name)} is not JSON: {error}") from error
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a data frame as Parquet, without its index."""
+        buffer = BytesIO()
+        frame.to_parquet(buffer, index=False)
+        self.write(name, buffer.getvalue())
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """Read Parquet into a data frame; `MedlabelError` where it is missing or damaged."""
+        try:
+            return pd.read_parquet(BytesIO(self.read(name)))
+        except (ValueError, OSError) as error:
+            raise MedlabelError(
+                f"{self.path(name)} is not a whole Parquet file: {error}"
+            ) from error
+
+    @contextmanager
+    def _clear_errors(self, name: str, verb: str = "write") -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise MedlabelError(f"cannot {verb} {self.path(name)}: no such file") from error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise MedlabelError(f"cannot {verb} {self.path(name)}: {reason}") from error

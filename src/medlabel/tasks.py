@@ -1,0 +1,276 @@
+"""Tasks (two or more classes to be told apart) and their cells (one draw of pool and test).
+
+| what is typed | classes |
+| --- | --- |
+| `chestmnist,breastmnist` | chest, breast, from MedMNIST |
+| `chest=a.npz,breast=b.npz` | the same names, from files |
+| `sick=a.npz#0,well=a.npz#1,2` | labels within a set |
+| `phantom:chestmnist,phantom:breastmnist` | drawn images |
+| `tasks/chest-vs-breast.yaml` | whatever the file says |
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from medlabel.captions import captions_for, paper_captions
+from medlabel.errors import MedlabelError
+from medlabel.sources import MEDMNIST_FLAGS, Source, open_source, source_name
+from medlabel.truth import SealedTruth
+
+__all__ = [
+    "Cell",
+    "ClassSpec",
+    "Task",
+    "draw_cells",
+    "gather_images",
+    "open_sources",
+    "parse_task",
+]
+
+MIN_POOL, MIN_TEST = 5, 2  # images a class below which an 80/20 split or a test says nothing
+_Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/,=#]+$")]
+_RESERVED = {"image_id", "label", "row", "split"}  # columns that tables have beside classes
+
+
+class ClassSpec(BaseModel):
+    """A class: its name, where its images come from, and its captions (None: from the table)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: _Name
+    source: str
+    labels: tuple[int, ...] | None = None
+    captions: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+    def resolved_captions(self, caption_set: str = "table") -> tuple[str, ...]:
+        """The captions a teacher reads: the class's own, else `table`'s or the `paper`'s."""
+        if self.captions is not None:
+            return self.captions
+        if caption_set == "paper":
+            return paper_captions(self.name)
+        if self.labels is not None and len(self.labels) == 1:
+            return captions_for(self.name, flag=_flag_of(self.source), label=self.labels[0])
+        return captions_for(self.name)
+
+
+class Task(BaseModel):
+    """Two or more classes that are to be told apart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    size: int = 28
+    classes: tuple[ClassSpec, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "Task":
+        names = [spec.name for spec in self.classes]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two classes are named {name!r}: write NAME=SOURCE to rename one")
+            if name in _RESERVED:
+                raise ValueError(f"a class may not be named {name!r}")
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in order: column k of every score table is class k."""
+        return tuple(spec.name for spec in self.classes)
+
+    @property
+    def title(self) -> str:
+        """The task's name, or its classes joined by `-vs-`."""
+        return self.name or "-vs-".join(self.class_names)
+
+
+def parse_task(text: str, size: int | None = None) -> Task:
+    """Read a task from a YAML file's path or from the shorthand (see this module's table).
+
+    Raises:
+        MedlabelError: with what is wrong in it.
+    """
+    try:
+        if text.endswith((".yaml", ".yml")):
+            task = Task.model_validate(_read_yaml(Path(text)))
+        else:
+            task = Task(classes=tuple(_parse_class(part) for part in _split_classes(text)))
+    except ValidationError as error:
+        raise MedlabelError(f"task {text}: {_first_reason(error)}") from error
+    return task if size is None else task.model_copy(update={"size": size})
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MedlabelError(f"cannot read task {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MedlabelError(f"task {path} is not YAML: {error}".replace("\n", " ")) from error
+    if isinstance(content, dict):
+        content.setdefault("name", path.stem)
+        classes = content.get("classes")
+        for spec in classes if isinstance(classes, list) else []:
+            if isinstance(spec, dict) and str(spec.get("source", "")).endswith(".npz"):
+                spec["source"] = str(path.parent / str(spec["source"]))
+    return content
+
+
+def _split_classes(text: str) -> list[str]:
+    """Split at commas, but not within a list of labels (`a=x.npz#0,1`)."""
+    parts: list[str] = []
+    for part in text.split(","):
+        if part.strip().isdigit() and parts and "#" in parts[-1]:
+            parts[-1] += f",{part.strip()}"
+        else:
+            parts.append(part.strip())
+    return parts
+
+
+def _parse_class(text: str) -> ClassSpec:
+    match = re.fullmatch(r"(?:([^=#]+)=)?([^#]+?)(?:#(\d+(?:,\d+)*))?", text)
+    if match is None:
+        raise MedlabelError(
+            f"cannot read class {text!r}: write SOURCE, NAME=SOURCE or NAME=SOURCE#0,1"
+        )
+    name, source, labels = match.groups()
+    return ClassSpec(
+        name=name or _default_name(source),
+        source=source,
+        labels=None if labels is None else tuple(int(label) for label in labels.split(",")),
+    )
+
+
+def _default_name(source: str) -> str:
+    stem = source_name(source).removeprefix("phantom-")
+    return stem.removesuffix("mnist") if stem in MEDMNIST_FLAGS else stem
+
+
+def _flag_of(source: str) -> str | None:
+    """The MedMNIST set a source is of, judged by its name (`.../bloodmnist-pbc6000.npz`)."""
+    stem = source_name(source).removeprefix("phantom-")
+    found = [flag for flag in MEDMNIST_FLAGS if re.match(rf"{flag}(?![a-z])", stem)]
+    return found[0] if found else None
+
+
+def _first_reason(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {reason}" if where else reason
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task with one seed: ids of an unlabelled pool and of a held-out test, shuffled."""
+
+    seed: int
+    pool: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def open_sources(task: Task, data_root: Path | None = None) -> dict[str, Source]:
+    """Open each source of a task once, by spec."""
+    specs = dict.fromkeys(spec.source for spec in task.classes)
+    sources = {spec: open_source(spec, task.size, data_root) for spec in specs}
+    names = [source.name for source in sources.values()]
+    for name in names:
+        if names.count(name) > 1:
+            raise MedlabelError(f"two different sources are both called {name}: rename one file")
+    return sources
+
+
+def draw_cells(
+    task: Task, sources: Mapping[str, Source], seeds: Sequence[int], per_class: int | None = None
+) -> tuple[list[Cell], SealedTruth]:
+    """Draw a pool (from train) and a test (from val and test) a seed, equal numbers a class.
+
+    The smallest class decides the number; `per_class` caps it. Truth goes into the seal at once.
+
+    Raises:
+        MedlabelError: a class has too few images, or no image carries a label that was asked for.
+    """
+    pools = _eligible_ids(task, sources, ("train",))
+    tests = _eligible_ids(task, sources, ("val", "test"))
+    n_pool = _smallest(task, pools, MIN_POOL, per_class, "training")
+    n_test = _smallest(task, tests, MIN_TEST, per_class, "held-out")
+    truth: dict[str, int] = {}
+    cells = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        drawn = [_draw(rng, candidates, n) for candidates, n in ((pools, n_pool), (tests, n_test))]
+        for ids, labels in drawn:
+            truth.update(zip(ids, labels, strict=True))
+        cells.append(Cell(seed, drawn[0][0], drawn[1][0]))
+    return cells, SealedTruth(list(truth), list(truth.values()))
+
+
+def _eligible_ids(
+    task: Task, sources: Mapping[str, Source], splits: Sequence[str]
+) -> list[list[str]]:
+    """Ids that may be drawn, a class; an image that fits two classes fits none."""
+    candidates = []
+    for spec in task.classes:
+        source = sources[spec.source]
+        for label in spec.labels or ():
+            if not any(split.knows(label) for split in source.splits.values()):
+                raise MedlabelError(
+                    f"class {spec.name!r}: no image of {spec.source} has label {label}"
+                )
+        candidates.append(
+            [
+                f"{source.name}/{split}/{index}"
+                for split in splits
+                for index in source.splits[split].eligible(spec.labels)
+            ]
+        )
+    seen: dict[str, int] = {}
+    for ids in candidates:
+        for image_id in ids:
+            seen[image_id] = seen.get(image_id, 0) + 1
+    return [[image_id for image_id in ids if seen[image_id] == 1] for ids in candidates]
+
+
+def _smallest(
+    task: Task, candidates: list[list[str]], least: int, cap: int | None, kind: str
+) -> int:
+    for name, ids in zip(task.class_names, candidates, strict=True):
+        if len(ids) < least:
+            raise MedlabelError(
+                f"class {name!r} has {len(ids)} {kind} image{'s' if len(ids) != 1 else ''} of its "
+                f"own; at least {least} are needed"
+            )
+    smallest = min(len(ids) for ids in candidates)
+    return smallest if cap is None else min(smallest, cap)
+
+
+def _draw(
+    rng: np.random.Generator, candidates: list[list[str]], n: int
+) -> tuple[tuple[str, ...], list[int]]:
+    chosen = [
+        (ids[index], label)
+        for label, ids in enumerate(candidates)
+        for index in rng.choice(len(ids), size=n, replace=False)
+    ]
+    shuffled = [chosen[index] for index in rng.permutation(len(chosen))]
+    return tuple(image_id for image_id, _ in shuffled), [label for _, label in shuffled]
+
+
+def gather_images(sources: Mapping[str, Source], image_ids: Sequence[str]) -> NDArray[np.uint8]:
+    """Images by id: uint8 [N, S, S] when all are grey, else [N, S, S, 3] with grey repeated."""
+    by_name = {source.name: source for source in sources.values()}
+    colour = any(source.colour for source in by_name.values())
+    size = next(iter(by_name.values())).size
+    images = np.empty((len(image_ids), size, size, *((3,) if colour else ())), dtype=np.uint8)
+    for row, image_id in enumerate(image_ids):
+        name, split, index = image_id.rsplit("/", 2)
+        image = by_name[name].splits[split].images[int(index)]
+        images[row] = image[..., None] if colour and image.ndim == 2 else image
+    return images

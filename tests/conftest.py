@@ -1,0 +1,40 @@
+"""What many tests share: small files in MedMNIST's layout, the real images where they lie, Ray."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import write_npz
+
+import rayjobs  # noqa: F401  (its settings must be there before a test imports Ray)
+
+REAL = Path(os.environ.get("MEDLABEL_TEST_IMAGES", Path(__file__).parents[2] / "shared/medmnist"))
+
+
+@pytest.fixture
+def dark(tmp_path):
+    return write_npz(tmp_path / "dark.npz", level=60)
+
+
+@pytest.fixture
+def bright(tmp_path):
+    return write_npz(tmp_path / "bright.npz", level=170)
+
+
+@pytest.fixture
+def real() -> Path:
+    if not REAL.is_dir():
+        pytest.skip(f"no real images at {REAL}: set MEDLABEL_TEST_IMAGES to their folder")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    import ray
+
+    from rayjobs.cluster import connect
+
+    connect()
+    yield
+    ray.shutdown()

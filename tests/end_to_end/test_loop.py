@@ -1,0 +1,142 @@
+"""The whole loop on small made-up images, with a file of scores as the teacher."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import write_npz
+
+from medlabel.recipes import RECIPES
+from medlabel.runs import finished_seeds, read_cell
+from medlabel.sources import open_source
+from medlabel.store import Store
+from medlabel.tasks import parse_task
+from medlabel.teacher import score_table
+from medlabel.truth import SealedTruth
+from rayjobs import run as job
+
+QUICK = replace(RECIPES["robust"], epochs=2, settle=0)
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    """A task of two files, and scores of all their images that are wrong one time in five."""
+    ids, labels, specs = [], [], []
+    for label, level in enumerate((80, 140)):
+        path = write_npz(tmp_path / f"level{level}.npz", level=level)
+        specs.append(f"c{level}={path}")
+        for split, content in open_source(str(path)).splits.items():
+            ids += [f"level{level}/{split}/{i}" for i in range(len(content.images))]
+            labels += [label] * len(content.images)
+    wrong = np.random.default_rng(0).random(len(ids)) < 0.2
+    scores = np.eye(2, dtype=np.float32)[np.array(labels) ^ wrong]
+    score_table(ids, scores, ("c80", "c140")).to_parquet(tmp_path / "scores.parquet")
+    return ",".join(specs), tmp_path / "scores.parquet"
+
+
+@pytest.fixture
+def settings(teacher, tmp_path):
+    task, scores = teacher
+    return job.Settings(
+        parse_task(task),
+        str(tmp_path / "run"),
+        QUICK,
+        tmp_path / "home",
+        scores=scores,
+        seeds=2,
+        ceiling_seeds=1,
+    )
+
+
+def predictions(out):
+    store = Store(out)
+    return {seed: read_cell(store, seed).test.tobytes() for seed in sorted(finished_seeds(store))}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_leaves_its_tables_its_best_student_and_a_report(settings):
+    outcome = job.run(settings)
+    store = Store(settings.out)
+    columns = ["task", "seed", "teacher", "student", "recipe", "n_pool", "n_test"]
+    assert list(outcome.results.columns[:7]) == columns
+    assert outcome.results["n_pool"].tolist() == [80, 80]
+    pd.testing.assert_frame_equal(store.read_table("results.parquet"), outcome.results)
+    baselines = store.read_table("baselines.parquet")
+    assert set(baselines["baseline"]) == {"majority class", "pixel statistics", "true labels"}
+    assert store.exists("bundle/model.safetensors")
+    assert b"c140" in store.read("report/index.html")
+    assert store.list("ceiling/cells/*/bundle/*") == []
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_same_command_gives_the_same_table_and_more_seeds_keep_what_is_there(settings):
+    first = job.run(settings)
+    elsewhere = job.run(replace(settings, out=settings.out + "-again"))
+    pd.testing.assert_frame_equal(first.results, elsewhere.results)
+    more = job.run(replace(settings, seeds=3))
+    assert more.fitted == 1
+    pd.testing.assert_frame_equal(more.results.iloc[:2], first.results)
+
+
+def test_a_rows_number_does_not_tell_its_class(teacher):
+    task = parse_task(teacher[0])
+    cells, truth = job.draw_cells(task, job.open_sources(task), range(2))
+    labels = truth.unseal(job._drawn_ids(cells))
+    assert 0.3 < np.abs(np.diff(labels)).mean() < 0.7
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_truth_reaches_nothing_but_evaluation(settings, monkeypatch):
+    """With every true label shuffled, all but the evaluated figures stays as it was."""
+    honest = job.run(settings)
+
+    def draw_shuffled(*arguments):
+        cells, truth = draw_cells(*arguments)
+        ids = sorted({i for cell in cells for i in (*cell.pool, *cell.test)})
+        labels = np.random.default_rng(1).permutation(truth.unseal(ids))
+        return cells, SealedTruth(ids, labels.tolist())
+
+    draw_cells = job.draw_cells
+    monkeypatch.setattr(job, "draw_cells", draw_shuffled)
+    blind = job.run(replace(settings, out=settings.out + "-blind"))
+    assert predictions(settings.out) == predictions(settings.out + "-blind")
+    stores = Store(settings.out), Store(settings.out + "-blind")
+    for name in ("scores.parquet", "bundle/model.safetensors", "run.json"):
+        assert stores[0].read(name) == stores[1].read(name)
+    assert (honest.results["student_accuracy"] != blind.results["student_accuracy"]).any()
+
+
+def command(task, scores, out, home):
+    arguments = ["run", task, "--scores", str(scores), "--out", str(out)]
+    extra = ["--seeds", "6", "--ceiling-seeds", "0", "--student", "paper"]
+    environment = {**os.environ, "MEDLABEL_HOME": str(home)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "medlabel.cli", *arguments, *extra],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_table(teacher, tmp_path):
+    killed, whole = Store(str(tmp_path / "killed")), Store(str(tmp_path / "whole"))
+    process = command(*teacher, killed.uri, tmp_path / "home")
+    deadline = time.monotonic() + 200
+    while not finished_seeds(killed) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {name: killed.read(name) for name in killed.list("cells/*/cell.json")}
+    assert before
+    assert not killed.exists("results.parquet")
+    for store in (killed, whole):
+        assert command(*teacher, store.uri, tmp_path / "home").wait() == 0
+    assert before == {name: killed.read(name) for name in before}
+    pd.testing.assert_frame_equal(
+        killed.read_table("results.parquet"), whole.read_table("results.parquet")
+    )

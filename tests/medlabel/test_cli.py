@@ -1,0 +1,104 @@
+"""What a person meets on the command line: mistakes are one line and exit code 2."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import write_npz
+
+from medlabel import cli
+
+
+@pytest.fixture
+def medlabel(tmp_path, monkeypatch, capsys):
+    """The command line, called as a person would: its exit code, output and errors."""
+    monkeypatch.setenv("MEDLABEL_HOME", str(tmp_path / "home"))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["medlabel", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def refused(medlabel, tmp_path):
+    """Run a command that must be refused: its one line, having seen that nothing is left."""
+
+    def call(*arguments):
+        out = tmp_path / "out"
+        code, _, errors = medlabel("run", *arguments, "--out", out)
+        assert code == 2, errors
+        assert errors.startswith("error: ")
+        assert errors.count("\n") == 1
+        assert not out.exists()
+        return errors
+
+    return call
+
+
+@pytest.fixture
+def pair(dark, bright):
+    return f"dark={dark},bright={bright}"
+
+
+def test_an_unknown_set(refused):
+    assert "unknown set 'kneemnist'" in refused("kneemnist,breastmnist")
+
+
+def test_a_missing_file(refused, tmp_path, dark):
+    assert "gone.npz: no such file" in refused(f"a={dark},b={tmp_path / 'gone.npz'}")
+
+
+def test_a_truncated_file(refused, pair, bright):
+    bright.write_bytes(bright.read_bytes()[:-3000])
+    assert "bright.npz: damaged" in refused(pair)
+
+
+def test_a_class_with_one_image(refused, tmp_path, dark):
+    write_npz(tmp_path / "one.npz", train_labels=np.eye(40, 1, dtype=np.uint8))
+    assert "1 training image" in refused(f"a={dark},b={tmp_path / 'one.npz'}#1")
+
+
+def test_two_classes_of_one_name(refused, dark, bright):
+    assert "two classes are named 'a'" in refused(f"a={dark},a={bright}")
+
+
+def test_an_unknown_model(refused, pair):
+    assert "unknown model 'CLIP-9000'" in refused(pair, "--clip", "CLIP-9000")
+
+
+def test_unknown_recipe_student_and_captions(refused, pair):
+    assert "paper, robust" in refused(pair, "--recipe", "secret")
+    assert "unknown student" in refused(pair, "--student", "huge")
+    assert "table, paper" in refused(pair, "--captions", "poem")
+
+
+def test_scores_with_missing_ids_and_with_nan(refused, tmp_path, pair):
+    scores = pd.DataFrame({"image_id": ["dark/train/0"], "dark": [1.0], "bright": [0.0]})
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    assert "no scores for" in refused(pair, "--scores", tmp_path / "scores.csv")
+
+
+def test_an_output_folder_that_cannot_be_written(medlabel, tmp_path, pair):
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "run"
+    code, _, errors = medlabel("run", pair, "--out", out)
+    assert code == 2
+    assert errors.startswith(f"error: cannot write {out}")
+    assert errors.count("\n") == 1
+
+
+def test_serving_what_is_no_bundle(medlabel, tmp_path):
+    code, _, errors = medlabel("serve", tmp_path)
+    assert code == 2
+    assert "no bundle" in errors
+
+
+def test_help_answers_without_heavy_imports():
+    code = "import sys, medlabel.cli; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,112 @@
+"""The small CLIP: a real open_clip model, and a training that resumes exactly."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
+
+import open_clip  # isort: skip
+
+from medlabel import phantoms
+from medlabel.captions import SET_CAPTIONS
+from medlabel.contrastive import (
+    Pretraining,
+    PretrainingConfig,
+    build_clip,
+    fingerprint,
+    save_clip,
+    training_captions,
+)
+
+CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return {flag: phantoms.draw(flag, 8, seed=0) for flag in phantoms.LOOKS}
+
+
+def weights_after(training: Pretraining) -> dict[str, torch.Tensor]:
+    while not training.done:
+        training.step()
+    return training.model.state_dict()
+
+
+def assert_same(one, other):
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_model_is_small():
+    assert sum(weight.numel() for weight in build_clip(CONFIG).parameters()) < 3_000_000
+
+
+def test_the_seed_decides_the_first_weights():
+    assert_same(build_clip(CONFIG).state_dict(), build_clip(CONFIG).state_dict())
+
+
+def test_building_leaves_the_callers_dice_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    build_clip(CONFIG)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_training_twice_gives_the_same_weights(drawn):
+    assert_same(
+        weights_after(Pretraining(CONFIG, drawn)), weights_after(Pretraining(CONFIG, drawn))
+    )
+
+
+def test_a_resumed_training_ends_in_the_same_weights(drawn, tmp_path):
+    whole = Pretraining(CONFIG, drawn)
+    stopped = Pretraining(CONFIG, drawn)
+    for _ in range(2):
+        stopped.step()
+    torch.save(stopped.state_dict(), tmp_path / "state.pt")
+    resumed = Pretraining(CONFIG, drawn)
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert resumed.steps_done == 2
+    assert_same(weights_after(whole), weights_after(resumed))
+
+
+def test_the_loss_falls(drawn):
+    config = PretrainingConfig(steps=25, batch_size=24)
+    training = Pretraining(config, drawn)
+    losses = [training.step() for _ in range(config.steps)]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.2
+
+
+def test_plain_open_clip_loads_what_is_saved(tmp_path):
+    save_clip(build_clip(CONFIG), tmp_path)
+    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
+    tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path}")(["a cat that no phantom shows"])
+    assert preprocess is not None
+    assert model.encode_text(tokens).shape == (1, 64)
+    assert_same(build_clip(CONFIG).state_dict(), model.state_dict())
+
+
+def test_saved_settings_name_the_model_and_its_preprocessing(tmp_path):
+    save_clip(build_clip(CONFIG), tmp_path)
+    settings = json.loads((tmp_path / "open_clip_config.json").read_text())
+    assert set(settings) == {"model_cfg", "preprocess_cfg"}
+
+
+@pytest.mark.parametrize("flag", sorted(SET_CAPTIONS))
+def test_the_tables_captions_are_trained_on(flag):
+    assert set(SET_CAPTIONS[flag]) <= set(training_captions(flag)[0])
+
+
+def test_the_fingerprint_is_of_the_config():
+    assert fingerprint(CONFIG) == fingerprint(CONFIG)
+    assert fingerprint(CONFIG) != fingerprint(PretrainingConfig())

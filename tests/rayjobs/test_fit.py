@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medlabel.errors import MedlabelError
+from medlabel.recipes import RECIPES
+from medlabel.runs import finished_seeds, publish_best, read_cell
+from medlabel.store import Store
+from rayjobs.fit import Unit, Workload, fit_cells
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture
+def workload():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    images = rng.integers(0, 100, (60, 28, 28), dtype=np.uint8)
+    images[labels == 1] += 100
+    return Workload(
+        images,
+        np.eye(2, dtype=np.float32)[labels],
+        ("a", "b"),
+        replace(RECIPES["robust"], epochs=1, settle=0),
+        "small",
+        {"key": "k", "versions": "v"},
+    )
+
+
+def units(n):
+    rows = np.arange(60)
+    return [Unit(seed, rows[:40], rows[40:]) for seed in range(n)]
+
+
+def contents(store):
+    return {seed: read_cell(store, seed).test.tobytes() for seed in finished_seeds(store)}
+
+
+def test_finished_cells_are_not_fitted_again_and_the_rest_comes_out_the_same(workload, tmp_path):
+    whole, resumed = Store(str(tmp_path / "whole")), Store(str(tmp_path / "resumed"))
+    told = []
+    assert fit_cells(whole, workload, units(3), lambda *p: told.append(p)) == 3
+    assert told[-1] == (3, 3)
+    assert fit_cells(resumed, workload, units(1)) == 1
+    assert fit_cells(resumed, workload, units(3)) == 2
+    assert contents(whole) == contents(resumed)
+    assert fit_cells(whole, workload, units(3)) == 0
+    assert whole.list(".train*") == []
+
+
+def test_the_best_bundle_is_the_one_that_fits_its_held_back_labels_best(workload, tmp_path):
+    store = Store(str(tmp_path))
+    fit_cells(store, workload, units(2))
+    best = publish_best(store, [0, 1])
+    losses = [read_cell(store, seed).validation_loss for seed in (0, 1)]
+    assert best == int(np.argmin(losses))
+    assert store.read_json("bundle/provenance.json")["bundle_id"] == f"k-seed-{best:04d}"
+
+
+def test_a_fit_that_cannot_succeed_ends_in_one_line(workload, tmp_path):
+    with pytest.raises(MedlabelError, match="run the same command to go on") as error:
+        fit_cells(Store(str(tmp_path)), replace(workload, architecture="none"), units(1))
+    assert "unknown student" in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,158 @@
+"""The pretraining job: trained through Ray once, then reused."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+from ray.train import Checkpoint
+
+import rayjobs.pretrain as job
+from medlabel import phantoms
+from medlabel.contrastive import Pretraining, PretrainingConfig, build_clip, fingerprint, save_clip
+from medlabel.errors import MedlabelError
+
+CONFIG = PretrainingConfig(steps=3, batch_size=24, phantoms_per_look=8)
+
+
+class FakeTally:
+    """Stands where the actor would: no Ray in these tests."""
+
+    def __init__(self):
+        self.write = self
+        self.seen = []
+
+    def remote(self, done):
+        self.seen.append(done)
+
+
+def settings(drawn, checkpoint_every=1):
+    return {
+        "config": CONFIG, "drawn": drawn, "tally": FakeTally(),
+        "checkpoint_every": checkpoint_every,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return {flag: phantoms.draw(flag, 8, seed=0) for flag in phantoms.LOOKS}
+
+
+@pytest.fixture
+def worker(monkeypatch, tmp_path):
+    """Ray Train's worker side, kept in a folder: what was reported is what is resumed from."""
+    kept = []
+
+    def report(metrics, checkpoint):
+        folder = tmp_path / str(metrics["step"])
+        folder.mkdir(exist_ok=True)
+        with checkpoint.as_directory() as source:
+            (folder / "state.pt").write_bytes((Path(source) / "state.pt").read_bytes())
+        kept.append(Checkpoint.from_directory(folder))
+
+    monkeypatch.setattr(job.ray, "get", lambda reference: reference)
+    monkeypatch.setattr(job.ray.train, "report", report)
+    monkeypatch.setattr(job.ray.train, "get_checkpoint", lambda: kept[-1] if kept else None)
+    return kept
+
+
+def finished(home: Path, config: PretrainingConfig = CONFIG) -> Path:
+    """A finished folder as the job leaves it, with untrained weights."""
+    folder = home / "clip" / f"phantom-{fingerprint(config)}"
+    job._finish(folder, config, build_clip(config).state_dict())
+    return folder
+
+
+def test_a_whole_folder_is_reused_without_ray(tmp_path):
+    folder = finished(tmp_path)
+    assert job.ensure_phantom_clip(tmp_path, CONFIG) == str(folder)
+
+
+def test_a_damaged_folder_is_not_whole(tmp_path):
+    folder = finished(tmp_path)
+    weights = folder / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert not job._is_whole(folder)
+
+
+def test_a_folder_without_a_card_is_not_whole(tmp_path):
+    save_clip(build_clip(CONFIG), tmp_path)
+    assert not job._is_whole(tmp_path)
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "clip").write_text("a file where a folder should be")
+    with pytest.raises(MedlabelError, match="cannot keep the phantom CLIP"):
+        job.ensure_phantom_clip(tmp_path, CONFIG)
+
+
+def test_what_a_killed_driver_left_is_cleared_away(tmp_path):
+    left = tmp_path / "clip" / f"phantom-{fingerprint(CONFIG)}.partial" / "half"
+    left.mkdir(parents=True)
+    assert job._is_whole(finished(tmp_path))
+    assert not left.exists()
+
+
+def test_the_loop_ends_in_the_weights_of_the_bare_training(worker, drawn):
+    job._train_loop(settings(drawn))
+    bare = Pretraining(CONFIG, drawn)
+    while not bare.done:
+        bare.step()
+    trained = job._read(worker[-1])["model"]
+    assert all(torch.equal(trained[name], value) for name, value in bare.model.state_dict().items())
+
+
+def test_the_loop_goes_on_from_its_checkpoint(worker, drawn):
+    job._train_loop(settings(drawn))
+    whole = job._read(worker[-1])["model"]
+    del worker[1:]
+    again = settings(drawn)
+    job._train_loop(again)
+    assert again["tally"].seen == [2, 3]
+    resumed = job._read(worker[-1])["model"]
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_a_loop_killed_after_its_last_step_reports_again(worker, drawn):
+    job._train_loop(settings(drawn))
+    job._train_loop(settings(drawn))
+    assert job._read(worker[-1])["steps_done"] == CONFIG.steps
+
+
+def test_progress_is_told_while_the_block_runs(monkeypatch):
+    monkeypatch.setattr(job.ray, "get", lambda reference: reference)
+    told = threading.Event()
+
+    class Tally:
+        class read:
+            @staticmethod
+            def remote():
+                return 7
+
+    with job._watched(Tally, 9, lambda stage, done, total: told.set()):
+        assert told.wait(5)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        yield ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # Ray of its own code
+def test_through_ray_it_trains_once_and_is_kept(cluster, tmp_path):
+    stages = []
+    folder = job.ensure_phantom_clip(
+        tmp_path, CONFIG, lambda stage, done, total: stages.append((stage, done, total))
+    )
+    assert stages[0][0] == "drawing"
+    assert stages[-1] == ("training", 3, 3)
+    assert sorted(path.name for path in Path(folder).iterdir()) == [
+        "medlabel.json", "open_clip_config.json", "open_clip_model.safetensors",
+    ]  # fmt: skip
+    assert not (tmp_path / "clip" / "training" / Path(folder).name).exists()
+    assert job.ensure_phantom_clip(tmp_path, CONFIG) == folder
