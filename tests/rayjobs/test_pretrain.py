@@ -4,7 +4,6 @@ import threading
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 from ray.train import Checkpoint
 
@@ -134,17 +133,8 @@ def test_progress_is_told_while_the_block_runs(monkeypatch):
         assert told.wait(5)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        yield ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        ray.shutdown()
-
-
 @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # Ray of its own code
-def test_through_ray_it_trains_once_and_is_kept(cluster, tmp_path):
+def test_through_ray_it_trains_once_and_is_kept(ray_cluster, tmp_path):
     stages = []
     folder = job.ensure_phantom_clip(
         tmp_path, CONFIG, lambda stage, done, total: stages.append((stage, done, total))
