@@ -21,6 +21,7 @@ __all__ = ["Epoch", "Fitted", "fit", "predict"]
 
 VALIDATION_SHARE = 0.2
 _SHIFT, _CONTRAST, _BRIGHTNESS, _NOISE = 2 / 28, 0.2, 20.0, 6.0  # of the side; of 0..255
+_COLLIMATED, _MARGIN = 0.05, 0.3  # share of the images; of the side, at most
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def loss(logits: Tensor, targets: Tensor, exponent: float = 0.0) -> Tensor:
 
 
 def augment(batch: Tensor, rng: torch.Generator) -> Tensor:
-    """Randomly shifted, flipped, brightened and noisy copies of float pixels [N, C, S, S]."""
+    """Randomly shifted, flipped, brightened, noisy and cut copies of float pixels [N, C, S, S]."""
     n, device = len(batch), batch.device
     reach = max(1, round(batch.shape[-1] * _SHIFT))
     shift = torch.randint(-reach, reach + 1, (2,), generator=rng).tolist()
@@ -224,8 +225,23 @@ def augment(batch: Tensor, rng: torch.Generator) -> Tensor:
     contrast = 1 + _CONTRAST * torch.randn(n, 1, 1, 1, generator=rng).to(device)
     brightness = _BRIGHTNESS * torch.randn(n, 1, 1, 1, generator=rng).to(device)
     noise = _NOISE * torch.randn(batch.shape, generator=rng).to(device)
-    changed = (moved - 127.5) * contrast + 127.5 + brightness + noise
-    return changed.clamp(0, 255).contiguous(memory_format=torch.channels_last)
+    changed = ((moved - 127.5) * contrast + 127.5 + brightness + noise).clamp(0, 255)
+    changed = changed * _field(n, batch.shape[-1], rng).to(device)
+    return changed.contiguous(memory_format=torch.channels_last)
+
+
+def _field(n: int, side: int, rng: torch.Generator) -> Tensor:
+    """Where light falls, bool [n, 1, side, side]: all of most images, of some a smaller rectangle.
+
+    Films are collimated and scans have margins, some far wider than the rest of their set.
+    """
+    margins = torch.randint(0, int(side * _MARGIN) + 1, (4, n, 1), generator=rng)
+    margins = margins * (torch.rand(n, 1, generator=rng) < _COLLIMATED)
+    top, bottom, left, right = margins
+    at = torch.arange(side)
+    rows, columns = (at >= top) & (at < side - bottom), (at >= left) & (at < side - right)
+    field: Tensor = rows[:, :, None] & columns[:, None, :]
+    return field[:, None]
 
 
 @torch.inference_mode()

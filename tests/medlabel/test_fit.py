@@ -119,3 +119,10 @@ def test_a_pool_smaller_than_a_batch_can_be_learned():
     images = np.zeros((10, 28, 28), np.uint8)
     fitted = fit(images, scores(np.arange(10) % 2), ("a", "b"), QUICK, 0)
     assert predict(fitted.student, images).shape == (10, 2)
+
+
+def test_augmentation_cuts_the_field_of_a_few_images_to_black():
+    changed = augment(torch.full((400, 1, 28, 28), 200.0), torch.Generator().manual_seed(0))
+    cut = (changed == 0).flatten(1).any(dim=1)
+    assert 5 <= int(cut.sum()) <= 40
+    assert float((changed[cut] == 0).float().mean()) < 0.65
