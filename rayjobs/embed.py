@@ -1,94 +1,365 @@
-"""Encode, with Ray Data, the images that the embedding table does not have yet."""
+"""Encode, with Ray Data, what the embedding table does not have yet.
 
+Two ways in: `embed_drawn` for images that the driver holds (a run's), `embed_sources` for any
+number of images, which nobody ever holds. Both cut what is missing into shards; an encoder turns a
+shard into a file of the table. A file is whole or not there, so whatever is killed, the next run
+does exactly the rest.
+"""
+
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
 import ray
+import torch
 from numpy.typing import NDArray
-from ray.data import ActorPoolStrategy
-from ray.data.extensions import ArrowTensorArray
+from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 
-from medlabel.clip import Clip
+from medlabel.clip import Clip, Framing, load_clip
 from medlabel.device import default_device
-from medlabel.embeddings import EmbeddingTable
-from medlabel.sources import Source
-from medlabel.tasks import gather_images
-from rayjobs.cluster import one_line_errors
+from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
+from medlabel.errors import MedlabelError
+from medlabel.export import EXPORT_MANIFEST, REJECTS, export, rejects_table
+from medlabel.listing import Part, list_parts
+from medlabel.shards import Catalogue, RawShard, catalogue, missing_rows, read_shards
+from medlabel.store import Store
+from rayjobs.cluster import connect, one_line_errors
+from rayjobs.pretrain import ensure_phantom_clip
 
-__all__ = ["embed"]
+__all__ = [
+    "Counts",
+    "Replicas",
+    "Request",
+    "Summary",
+    "catalogue_parts",
+    "embed_drawn",
+    "embed_parts",
+    "embed_sources",
+]
 
-SHARD = 512  # images a block: some seconds of work for a large model, a file that is worth writing
+_READING = 0.25  # CPUs a reader asks for, so that readers and encoders both find room on two
+_ENCODING = 0.5  # and an encoder; unlike the readers', or Ray Data would make one stage of both
 Progress = Callable[[int, int], None]
+OnProgress = Callable[[str, int, int], None]  # stage, done, total
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """How many copies of the model encode, and what each takes.
+
+    Attributes:
+        workers: copies; None for as many as the cluster's GPUs (or else CPUs) can hold.
+        gpus: of each copy, such as 0.5 for two on a GPU; None for 1 where there are GPUs.
+        batch_size: images the model sees at once; None for 256 on a GPU and 64 on a CPU.
+    """
+
+    workers: int | None = None
+    gpus: float | None = None
+    batch_size: int | None = None
+
+    def fitted(self, shards: int) -> tuple[int, float, int]:
+        """Copies, GPUs of each and batch size on this cluster; no copy that would be idle."""
+        total = ray.cluster_resources()
+        there = total.get("GPU", 0.0)
+        gpus = (1.0 if there else 0.0) if self.gpus is None else self.gpus
+        most = int(there / gpus) if gpus else int(total.get("CPU", 1))
+        workers = self.workers or max(1, most)
+        return max(1, min(workers, shards)), gpus, self.batch_size or (256 if gpus else 64)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What an embedding came to, in images."""
+
+    images: int
+    distinct: int
+    encoded: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an embedding is asked for.
+
+    Attributes:
+        sources: as a user types them (see `medlabel.listing`).
+        out: folder or bucket for the table.
+        home: where what can be made again is kept: shards, catalogues, the phantom CLIP.
+        clips: models, as a user types them (see `medlabel.clip`).
+        size: pixels, for MedMNIST flags and phantoms.
+        data_root: folder of MedMNIST's files.
+        column: the image column of Parquet files.
+        precision: fp32, fp16 or bf16.
+    """
+
+    sources: tuple[str, ...]
+    out: str
+    home: Path
+    clips: tuple[str, ...] = ("phantom",)
+    size: int = 28
+    data_root: Path | None = None
+    column: str | None = None
+    precision: str = "fp32"
+    replicas: Replicas = Replicas()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of one model: counts of images, and the seconds that encoding took."""
+
+    clip: str
+    images: int
+    distinct: int
+    encoded: int
+    reused: int
+    rejected: int
+    seconds: float
+    workers: int
+
+
+def embed_sources(
+    request: Request, on_progress: OnProgress = lambda stage, done, total: None
+) -> list[Summary]:
+    """Embed sources by models, doing only what is missing, and write the table to `request.out`."""
+    out, home = Store(request.out), Store(str(request.home))
+    out.check_writable()
+    parts = _list(request, on_progress)
+    on_progress("starting", 0, 1)
+    connect()
+    on_progress("starting", 1, 1)
+    progress = partial(on_progress, "cataloguing")
+    catalogues = catalogue_parts(parts, home / "catalogues", progress)
+    summaries: list[Summary] = []
+    rejects: dict[str, str] = {}
+    for name in request.clips:
+        clip = _load(name, request, on_progress)
+        table = EmbeddingTable(home / "embeddings", clip.key)
+        start = time.perf_counter()
+        progress = partial(on_progress, "embedding")
+        counts = embed_parts(clip, parts, catalogues, table, request.replicas, progress)
+        seconds = time.perf_counter() - start
+        progress = partial(on_progress, "writing")
+        mine = export(out, clip.key, parts, catalogues, table, progress)
+        rejects |= mine
+        reused = counts.images - counts.encoded
+        summaries.append(
+            Summary(
+                name, counts.images, counts.distinct, counts.encoded, reused,
+                len(mine), seconds, counts.workers,
+            )
+        )  # fmt: skip
+    out.write_table(REJECTS, rejects_table(rejects))
+    out.write_json(
+        EXPORT_MANIFEST,
+        {"sources": request.sources, "models": [asdict(summary) for summary in summaries]},
+    )
+    return summaries
+
+
+def _list(request: Request, on_progress: OnProgress) -> list[Part]:
+    """All parts of all sources, after a look at their names: two of a name cannot be told apart."""
+    on_progress("listing", 0, len(request.sources))
+    parts: list[Part] = []
+    for done, spec in enumerate(request.sources, start=1):
+        new = list_parts(spec, request.size, request.data_root, request.column)
+        if {part.source for part in new} & {part.source for part in parts}:
+            raise MedlabelError(f"two sources are both called {new[0].source}: rename one")
+        parts += new
+        on_progress("listing", done, len(request.sources))
+    return parts
+
+
+def _load(name: str, request: Request, on_progress: OnProgress) -> Clip:
+    if name == "phantom":
+        folder = ensure_phantom_clip(request.home, on_progress=on_progress)
+        return load_clip(folder, "cpu", request.precision)
+    return load_clip(name, "cpu", request.precision)
 
 
 class _Encoder:
     """One replica of the model. Its weights come through Ray's object store, not over a disk."""
 
-    def __init__(self, shared: list[ray.ObjectRef[Clip]]) -> None:
-        self._clip = ray.get(shared[0]).to(default_device())
+    def __init__(
+        self, shared: list[ray.ObjectRef[Clip]], table: EmbeddingTable, batch: int
+    ) -> None:
+        self._device = default_device()
+        torch.set_num_threads(1)  # OpenMP threads of several replicas contend
+        self._clip = ray.get(shared[0]).to(self._device)
+        self._table, self._batch = table, batch
 
-    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        embeddings = self._clip.embed_images(np.array(batch["image"]))
-        return {"image_id": batch["image_id"], "embedding": embeddings.astype(np.float16)}
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        raw = _unpack(row)
+        embeddings = np.zeros((0, 1), dtype=np.float32)
+        if len(raw.images):
+            embeddings = self._clip.embed_images(raw.images, self._batch)
+        self._table.write(raw.embedded(embeddings))
+        return {"images": len(raw.digests) + len(raw.rejected)}
 
 
-def embed(
+def embed_drawn(
     clip: Clip,
-    sources: Mapping[str, Source],
-    image_ids: Sequence[str],
+    images: Mapping[str, NDArray[np.uint8]],
     table: EmbeddingTable,
     on_progress: Progress = lambda done, total: None,
+) -> tuple[NDArray[np.float16], int]:
+    """Embeddings float16 [N, D] in the order of `images`, and how many had to be encoded for it.
+
+    Args:
+        images: by id, uint8 [S, S] or [S, S, 3], all of one size.
+    """
+    digests = to_digests([digest_image(image) for image in images.values()])
+    everything = Catalogue(digests, (None,) * len(digests))
+    (rows,), _ = missing_rows([everything], table.contents())
+    pixels = list(images.values())
+    shards = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]
+    if shards:
+        packed = [_pack(_drawn(digests[cut], [pixels[row] for row in cut])) for cut in shards]
+        _encode(clip, table, packed, len(rows), Replicas(), on_progress)
+    return table.gather(table.contents(), digests).embeddings, len(rows)
+
+
+def _drawn(digests: NDArray[np.bytes_], images: Sequence[NDArray[np.uint8]]) -> RawShard:
+    colour = any(image.ndim == 3 for image in images)
+    stack = [np.repeat(i[..., None], 3, 2) if colour and i.ndim == 2 else i for i in images]
+    return RawShard(digests, np.stack(stack), to_digests([]), ())
+
+
+def embed_parts(
+    clip: Clip,
+    parts: Sequence[Part],
+    catalogues: Sequence[Catalogue],
+    table: EmbeddingTable,
+    replicas: Replicas,
+    on_progress: Progress = lambda done, total: None,
+) -> Counts:
+    """Make sure that the table holds every image of these parts."""
+    missing, distinct = missing_rows(catalogues, table.contents())
+    todo = sum(len(rows) for rows in missing)
+    images, shards = sum(part.count for part in parts), sum(ceil(len(r) / SHARD) for r in missing)
+    if not todo:
+        return Counts(images, distinct, 0, 0)
+    items = [
+        {"part": part, "rows": rows, "framing": clip.framing}
+        for part, rows in zip(parts, missing, strict=True)
+        if len(rows)
+    ]
+    workers = _encode(clip, table, items, todo, replicas, on_progress, shards)
+    return Counts(images, distinct, todo, workers)
+
+
+def catalogue_parts(
+    parts: Sequence[Part], store: Store, on_progress: Progress = lambda done, total: None
+) -> list[Catalogue]:
+    """The catalogue of each part, in order; those that are in `store` are not made again."""
+    names = [f"{part.key}.parquet" for part in parts]
+    there = set(store.list("*.parquet"))
+    todo = [part for part, name in zip(parts, names, strict=True) if name not in there]
+    if todo:
+        total = sum(part.count for part in todo)
+        made = _blocks([{"part": part} for part in todo]).map(
+            cast(Any, _Cataloguer), fn_constructor_kwargs={"store": store}, num_cpus=_ENCODING,
+            compute=ActorPoolStrategy(min_size=1, max_size=min(len(todo), _cpus())),
+        )  # fmt: skip
+        _count(made, total, "reading the images", on_progress)
+    return [Catalogue.from_parquet(store.read(name)) for name in names]
+
+
+class _Cataloguer:
+    """Reads a part and leaves its catalogue in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        part: Part = row["part"]
+        self._store.write(f"{part.key}.parquet", catalogue(part).to_parquet())
+        return {"images": part.count}
+
+
+def _encode(
+    clip: Clip,
+    table: EmbeddingTable,
+    items: Sequence[dict[str, Any]],
+    todo: int,
+    replicas: Replicas,
+    on_progress: Progress,
+    shards: int | None = None,
 ) -> int:
-    """Make sure that the table holds these images; returns how many had to be encoded."""
-    there = table.read(image_ids)
-    missing = sorted(set(image_ids) - there.keys(), key=_order)
-    if not missing:
-        return 0
-    replicas, gpus = _replicas(len(missing))
-    blocks = [_block(sources, shard) for shard in _shards(missing)]
-    encoded = ray.data.from_arrow(blocks).map_batches(
-        _Encoder,
-        fn_constructor_kwargs={"shared": [ray.put(clip)]},
-        batch_size=None,
-        compute=ActorPoolStrategy(size=replicas),
-        num_cpus=1,
-        num_gpus=gpus,
-    )
+    """Run readers beside encoders until all is written; returns how many encoders there were."""
+    workers, gpus, batch = replicas.fitted(len(items) if shards is None else shards)
+    with _a_block_a_row():
+        rows = _blocks(items)
+        if shards is not None:
+            rows = rows.flat_map(_read, num_cpus=_READING, compute=TaskPoolStrategy(min(_cpus(), len(items))))
+        encoded = rows.map(
+            cast(Any, _Encoder),
+            fn_constructor_kwargs={
+                "shared": [ray.put(clip.to("cpu"))],
+                "table": table,
+                "batch": batch,
+            },
+            compute=ActorPoolStrategy(size=workers),
+            num_cpus=_ENCODING,
+            num_gpus=gpus,
+        )
+        _count(encoded, todo, "embedding", on_progress)
+    return workers
+
+
+def _blocks(items: Sequence[dict[str, Any]]) -> Dataset:
+    """A dataset with one item a block, so that each can go to a worker of its own."""
+    return ray.data.from_items(list(items), override_num_blocks=len(items))
+
+
+@contextmanager
+def _a_block_a_row() -> Iterator[None]:
+    """Let Ray Data put no two shards into one block: small or not, each is work of seconds."""
+    context = DataContext.get_current().copy()
+    context.target_max_block_size = 1
+    with DataContext.current(context):
+        yield
+
+
+def _count(dataset: Dataset, total: int, what: str, on_progress: Progress) -> None:
+    """Run it, and tell how many images are through."""
     done = 0
-    with one_line_errors("embedding"):
-        for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
-            table.write(batch["image_id"].tolist(), np.asarray(batch["embedding"]))
-            done += len(batch["image_id"])
-            on_progress(done, len(missing))
-    return len(missing)
+    on_progress(0, total)
+    with one_line_errors(what):
+        for batch in dataset.iter_batches(batch_size=None, batch_format="numpy"):
+            done += int(batch["images"].sum())
+            on_progress(min(done, total), total)
 
 
-def _replicas(images: int) -> tuple[int, int]:
-    """Replicas, one a GPU or else a CPU, but none that would be idle; and GPUs for each."""
-    total = ray.cluster_resources()
-    gpus = int(total.get("GPU", 0))
-    most = gpus or int(total.get("CPU", 1))
-    size = max(1, min(most, -(-images // SHARD)))
-    return size, 1 if gpus else 0
+def _cpus() -> int:
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
-def _order(image_id: str) -> tuple[str, int]:
-    folder, index = image_id.rsplit("/", 1)
-    return folder, int(index)
+def _read(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a reader does: decode a part's rows, a shard at a time."""
+    part, framing = cast(Part, row["part"]), cast(Framing, row["framing"])
+    for raw in read_shards(part, row["rows"], framing):
+        yield _pack(raw)
 
 
-def _shards(image_ids: Sequence[str]) -> Iterator[list[str]]:
-    """Blocks of at most SHARD images, each of one source and split."""
-    for _, group in groupby(image_ids, key=lambda image_id: image_id.rsplit("/", 1)[0]):
-        ids = list(group)
-        yield from (ids[start : start + SHARD] for start in range(0, len(ids), SHARD))
+def _pack(raw: RawShard) -> dict[str, Any]:
+    """A shard as a row of plain values. A row is never cut, and shapes may differ between rows."""
+    return {
+        "digests": raw.digests.tobytes(),
+        "pixels": raw.images.tobytes(),
+        "shape": list(raw.images.shape),
+        "rejected": raw.rejected.tobytes(),
+        "reasons": "\n".join(raw.reasons),
+    }
 
 
-def _block(sources: Mapping[str, Source], image_ids: list[str]) -> pa.Table:
-    name = image_ids[0].rsplit("/", 2)[0]
-    own = {spec: source for spec, source in sources.items() if source.name == name}
-    images = gather_images(own, image_ids)
-    return pa.table({"image_id": image_ids, "image": ArrowTensorArray.from_numpy(images)})
+def _unpack(row: dict[str, Any]) -> RawShard:
+    pixels = np.frombuffer(row["pixels"], dtype=np.uint8).reshape([int(n) for n in row["shape"]])
+    rejected = np.frombuffer(row["rejected"], dtype="S16")
+    reasons = tuple(row["reasons"].split("\n")) if len(rejected) else ()
+    return RawShard(np.frombuffer(row["digests"], dtype="S16"), pixels, rejected, reasons)

@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 from medlabel import fit, recipes, runs, students, teacher
 from medlabel.clip import load_clip
-from medlabel.embeddings import EmbeddingTable
+from medlabel.embeddings import EmbeddingTable, embed_captions
 from medlabel.recipes import Recipe
 from medlabel.run_report import report_run
 from medlabel.scoreboard import Board, baselines_table, results_table, timings_table
 from medlabel.sources import Source
 from medlabel.store import Store
 from medlabel.students import student_named
-from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources
+from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, own_image
 from medlabel.teacher import class_embeddings, read_scores, score, score_table
 from medlabel.truth import SealedTruth
 from rayjobs.ceiling import fit_ceiling
 from rayjobs.cluster import connect
-from rayjobs.embed import embed
+from rayjobs.embed import embed_drawn
 from rayjobs.fit import Unit, Workload, fit_cells
 from rayjobs.pretrain import ensure_phantom_clip
 
@@ -161,11 +161,13 @@ def _ask_teacher(
         folder = ensure_phantom_clip(settings.home, on_progress=on_progress)
     clip = load_clip(folder if settings.clip == "phantom" else settings.clip, "cpu")
     captions = [spec.resolved_captions(settings.captions) for spec in settings.task.classes]
-    table = EmbeddingTable(Store(str(settings.home / "embeddings")), clip.key, sources)
+    table = EmbeddingTable(Store(str(settings.home / "embeddings")), clip.key)
     _start_ray(on_progress)
-    encoded = embed(clip, sources, ids, table, partial(on_progress, "embedding"))
-    embeddings = table.matrix(ids)
-    scores = score(embeddings, class_embeddings(captions, clip.embed_texts), clip.logit_scale)
+    drawn = {image_id: own_image(sources, image_id) for image_id in ids}
+    embeddings, encoded = embed_drawn(clip, drawn, table, partial(on_progress, "embedding"))
+    texts = EmbeddingTable(Store(str(settings.home / "captions")), clip.key)
+    embed_texts = partial(embed_captions, texts, embed=clip.embed_texts)
+    scores = score(embeddings, class_embeddings(captions, embed_texts), clip.logit_scale)
     facts = {"model": clip.key, "captions": captions}
     return _Teacher(scores, embeddings, settings.clip, facts, encoded)
 

@@ -14,12 +14,15 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Task as RichTask
 from rich.table import Table
+from rich.text import Text
 
 from medlabel import __version__
 from medlabel.errors import MedlabelError
@@ -27,6 +30,7 @@ from medlabel.errors import MedlabelError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rayjobs.embed import Summary
     from rayjobs.run import Outcome
 
 app = typer.Typer(
@@ -42,12 +46,16 @@ _STAGES = {
     "starting": "starting Ray",
     "drawing": "drawing phantoms for the teacher",
     "training": "training the teacher on them",
+    "listing": "listing the sources",
+    "cataloguing": "reading the images once",
     "embedding": "embedding images",
+    "writing": "writing the table",
     "fitting": "fitting students",
     "ceiling": "fitting on true labels, to compare",
     "baselines": "comparing with simple baselines",
     "reporting": "writing the report",
 }
+_IMAGE_STAGES = ("cataloguing", "embedding", "writing")
 
 
 def default_home() -> Path:
@@ -122,6 +130,67 @@ def run_command(
     _print_outcome(outcome)
 
 
+@app.command("embed")
+def embed_command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="MedMNIST sets, npz files, folders or buckets of PNG, JPEG, TIFF and DICOM "
+            "files, Parquet files with an image column, [b]phantom:FLAG[/b]."
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="Folder or bucket for the table.")],
+    clip: Annotated[list[str], typer.Option(help="A model, as in `run`; give several.")] = [  # noqa: B006
+        "phantom"
+    ],
+    size: Annotated[int, typer.Option(help="Side of MedMNIST's images: 28, 64, 128, 224.")] = 28,
+    data_root: DataRoot = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="Column of Parquet files that holds the images.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Of the encoder: fp32, fp16 or bf16.")] = "fp32",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Copies of the model; one a GPU or CPU if unset.")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of each copy, such as 0.5.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at once; 256 on a GPU, else 64, if unset.")
+    ] = None,
+) -> None:
+    """Embed every image of some sources once for each model: a table to score anything from."""
+    from rayjobs.embed import Replicas, Request, embed_sources
+
+    request = Request(
+        tuple(sources),
+        out,
+        default_home(),
+        tuple(clip),
+        size,
+        data_root,
+        image_column,
+        precision,
+        Replicas(workers, gpus_per_worker, batch_size),
+    )
+    with StageBars() as bars:
+        summaries = embed_sources(request, bars.advance)
+    for summary in summaries:
+        _print_summary(summary)
+    _console.print(f"table: {out}", soft_wrap=True)
+
+
+def _print_summary(summary: "Summary") -> None:
+    rate = f", {summary.encoded / summary.seconds:,.0f} images/s" if summary.encoded else ""
+    _console.print(
+        f"{summary.clip}: {summary.images:,} images ({summary.distinct:,} distinct), "
+        f"{summary.encoded:,} encoded, {summary.reused:,} reused, {summary.rejected:,} rejected, "
+        f"{summary.seconds:.1f} s{rate}, {summary.workers} workers",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
 @app.command("report")
 def report_command(
     run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
@@ -159,6 +228,16 @@ def version_command() -> None:
     _console.print(f"medlabel {__version__}", highlight=False)
 
 
+class _Rate(ProgressColumn):
+    """Steps a second, for the stages whose steps are images."""
+
+    def render(self, task: RichTask) -> Text:
+        """What is shown right of the bar."""
+        speed = task.finished_speed or task.speed
+        images = task.fields["stage"] in _IMAGE_STAGES
+        return Text(f"{speed:,.0f} images/s" if images and speed else "")
+
+
 class StageBars:
     """One progress bar a stage, made when the stage first speaks."""
 
@@ -167,6 +246,7 @@ class StageBars:
             TextColumn("{task.description:<36}"),
             BarColumn(),
             MofNCompleteColumn(),
+            _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=_console,
@@ -183,7 +263,7 @@ class StageBars:
     def advance(self, stage: str, done: int, total: int) -> None:
         """Set a stage's bar to `done` of `total`; one that is not yet begun pulses."""
         if stage not in self._bars:
-            self._bars[stage] = self._progress.add_task(_STAGES[stage], total=None)
+            self._bars[stage] = self._progress.add_task(_STAGES[stage], total=None, stage=stage)
         self._progress.update(self._bars[stage], completed=done, total=total if done else None)
 
 

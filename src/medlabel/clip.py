@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 
@@ -35,7 +37,7 @@ from torchvision.transforms import v2  # isort: skip
 from medlabel.device import default_device
 from medlabel.errors import MedlabelError
 
-__all__ = ["PAPER_MODELS", "Clip", "load_clip"]
+__all__ = ["PAPER_MODELS", "Clip", "Framing", "load_clip"]
 
 PAPER_MODELS = {
     name: f"{name.replace('/', '-')}-quickgelu"
@@ -45,7 +47,30 @@ PAPER_MODELS = {
     )
 }
 _MODES = {"bicubic": v2.InterpolationMode.BICUBIC, "bilinear": v2.InterpolationMode.BILINEAR}
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How an image of any shape becomes the square that a model sees, by open_clip's own transform.
+
+    Small enough to be sent to those who decode files, far from the model.
+    """
+
+    size: int
+    mode: str
+    interpolation: str
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize, crop or pad uint8 [H, W] or [H, W, 3] to [size, size] or [size, size, 3]."""
+        steps = open_clip.image_transform(
+            self.size, is_train=False, resize_mode=self.mode, interpolation=self.interpolation
+        ).transforms
+        framed: Any = Image.fromarray(image)
+        for step in steps[:-3]:  # the last three make a normalised RGB tensor of it
+            framed = step(framed)
+        return np.asarray(framed)
 
 
 @dataclass(frozen=True)
@@ -56,6 +81,7 @@ class Clip:
     model: nn.Module
     tokenizer: Callable[[list[str]], Tensor]
     device: str
+    precision: str = "fp32"
 
     @cached_property
     def weights_hash(self) -> str:
@@ -76,7 +102,8 @@ class Clip:
         config = json.dumps(visual.preprocess_cfg, sort_keys=True, default=str)
         how = hashlib.sha256(f"{visual!r} {config}".encode()).hexdigest()[:8]
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", Path(self.name).name).strip("-")
-        return f"{slug}-{self.weights_hash}-{how}"
+        precision = "" if self.precision == "fp32" else f"-{self.precision}"
+        return f"{slug}-{self.weights_hash}-{how}{precision}"
 
     def to(self, device: str) -> "Clip":
         """The same model on another device."""
@@ -89,6 +116,14 @@ class Clip:
         return float(scale.detach().exp())
 
     @cached_property
+    def framing(self) -> Framing:
+        """How images that are not small squares are made square, before `preprocess`."""
+        visual: Any = self.model.visual
+        config: dict[str, Any] = visual.preprocess_cfg
+        mode = config.get("resize_mode") or "shortest"
+        return Framing(self.size, mode, config["interpolation"])
+
+    @cached_property
     def preprocess(self) -> v2.Transform:
         """Tensor transform, uint8 [B, C, S, S] to float32 [B, C, size, size], on any device.
 
@@ -97,29 +132,52 @@ class Clip:
         """
         visual: Any = self.model.visual
         config: dict[str, Any] = visual.preprocess_cfg
-        size = config["size"] if isinstance(config["size"], int) else config["size"][0]
         return v2.Compose(
             [
-                v2.Resize([size, size], _MODES[config["interpolation"]], antialias=True),
+                v2.Resize([self.size, self.size], _MODES[config["interpolation"]], antialias=True),
                 v2.ToDtype(torch.float32, scale=True),
                 v2.Normalize(list(config["mean"]), list(config["std"])),
             ]
         )
 
-    @torch.inference_mode()
+    @cached_property
+    def size(self) -> int:
+        """Side of the images that the model sees, in pixels."""
+        visual: Any = self.model.visual
+        size: int | Sequence[int] = visual.preprocess_cfg["size"]
+        return size if isinstance(size, int) else int(size[0])
+
     def embed_images(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
         """Embed uint8 [N, S, S] or [N, S, S, 3] as float32 [N, D] of length one.
 
         Every batch is padded to `batch_size`, so that an image's embedding does not depend on how
-        many others come with it.
+        many others come with it. Where memory does not suffice for a batch, it is halved.
+
+        Raises:
+            MedlabelError: memory does not suffice for a single image.
         """
-        encode: Any = self.model.encode_image
-        parts = []
-        for start in range(0, len(images), batch_size):
+        parts, start = [], 0
+        while start < len(images):
             batch = images[start : start + batch_size]
-            features = encode(self.preprocess(self._to_tensor(batch, batch_size)), normalize=True)
-            parts.append(features[: len(batch)].float().cpu().numpy())
+            try:
+                parts.append(self._embed_batch(batch, batch_size))
+            except torch.OutOfMemoryError as error:
+                if batch_size == 1:
+                    raise MedlabelError(f"{self.device} has no memory for one image") from error
+                batch_size //= 2
+                continue
+            start += len(batch)
         return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def _embed_batch(self, batch: NDArray[np.uint8], rows: int) -> NDArray[np.float32]:
+        """Encode at the model's precision; lengths are made one in float32."""
+        encode: Any = self.model.encode_image
+        pixels = self.preprocess(self._to_tensor(batch, rows))
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, _DTYPES[self.precision], enabled=self.precision != "fp32"):
+            features: Tensor = encode(pixels)[: len(batch)]
+        return np.asarray(functional.normalize(features.float(), dim=1).cpu())
 
     def _to_tensor(self, batch: NDArray[np.uint8], rows: int) -> Tensor:
         """To uint8 [rows, 3, S, S] on the device; the missing rows are black."""
@@ -136,15 +194,17 @@ class Clip:
         return np.asarray(encode(tokens, normalize=True).float().cpu())
 
 
-def load_clip(name: str, device: str | None = None) -> Clip:
+def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> Clip:
     """Load a CLIP by what a user types (see this module's table); `phantom` is a folder by now.
 
     Raises:
         MedlabelError: an unknown model, a damaged file, or weights that cannot be downloaded.
     """
+    if precision not in _DTYPES:
+        raise MedlabelError(f"unknown precision {precision!r}: choose from {', '.join(_DTYPES)}")
     device = device or default_device()
     model, tokenizer = _load(name)
-    return Clip(name, model.to(device).eval(), tokenizer, device)
+    return Clip(name, model.to(device).eval(), tokenizer, device, precision)
 
 
 def _load(name: str) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:

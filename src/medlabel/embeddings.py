@@ -1,12 +1,17 @@
-"""The embedding table: each image encoded once for each model, whatever is asked of it later.
+"""The embedding table: each distinct image encoded once for each model, whatever is asked later.
 
-It is a folder of Parquet files, `model=KEY/source=NAME-HASH/split=SPLIT/part-*.parquet`, with the
-columns `image_id` and `embedding` (float16[D], of length one). Model and source are named by the
-hashes of their content, so a changed file can never be served the embeddings of the old one.
+It is a folder of Parquet files a model, `model=KEY/shard-DIGESTS-CHECKSUM.parquet`. A row is one
+distinct content (an image; in a table of its own a caption): its digest, and its embedding or the
+reason why there is none. So two sources that hold the same image share a row, a changed file can
+never be served the embedding of the old one, and a folder that grows costs what is new in it.
+
+A shard appears whole or not at all, and its name holds the checksum of its bytes: one that was
+damaged since is removed when it is found, and what it held counts as missing.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
 
 import numpy as np
@@ -14,66 +19,177 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from medlabel.errors import MedlabelError
-from medlabel.sources import Source
 from medlabel.store import Store
 
-__all__ = ["EmbeddingTable"]
+__all__ = [
+    "SHARD",
+    "Contents",
+    "EmbeddingTable",
+    "Shard",
+    "digest_bytes",
+    "digest_image",
+    "embed_captions",
+    "to_digests",
+]
+
+SHARD = 512  # images a shard: some seconds of work for a large model, a file worth writing
+_WIDTH = 16  # bytes of SHA-256 that are kept: 2**64 images before two are likely to meet
+Digests = NDArray[np.bytes_]
+
+
+def digest_image(image: NDArray[np.uint8]) -> bytes:
+    """16 bytes that name the pixels and shape of an image, uint8 [H, W] or [H, W, 3]."""
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()[:_WIDTH]
+
+
+def digest_bytes(data: bytes) -> bytes:
+    """16 bytes that name the content of a file: no decoding, so that looking is cheap."""
+    return hashlib.sha256(data).digest()[:_WIDTH]
+
+
+def to_digests(digests: Sequence[bytes]) -> Digests:
+    """Digests as one array, 16 bytes each."""
+    return np.frombuffer(b"".join(digests), dtype=f"S{_WIDTH}")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What was made of some distinct contents: `embeddings` [N, D] and N reasons.
+
+    Images' embeddings are float16, captions' float32. A reason is None where there is an
+    embedding; the embedding is zero where there is a reason.
+    """
+
+    digests: Digests
+    embeddings: NDArray[np.floating]
+    reasons: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Which contents the table holds, where, and which of them are rejects; digests are sorted."""
+
+    names: tuple[str, ...] = ()
+    digests: Digests = field(default_factory=lambda: to_digests([]))
+    shards: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    rows: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def find(self, digests: Digests) -> NDArray[np.int64]:
+        """Where each is in these contents, int64 [N]; -1 where it is not."""
+        if not len(self.digests):
+            return np.full(len(digests), -1)
+        at = np.searchsorted(self.digests, digests).clip(max=len(self.digests) - 1)
+        return np.where(self.digests[at] == digests, at, -1)
 
 
 class EmbeddingTable:
-    """Embeddings of images of some sources by one model."""
+    """Embeddings by one model, named by all that decides them (`Clip.key`)."""
 
-    def __init__(self, store: Store, model_key: str, sources: Mapping[str, Source]) -> None:
+    def __init__(self, store: Store, model_key: str) -> None:
         self._store = store / f"model={model_key}"
-        self._folders = {
-            source.name: f"source={source.name}-{source.content_hash[:12]}"
-            for source in sources.values()
+
+    @property
+    def uri(self) -> str:
+        """The folder of this model's shards."""
+        return self._store.uri
+
+    def contents(self) -> Contents:
+        """What is there, in whole shards; damaged ones are removed. 24 bytes an image in memory."""
+        names: list[str] = []
+        digests, shards, rows = [], [], []
+        for name in self._store.list("shard-*.parquet"):
+            shard = self._read(name)
+            if shard is None:
+                self._store.remove(name)
+                continue
+            digests.append(shard.digests)
+            shards.append(np.full(len(shard.digests), len(names), dtype=np.int32))
+            rows.append(np.arange(len(shard.digests), dtype=np.int32))
+            names.append(name)
+        if not names:
+            return Contents()
+        unique, first = np.unique(np.concatenate(digests), return_index=True)
+        return Contents(
+            tuple(names), unique, np.concatenate(shards)[first], np.concatenate(rows)[first]
+        )
+
+    def gather(self, contents: Contents, digests: Digests) -> Shard:
+        """The rows of some digests, in their order; all must be in `contents`.
+
+        One shard is in memory at a time.
+        """
+        at = contents.find(digests)
+        parts, reasons = {}, np.empty(len(digests), dtype=object)
+        for number in np.unique(contents.shards[at]):
+            shard = self._read(contents.names[number])
+            assert shard is not None, "it was whole when the contents were read"
+            mine = np.flatnonzero(contents.shards[at] == number)
+            rows = contents.rows[at[mine]]
+            parts[int(number)] = (mine, shard.embeddings[rows])
+            reasons[mine] = [shard.reasons[row] for row in rows]
+        width = max((part.shape[1] for _, part in parts.values()), default=0)
+        kind = np.result_type(np.float16, *{part.dtype for _, part in parts.values()})
+        embeddings = np.zeros((len(digests), width), dtype=kind)
+        for mine, part in parts.values():
+            embeddings[mine, : part.shape[1]] = part
+        return Shard(digests, embeddings, tuple(reasons))
+
+    def write(self, shard: Shard) -> None:
+        """Add a shard, whole or not at all. The same content again is the same file."""
+        data = _to_parquet(shard)
+        which, check = _hex(shard.digests.tobytes()), _hex(data)
+        self._store.write(f"shard-{which}-{check}.parquet", data)
+
+    def _read(self, name: str) -> Shard | None:
+        """A shard, or None when its bytes are not those that its name promises."""
+        data = self._store.read(name)
+        if _hex(data) != name.removesuffix(".parquet").rsplit("-", 1)[1]:
+            return None
+        return _from_parquet(data)
+
+
+def embed_captions(
+    table: EmbeddingTable,
+    captions: Sequence[str],
+    embed: Callable[[Sequence[str]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Embeddings float32 [K, D] of captions; `embed` is asked for those that are not kept yet."""
+    digests = to_digests([digest_bytes(caption.encode()) for caption in captions])
+    missing = np.flatnonzero(table.contents().find(digests) < 0)
+    if len(missing):
+        new = embed([captions[row] for row in missing.tolist()])
+        table.write(Shard(digests[missing], new, (None,) * len(missing)))
+    return np.asarray(table.gather(table.contents(), digests).embeddings, dtype=np.float32)
+
+
+def _hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _to_parquet(shard: Shard) -> bytes:
+    count, width = shard.embeddings.shape
+    table = pa.table(
+        {
+            "digest": pa.FixedSizeBinaryArray.from_buffers(
+                pa.binary(_WIDTH), count, [None, pa.py_buffer(shard.digests.tobytes())]
+            ),
+            "embedding": pa.FixedSizeListArray.from_arrays(
+                pa.array(shard.embeddings.ravel()), width
+            ),
+            "reason": pa.array(shard.reasons, pa.string()),
         }
-
-    def read(self, image_ids: Sequence[str]) -> dict[str, NDArray[np.float16]]:
-        """The embeddings that are there already, by id."""
-        wanted = set(image_ids)
-        found: dict[str, NDArray[np.float16]] = {}
-        for folder in sorted({self._folder(image_id) for image_id in wanted}):
-            for name in self._store.list(f"{folder}/part-*.parquet"):
-                ids, matrix = self._read_part(name)
-                found |= {i: row for i, row in zip(ids, matrix, strict=True) if i in wanted}
-        return found
-
-    def matrix(self, image_ids: Sequence[str]) -> NDArray[np.float16]:
-        """Embeddings float16 [N, D] in the order asked for; all must be there."""
-        found = self.read(image_ids)
-        return np.stack([found[image_id] for image_id in image_ids])
-
-    def write(self, image_ids: Sequence[str], embeddings: NDArray[np.floating]) -> None:
-        """Add embeddings [N, D], as one file a source and split."""
-        folders = [self._folder(image_id) for image_id in image_ids]
-        for folder in sorted(set(folders)):
-            rows = [row for row, own in enumerate(folders) if own == folder]
-            ids = [image_ids[row] for row in rows]
-            digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
-            self._store.write(f"{folder}/part-{digest}.parquet", _to_parquet(ids, embeddings[rows]))
-
-    def _folder(self, image_id: str) -> str:
-        name, split, _ = image_id.rsplit("/", 2)
-        return f"{self._folders[name]}/split={split}"
-
-    def _read_part(self, name: str) -> tuple[list[str], NDArray[np.float16]]:
-        try:
-            table = pq.read_table(BytesIO(self._store.read(name)))
-        except (pa.ArrowException, OSError) as error:
-            raise MedlabelError(
-                f"{self._store.path(name)} is damaged; delete it and run again to make it anew"
-            ) from error
-        ids: list[str] = table.column("image_id").to_pylist()
-        flat = table.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return ids, flat.reshape(len(ids), -1)
-
-
-def _to_parquet(ids: list[str], embeddings: NDArray[np.floating]) -> bytes:
-    half = np.ascontiguousarray(embeddings, dtype=np.float16)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(half.reshape(-1)), half.shape[1])
+    )
     buffer = BytesIO()
-    pq.write_table(pa.table({"image_id": ids, "embedding": column}), buffer)
+    pq.write_table(table, buffer)
     return buffer.getvalue()
+
+
+def _from_parquet(data: bytes) -> Shard:
+    table = pq.read_table(BytesIO(data))
+    width = table.schema.field("embedding").type.list_size
+    flat = table.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Shard(
+        to_digests(table.column("digest").to_pylist()),
+        flat.reshape(len(table), width),
+        tuple(table.column("reason").to_pylist()),
+    )

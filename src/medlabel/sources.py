@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from medlabel import phantoms
 from medlabel.errors import MedlabelError
 
-__all__ = ["MEDMNIST_FLAGS", "SIZES", "Source", "Split", "open_source", "source_name"]
+__all__ = [
+    "MEDMNIST_FLAGS",
+    "SIZES",
+    "Source",
+    "Split",
+    "check_pixels",
+    "find_npz",
+    "open_source",
+    "source_name",
+]
 
 SIZES = (28, 64, 128, 224)
 SPLITS = ("train", "val", "test")
@@ -115,26 +124,28 @@ def open_source(spec: str, size: int = 28, data_root: Path | None = None) -> Sou
         raise MedlabelError(f"size {size} is not one of {', '.join(map(str, SIZES))}")
     if spec.startswith("phantom:"):
         return _draw_phantoms(spec, size)
+    return _read_npz(find_npz(spec, size, data_root), source_name(spec), size)
+
+
+def find_npz(spec: str, size: int = 28, data_root: Path | None = None) -> Path:
+    """Where the npz file of a path or a MedMNIST flag lies; a set is downloaded when missing."""
     if spec.endswith(".npz"):
-        return _read_npz(Path(spec), source_name(spec), size)
+        return Path(spec)
     if spec not in MEDMNIST_FLAGS:
         raise MedlabelError(
             f"unknown set {spec!r}: give a path that ends in .npz, phantom:FLAG, "
             f"or one of {', '.join(MEDMNIST_FLAGS)}"
         )
-    return _open_medmnist(spec, size, data_root or default_data_root())
+    root = data_root or default_data_root()
+    path = root / (f"{spec}.npz" if size == 28 else f"{spec}_{size}.npz")
+    if not path.exists():
+        _download_medmnist(spec, size, root, path)
+    return path
 
 
 def default_data_root() -> Path:
     """MedMNIST's own folder, `~/.medmnist`, unless MEDLABEL_DATA_ROOT names another."""
     return Path(os.environ.get("MEDLABEL_DATA_ROOT", Path.home() / ".medmnist"))
-
-
-def _open_medmnist(flag: str, size: int, root: Path) -> Source:
-    path = root / (f"{flag}.npz" if size == 28 else f"{flag}_{size}.npz")
-    if not path.exists():
-        _download_medmnist(flag, size, root, path)
-    return _read_npz(path, flag, size)
 
 
 def _download_medmnist(flag: str, size: int, root: Path, path: Path) -> None:
@@ -198,13 +209,7 @@ def _check_members(path: Path, arrays: Any) -> None:
 def _read_split(path: Path, arrays: Any, split: str, size: int) -> Split:
     images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
     shape = images.shape
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or shape[3:] not in ((), (3,)):
-        raise MedlabelError(
-            f"{path}: {split}_images is {images.dtype}{list(shape)}, not uint8 [N, H, W] or "
-            "[N, H, W, 3]"
-        )
-    if shape[1] != shape[2] or not 1 <= shape[1] <= _MAX_SIDE:
-        raise MedlabelError(f"{path}: images of {shape[1]}x{shape[2]} pixels are not square")
+    check_pixels(path, split, shape, images.dtype)
     if shape[1] != size:
         raise MedlabelError(
             f"{path}: images are {shape[1]} pixels wide but the task says {size}; "
@@ -213,3 +218,13 @@ def _read_split(path: Path, arrays: Any, split: str, size: int) -> Split:
     if not np.issubdtype(labels.dtype, np.integer) or len(labels) != len(images):
         raise MedlabelError(f"{path}: {split}_labels are not one whole-number row an image")
     return Split(images, labels.reshape(len(images), -1).astype(np.int64))
+
+
+def check_pixels(path: Path, split: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise a `MedlabelError` unless a split's images are square uint8 ones."""
+    if dtype != np.uint8 or len(shape) not in (3, 4) or shape[3:] not in ((), (3,)):
+        raise MedlabelError(
+            f"{path}: {split}_images is {dtype}{list(shape)}, not uint8 [N, H, W] or [N, H, W, 3]"
+        )
+    if shape[1] != shape[2] or not 1 <= shape[1] <= _MAX_SIDE:
+        raise MedlabelError(f"{path}: images of {shape[1]}x{shape[2]} pixels are not square")

@@ -32,6 +32,7 @@ __all__ = [
     "draw_cells",
     "gather_images",
     "open_sources",
+    "own_image",
     "parse_task",
 ]
 
@@ -261,6 +262,14 @@ def _draw(
     ]
     shuffled = [chosen[index] for index in rng.permutation(len(chosen))]
     return tuple(image_id for image_id, _ in shuffled), [label for _, label in shuffled]
+
+
+def own_image(sources: Mapping[str, Source], image_id: str) -> NDArray[np.uint8]:
+    """One image as its source holds it: uint8 [S, S] or [S, S, 3]."""
+    name, split, index = image_id.rsplit("/", 2)
+    (source,) = (source for source in sources.values() if source.name == name)
+    image: NDArray[np.uint8] = source.splits[split].images[int(index)]
+    return image
 
 
 def gather_images(sources: Mapping[str, Source], image_ids: Sequence[str]) -> NDArray[np.uint8]:

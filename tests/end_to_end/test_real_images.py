@@ -12,8 +12,8 @@ from medlabel.embeddings import EmbeddingTable
 from medlabel.recipes import RECIPES
 from medlabel.sources import open_source
 from medlabel.store import Store
-from medlabel.tasks import gather_images, parse_task
-from rayjobs.embed import embed
+from medlabel.tasks import gather_images, own_image, parse_task
+from rayjobs.embed import embed_drawn
 from rayjobs.run import Settings, run
 
 import open_clip  # isort: skip
@@ -43,13 +43,15 @@ def test_a_vit_b_32_in_openais_format_agrees_with_open_clip_used_by_hand(real: P
     path = str(real / "bloodmnist-pbc6000.npz")
     sources = {path: open_source(path)}
     ids = [f"bloodmnist-pbc6000/test/{i}" for i in range(12)]
-    table = EmbeddingTable(Store(str(tmp_path / "embeddings")), clip.key, sources)
-    assert embed(clip, sources, ids, table) == 12
+    table = EmbeddingTable(Store(str(tmp_path / "embeddings")), clip.key)
+    drawn = {image_id: own_image(sources, image_id) for image_id in ids}
+    embeddings, encoded = embed_drawn(clip, drawn, table)
+    assert encoded == 12
     transform = image_transform_v2(PreprocessCfg(size=224), is_train=False)
     stack = [transform(Image.fromarray(image)) for image in gather_images(sources, ids)]
     with torch.inference_mode():
         by_hand = model.encode_image(torch.stack(stack), normalize=True).numpy()
-    cosines = (by_hand * table.matrix(ids).astype(np.float32)).sum(axis=1)
+    cosines = (by_hand * embeddings.astype(np.float32)).sum(axis=1)
     assert cosines.min() >= 0.999
     assert {type(m).__name__ for m in clip.model.modules() if "GELU" in type(m).__name__} == {
         "QuickGELU"

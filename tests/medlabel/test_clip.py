@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import medlabel._torchvision  # noqa: F401
-from medlabel.clip import PAPER_MODELS, load_clip
+from medlabel.clip import PAPER_MODELS, Framing, load_clip
 from medlabel.errors import MedlabelError
 
 import open_clip  # isort: skip
@@ -161,3 +161,58 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"nonsense")
     with pytest.raises(MedlabelError, match="not a CLIP checkpoint"):
         load_clip(str(tmp_path / "x.pt"))
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (90, 35, 3), (28, 28), (300, 200, 3)])
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+def test_framing_is_open_clips_own_geometry(shape, mode):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    config = PreprocessCfg(size=32, mean=(0,) * 3, std=(1,) * 3, resize_mode=mode)
+    by_hand = image_transform_v2(config, is_train=False)(Image.fromarray(image))
+    framed = Framing(32, mode, "bicubic")(image)
+    assert framed.shape == (32, 32, *shape[2:])
+    stack = framed if framed.ndim == 3 else np.repeat(framed[..., None], 3, axis=2)
+    np.testing.assert_allclose(stack.transpose(2, 0, 1) / 255, by_hand, atol=1e-6)
+
+
+def test_a_batch_too_large_for_memory_is_halved_and_no_image_is_lost(folder, images, monkeypatch):
+    clip = load_clip(str(folder), "cpu")
+    encode, sizes = clip.model.encode_image, []
+
+    def small_memory(pixels, **settings):
+        sizes.append(len(pixels))
+        if len(pixels) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(pixels, **settings)
+
+    expected = clip.embed_images(images)
+    monkeypatch.setattr(clip.model, "encode_image", small_memory)
+    np.testing.assert_allclose(clip.embed_images(images, 8), expected, atol=1e-6)
+    assert sizes == [8, 4, 2, 2, 2]
+
+
+def test_no_memory_for_one_image_is_said_so(folder, images, monkeypatch):
+    clip = load_clip(str(folder), "cpu")
+
+    def no_memory(pixels, **settings):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(clip.model, "encode_image", no_memory)
+    with pytest.raises(MedlabelError, match="no memory for one image"):
+        clip.embed_images(images, 4)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_is_another_model_that_agrees(folder, images, precision):
+    full, low = load_clip(str(folder), "cpu"), load_clip(str(folder), "cpu", precision)
+    assert low.key == f"{full.key}-{precision}"
+    embeddings = low.embed_images(images)
+    assert embeddings.dtype == np.float32
+    assert cosine(embeddings, full.embed_images(images)) > 0.99
+    assert not np.array_equal(embeddings, full.embed_images(images))
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_an_unknown_precision_is_refused(folder):
+    with pytest.raises(MedlabelError, match="unknown precision 'int4'"):
+        load_clip(str(folder), "cpu", "int4")

@@ -1,47 +1,119 @@
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import ray
 import torch
+from support import write_npz
 
 from medlabel.embeddings import EmbeddingTable
+from medlabel.errors import MedlabelError
 from medlabel.sources import open_source
 from medlabel.store import Store
-from medlabel.tasks import gather_images
+from medlabel.tasks import own_image
 from rayjobs import embed as job
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
 IDS = ["dark/train/3", "dark/val/1", "bright/train/3", "bright/val/1"]
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    from medlabel.clip import load_clip
+def folder(tmp_path_factory):
     from medlabel.contrastive import PretrainingConfig, build_clip, save_clip
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("clip")
-    config = PretrainingConfig()
-    save_clip(build_clip(config), folder)
-    return load_clip(str(folder), "cpu")
+    save_clip(build_clip(PretrainingConfig()), folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def clip(folder):
+    from medlabel.clip import load_clip
+
+    return load_clip(folder, "cpu")
 
 
 @pytest.fixture
-def sources(dark, bright):
-    return {str(path): open_source(str(path)) for path in (dark, bright)}
+def drawn(dark, bright):
+    sources = {str(path): open_source(str(path)) for path in (dark, bright)}
+    return {image_id: own_image(sources, image_id) for image_id in IDS}
 
 
-def test_each_image_is_encoded_once_and_like_by_hand(clip, sources, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "SHARD", 1)
-    table = EmbeddingTable(Store(str(tmp_path)), clip.key, sources)
-    told = []
-    assert job.embed(clip, sources, IDS[:3], table) == 3
-    assert job.embed(clip, sources, [*IDS, *IDS], table, lambda *p: told.append(p)) == 1
-    assert told == [(1, 1)]
-    assert job.embed(clip, sources, IDS, table) == 0
-    by_hand = clip.embed_images(gather_images(sources, IDS))
-    np.testing.assert_allclose(table.matrix(IDS), by_hand, atol=1e-3)
-
-
-def test_shards_hold_one_split_each(monkeypatch):
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_encodes_each_image_once_and_like_by_hand(clip, drawn, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "SHARD", 2)
-    ids = sorted(["a/train/10", "a/train/9", "a/train/8", "a/val/0"], key=job._order)
-    assert list(job._shards(ids)) == [["a/train/8", "a/train/9"], ["a/train/10"], ["a/val/0"]]
+    table = EmbeddingTable(Store(str(tmp_path)), clip.key)
+    some = dict(list(drawn.items())[:3])
+    told = []
+    assert job.embed_drawn(clip, some, table)[1] == 3
+    twice = drawn | {"another/name/0": drawn[IDS[0]]}
+    embeddings, encoded = job.embed_drawn(clip, twice, table, lambda *p: told.append(p))
+    assert (encoded, told[-1]) == (1, (1, 1))
+    by_hand = clip.embed_images(np.stack([*drawn.values(), drawn[IDS[0]]]))
+    np.testing.assert_allclose(embeddings, by_hand, atol=1e-3)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_sources_become_one_table_and_only_what_is_missing_is_encoded(
+    folder, dark, bright, tmp_path
+):
+    def embed(*sources):
+        return job.embed_sources(
+            job.Request(
+                tuple(map(str, sources)), str(tmp_path / "out"), tmp_path / "home", (folder,)
+            )
+        )[0]
+
+    copy = write_npz(tmp_path / "copy.npz", level=60)  # the same images as dark's
+    first = embed(dark)
+    both = embed(dark, bright, copy)
+    again = embed(dark, bright, copy)
+    assert (first.images, first.encoded, first.rejected) == (70, 70, 0)
+    assert (both.images, both.distinct, both.encoded, both.reused) == (210, 140, 70, 140)
+    assert (again.encoded, again.workers) == (0, 0)
+    (table,) = (tmp_path / "out").glob("model=*")
+    rows = pq.read_table(table).to_pandas().set_index("image_id")["embedding"]
+    assert len(rows) == 210
+    np.testing.assert_array_equal(rows["dark/train/3"], rows["copy/train/3"])
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_damaged_shard_is_made_again_and_comes_out_the_same(folder, dark, tmp_path):
+    def embed(out):
+        request = job.Request((str(dark),), str(tmp_path / out), tmp_path / "home", (folder,))
+        (summary,) = job.embed_sources(request)
+        return summary.encoded, pq.read_table(tmp_path / out / f"model={key(tmp_path)}")
+
+    def key(root):
+        return next((root / "home" / "embeddings").iterdir()).name.removeprefix("model=")
+
+    _, before = embed("a")
+    shard = next((tmp_path / "home" / "embeddings").rglob("shard-*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    encoded, after = embed("b")
+    assert 0 < encoded < 70
+    assert after.sort_by("image_id").equals(before.sort_by("image_id"))
+
+
+def test_two_sources_of_one_name_are_refused(dark, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    twin = write_npz(other / "dark.npz", level=61)
+    request = job.Request((str(dark), str(twin)), str(tmp_path / "out"), tmp_path)
+    with pytest.raises(MedlabelError, match="two sources are both called dark"):
+        job.embed_sources(request)
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked", "expected"),
+    [
+        ({"CPU": 8.0}, job.Replicas(), (8, 0.0, 64)),
+        ({"CPU": 8.0}, job.Replicas(workers=3, batch_size=16), (3, 0.0, 16)),
+        ({"CPU": 8.0, "GPU": 2.0}, job.Replicas(), (2, 1.0, 256)),
+        ({"CPU": 8.0, "GPU": 2.0}, job.Replicas(gpus=0.25), (8, 0.25, 256)),
+        ({"CPU": 8.0, "GPU": 2.0}, job.Replicas(gpus=0.0), (8, 0.0, 64)),
+    ],
+)
+def test_replicas_fit_the_cluster(monkeypatch, resources, asked, expected):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    assert asked.fitted(shards=100) == expected
+    assert asked.fitted(shards=1)[0] == 1

@@ -1,0 +1,307 @@
+"""What a source holds, without holding it: images one after the other, whatever their number.
+
+| what is typed | parts |
+| --- | --- |
+| `breastmnist`, `a.npz`, `phantom:breastmnist` | its three splits |
+| `images/`, `s3://bucket/images` | files, a few thousand a part: PNG, JPEG, TIFF, DICOM |
+| `a.parquet`, and Parquet files in a folder | row groups, with an image column |
+
+A part is small and can be sent anywhere; the images are read where and when they are asked for. An
+image comes as pixels, or as the bytes of a file that is still to be decoded, or as an `ImageError`
+where it cannot even be read. Its id is `source/split/index`; for files the index is the path within
+the folder, for Parquet the file and row.
+"""
+
+import hashlib
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from medlabel.embeddings import digest_bytes, digest_image
+from medlabel.errors import MedlabelError
+from medlabel.images import ImageError
+from medlabel.sources import SPLITS, check_pixels, find_npz, open_source, source_name
+
+__all__ = ["Content", "Part", "digest_of", "list_parts"]
+
+FILES = 2048  # files a part: some seconds of reading, even from a bucket
+_CHUNK = 256  # images of an npz in memory at a time
+Content = NDArray[np.uint8] | bytes | ImageError
+
+
+def digest_of(content: NDArray[np.uint8] | bytes) -> bytes:
+    """The digest of pixels, or of a file's bytes."""
+    return digest_bytes(content) if isinstance(content, bytes) else digest_image(content)
+
+
+@dataclass(frozen=True)
+class Part(ABC):
+    """Some images of a source: `count` of them, numbered from 0.
+
+    Attributes:
+        source: the name in ids.
+        split: train, val, test; or `all`.
+        count: images.
+        fingerprint: changes when the content may have changed (a file's size, time or etag).
+    """
+
+    source: str
+    split: str
+    count: int
+    fingerprint: str
+
+    def image_id(self, row: int) -> str:
+        """`source/split/index` of an image."""
+        return f"{self.source}/{self.split}/{self.index(row)}"
+
+    def index(self, row: int) -> str:
+        """The last piece of an image's id."""
+        return str(row)
+
+    @property
+    def key(self) -> str:
+        """32 hex digits that name this part and its fingerprint."""
+        text = f"{type(self).__name__} {self!r}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @abstractmethod
+    def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
+        """The contents of these rows (ascending; None: all), one after the other."""
+
+
+@dataclass(frozen=True)
+class NpzPart(Part):
+    """A split of an npz file, read as a stream: a few hundred images are in memory."""
+
+    path: str
+
+    def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
+        """See `Part.read`."""
+        wanted = None if rows is None else set(rows.tolist())
+        with zipfile.ZipFile(self.path) as archive, archive.open(_member(self.split)) as file:
+            shape, _ = _npy_header(file)
+            size = int(np.prod(shape[1:]))
+            for start in range(0, shape[0], _CHUNK):
+                stop = min(start + _CHUNK, shape[0])
+                data = file.read((stop - start) * size)
+                images = np.frombuffer(data, dtype=np.uint8).reshape(stop - start, *shape[1:])
+                for row in range(start, stop):
+                    if wanted is None or row in wanted:
+                        yield images[row - start]
+
+
+@dataclass(frozen=True)
+class PhantomPart(Part):
+    """A split of drawn images: the seed is in the code, so each process draws the same."""
+
+    spec: str
+    size: int
+
+    def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
+        """See `Part.read`."""
+        images = open_source(self.spec, self.size).splits[self.split].images
+        yield from images if rows is None else images[rows]
+
+
+@dataclass(frozen=True)
+class FilesPart(Part):
+    """Files of a folder or bucket; what they hold is found out when they are decoded."""
+
+    root: str
+    names: tuple[str, ...]
+
+    def index(self, row: int) -> str:
+        """The path within the folder."""
+        return self.names[row]
+
+    def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
+        """See `Part.read`."""
+        fs, root = fsspec.core.url_to_fs(self.root)
+        for row in range(self.count) if rows is None else rows:
+            try:
+                yield bytes(fs.cat_file(f"{root}/{self.names[row]}"))
+            except OSError as error:
+                yield ImageError("damaged", f"cannot be read: {error.strerror or error}")
+
+
+@dataclass(frozen=True)
+class ParquetPart(Part):
+    """A row group of a Parquet file; its image column holds files' bytes or uint8 pixels."""
+
+    uri: str
+    name: str
+    group: int
+    first: int
+    column: str
+
+    def index(self, row: int) -> str:
+        """File and row."""
+        return f"{self.name}#{self.first + row}"
+
+    def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
+        """See `Part.read`."""
+        with fsspec.open(self.uri) as file:
+            table = pq.ParquetFile(file).read_row_group(self.group, columns=[self.column])
+        column = table.column(0).combine_chunks()
+        for row in range(self.count) if rows is None else rows:
+            yield _cell(column[int(row)])
+
+
+def list_parts(
+    spec: str, size: int = 28, data_root: Path | None = None, column: str | None = None
+) -> list[Part]:
+    """The parts of a source, by what a user types (see this module's table).
+
+    Args:
+        spec: a MedMNIST flag, a path or URI.
+        size: pixels, for MedMNIST flags and phantoms; files have their own.
+        data_root: folder of MedMNIST's npz files; they are downloaded to it when missing.
+        column: the image column of Parquet files; found by itself when there is only one.
+
+    Raises:
+        MedlabelError: nothing is there, or it is of no kind that can be read.
+    """
+    if spec.startswith("phantom:"):
+        return _phantom_parts(spec, size)
+    if "/" not in spec and not Path(spec).exists() and not spec.endswith((".npz", ".parquet")):
+        return _npz_parts(find_npz(spec, size, data_root), spec)
+    if spec.endswith(".npz"):
+        return _npz_parts(find_npz(spec, size, data_root), source_name(spec))
+    return _folder_parts(spec, column)
+
+
+def _phantom_parts(spec: str, size: int) -> list[Part]:
+    source = open_source(spec, size)
+    return [
+        PhantomPart(source.name, split, len(content.images), source.content_hash[:16], spec, size)
+        for split, content in source.splits.items()
+    ]
+
+
+def _npz_parts(path: Path, name: str) -> list[Part]:
+    if not path.is_file():
+        raise MedlabelError(f"{path}: no such file")
+    info, parts = path.stat(), []
+    stamp = f"{info.st_size}-{info.st_mtime_ns}"
+    for split in SPLITS:
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(_member(split)) as file:
+                shape, dtype = _npy_header(file)
+        except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+            raise MedlabelError(f"{path}: damaged or not in MedMNIST's layout ({error})") from error
+        check_pixels(path, split, shape, dtype)
+        parts.append(NpzPart(name, split, shape[0], stamp, str(path.absolute())))
+    return list(parts)
+
+
+def _member(split: str) -> str:
+    return f"{split}_images.npy"
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of an array; leaves the file where its values start."""
+    major, _ = npy_format.read_magic(file)
+    read = npy_format.read_array_header_1_0 if major == 1 else npy_format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if fortran:
+        raise ValueError("its array is in Fortran order")
+    return shape, dtype
+
+
+def _folder_parts(spec: str, column: str | None) -> list[Part]:
+    """Parts of a folder, bucket, or single file."""
+    try:
+        fs, root = fsspec.core.url_to_fs(spec)
+        found = fs.find(root, detail=True)
+    except (ImportError, ValueError, OSError) as error:
+        raise MedlabelError(f"cannot open {spec}: {error}") from error
+    single = set(found) == {root}
+    base = root.rsplit("/", 1)[0] if single else root
+    names = sorted(path[len(base) :].lstrip("/") for path in found)
+    names = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
+    if not names:
+        raise MedlabelError(f"{spec}: no such file or folder, or nothing in it")
+    own = Path(root.rstrip("/")).name
+    source = own.rsplit(".", 1)[0] if single else own
+    where = base if "file" in fs.protocol else fs.unstrip_protocol(base)
+    stamps = {name: _stamp(found[f"{base}/{name}"]) for name in names}
+    tables = [name for name in names if name.endswith(".parquet")]
+    files = [name for name in names if not name.endswith(".parquet")]
+    parts: list[Part] = []
+    for start in range(0, len(files), FILES):
+        chunk = tuple(files[start : start + FILES])
+        stamp = _hash("".join(stamps[name] for name in chunk))
+        parts.append(FilesPart(source, "all", len(chunk), stamp, where, chunk))
+    for name in tables:
+        parts += _parquet_parts(source, f"{where}/{name}", name, stamps[name], column)
+    return parts
+
+
+def _stamp(info: dict[str, Any]) -> str:
+    """What of a file changes when it is written anew, as its store tells it."""
+    kept = ("size", "mtime", "ETag", "etag", "md5Hash", "crc32c", "LastModified", "created")
+    return _hash(repr([(key, str(info[key])) for key in kept if key in info]))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _parquet_parts(
+    source: str, uri: str, name: str, stamp: str, column: str | None
+) -> Iterator[Part]:
+    try:
+        with fsspec.open(uri) as file:
+            footer = pq.ParquetFile(file)
+            groups = [footer.metadata.row_group(g).num_rows for g in range(footer.num_row_groups)]
+            column = column or _image_column(footer.schema_arrow)
+    except (pa.ArrowException, OSError) as error:
+        raise MedlabelError(
+            f"{uri} is not a whole Parquet file: {error}".splitlines()[0]
+        ) from error
+    except KeyError as error:
+        raise MedlabelError(f"{uri}: {error.args[0]}; name one with --image-column") from error
+    firsts = np.cumsum([0, *groups])
+    for group, count in enumerate(groups):
+        yield ParquetPart(source, "all", count, stamp, uri, name, group, int(firsts[group]), column)
+
+
+def _image_column(schema: pa.Schema) -> str:
+    """`image`, or else the only column that could hold images."""
+    if "image" in schema.names:
+        return "image"
+    able = [field.name for field in schema if _holds_images(field.type)]
+    if len(able) != 1:
+        raise KeyError(f"{len(able)} columns could hold the images ({', '.join(schema.names)})")
+    return str(able[0])
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    tensor = isinstance(kind, pa.BaseExtensionType)
+    nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+    return tensor or nested or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _cell(value: Any) -> Content:
+    """What one cell of an image column holds: bytes, a struct with bytes, or a tensor."""
+    if isinstance(value, pa.StructScalar):
+        value = value["bytes"]
+    if isinstance(value, pa.BinaryScalar | pa.LargeBinaryScalar):
+        return value.as_py() if value.is_valid else ImageError("damaged", "an empty cell")
+    if not value.is_valid:
+        return ImageError("damaged", "an empty cell")
+    pixels = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value.as_py())
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+        reason = f"pixels are {pixels.dtype}{list(pixels.shape)}, not uint8 [H, W] or [H, W, 3]"
+        return ImageError("unsupported", reason)
+    return pixels

@@ -1,0 +1,143 @@
+from io import BytesIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from support import write_npz
+
+from medlabel.errors import MedlabelError
+from medlabel.images import ImageError
+from medlabel.listing import digest_of, list_parts
+from medlabel.sources import open_source
+
+
+def png(level, size=(8, 6)):
+    buffer = BytesIO()
+    Image.new("L", size, level).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "scans"
+    (root / "deep").mkdir(parents=True)
+    for name, level in (("a.png", 1), ("deep/b.png", 2), ("c.png", 3)):
+        (root / name).write_bytes(png(level))
+    (root / ".hidden").write_bytes(b"x")
+    return root
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_an_npz_is_streamed_just_as_it_is_read_whole(tmp_path, colour, monkeypatch):
+    monkeypatch.setattr("medlabel.listing._CHUNK", 7)
+    path = write_npz(tmp_path / "a.npz", colour=colour)
+    source = open_source(str(path))
+    for part in list_parts(str(path)):
+        whole = source.splits[part.split].images
+        np.testing.assert_array_equal(np.stack(list(part.read())), whole)
+        rows = np.array([0, 3, len(whole) - 1])
+        np.testing.assert_array_equal(np.stack(list(part.read(rows))), whole[rows])
+        assert part.image_id(3) == f"a/{part.split}/3"
+
+
+def test_phantoms_are_the_same_wherever_they_are_drawn():
+    part = list_parts("phantom:breastmnist")[1]
+    whole = open_source("phantom:breastmnist").splits["val"].images
+    np.testing.assert_array_equal(np.stack(list(part.read())), whole)
+
+
+def test_a_folder_is_listed_deeply_and_in_order(folder):
+    (part,) = list_parts(str(folder))
+    assert [part.image_id(row) for row in range(part.count)] == [
+        "scans/all/a.png", "scans/all/c.png", "scans/all/deep/b.png",
+    ]  # fmt: skip
+    assert list(part.read(np.array([0, 2]))) == [png(1), png(2)]
+
+
+def test_a_single_file_is_a_source(folder):
+    (part,) = list_parts(str(folder / "a.png"))
+    assert (part.image_id(0), list(part.read())) == ("a/all/a.png", [png(1)])
+
+
+def test_a_large_folder_is_many_parts(folder, monkeypatch):
+    monkeypatch.setattr("medlabel.listing.FILES", 2)
+    assert [part.count for part in list_parts(str(folder))] == [2, 1]
+
+
+def test_a_file_that_vanished_is_an_error_of_its_own(folder):
+    (part,) = list_parts(str(folder))
+    (folder / "c.png").unlink()
+    contents = list(part.read())
+    assert contents[0] == png(1)
+    assert isinstance(contents[1], ImageError)
+    assert contents[2] == png(2)
+
+
+def test_a_rewritten_file_changes_the_key_of_its_part(folder):
+    before = list_parts(str(folder))[0].key
+    assert list_parts(str(folder))[0].key == before
+    (folder / "a.png").write_bytes(png(1, (9, 9)))
+    assert list_parts(str(folder))[0].key != before
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([png(1), png(2), None], pa.binary()),
+        pa.array([{"bytes": png(1), "path": "x"}, {"bytes": png(2), "path": "y"}, None]),
+    ],
+    ids=["bytes", "struct"],
+)
+def test_parquet_cells_hold_files(tmp_path, column):
+    pq.write_table(
+        pa.table({"scan": column, "n": [1, 2, 3]}), tmp_path / "t.parquet", row_group_size=2
+    )
+    first, second = list_parts(str(tmp_path / "t.parquet"))
+    assert list(first.read()) == [png(1), png(2)]
+    assert isinstance(next(second.read()), ImageError)
+    assert (first.image_id(1), second.image_id(0)) == ("t/all/t.parquet#1", "t/all/t.parquet#2")
+
+
+def test_parquet_cells_hold_pixels(tmp_path):
+    images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(images)
+    pq.write_table(pa.table({"image": column}), tmp_path / "t.parquet")
+    (part,) = list_parts(str(tmp_path / "t.parquet"))
+    np.testing.assert_array_equal(np.stack(list(part.read())), images)
+
+
+def test_tables_and_files_of_a_folder_are_both_listed(folder):
+    pq.write_table(pa.table({"image": [png(9)]}), folder / "t.parquet")
+    assert [part.count for part in list_parts(str(folder))] == [3, 1]
+
+
+def test_what_cannot_be_listed_says_why(tmp_path):
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04nothing")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 nothing")
+    pq.write_table(pa.table({"a": [b"x"], "b": [b"y"]}), tmp_path / "two.parquet")
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "none.parquet")
+    for name, reason in (
+        ("absent.npz", "no such file"),
+        ("absent/", "no such file or folder"),
+        ("bad.npz", "damaged"),
+        ("bad.parquet", "not a whole Parquet file"),
+        ("two.parquet", "2 columns could hold the images.*--image-column"),
+        ("none.parquet", "0 columns could hold"),
+    ):
+        with pytest.raises(MedlabelError, match=reason):
+            list_parts(str(tmp_path / name))
+
+
+def test_an_unknown_set_is_named():
+    with pytest.raises(MedlabelError, match="unknown set 'nosuchset'"):
+        list_parts("nosuchset")
+
+
+def test_equal_content_has_one_digest(folder):
+    (folder / "copy.png").write_bytes(png(1))
+    (part,) = list_parts(str(folder))
+    digests = [digest_of(content) for content in part.read()]
+    assert len(digests) == 4
+    assert len(set(digests)) == 3

@@ -1,0 +1,101 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import write_npz
+
+from medlabel.clip import Framing
+from medlabel.embeddings import Contents, EmbeddingTable, Shard, to_digests
+from medlabel.listing import list_parts
+from medlabel.shards import Catalogue, catalogue, missing_rows, read_shards
+from medlabel.store import Store
+
+FRAMING = Framing(32, "shortest", "bicubic")
+
+
+def encoded(image, kind="PNG"):
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def entry(*names):
+    return Catalogue(to_digests([name.encode().ljust(16) for name in names]), (None,) * len(names))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "scans"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for name, shape in (("a", (40, 60)), ("b", (28, 28)), ("c", (28, 28, 3)), ("d", (300, 300))):
+        image = rng.integers(0, 256, shape, dtype=np.uint8)
+        (root / f"{name}.png").write_bytes(encoded(image))
+    (root / "e.png").write_bytes(b"no image")
+    return root
+
+
+def test_of_equal_images_the_first_is_encoded():
+    rows, distinct = missing_rows([entry("a", "b", "a"), entry("b", "c")], Contents())
+    assert [cut.tolist() for cut in rows] == [[0, 1], [1]]
+    assert distinct == 3
+
+
+def test_what_the_table_has_is_not_missing(tmp_path):
+    table = EmbeddingTable(Store(str(tmp_path)), "m")
+    table.write(Shard(entry("b").digests, np.zeros((1, 2), np.float16), (None,)))
+    rows, distinct = missing_rows([entry("a", "b"), entry("b")], table.contents())
+    assert [cut.tolist() for cut in rows] == [[0], []]
+    assert distinct == 2
+
+
+def test_what_could_not_be_read_is_never_missing():
+    broken = Catalogue(to_digests([bytes(16)] * 2), ("gone", "gone"))
+    assert [cut.tolist() for cut in missing_rows([broken], Contents())[0]] == [[]]
+
+
+def test_after_whole_shards_are_done_the_rest_is_cut_as_before():
+    names = [f"{n}" for n in range(10)]
+    (rows,), _ = missing_rows([entry(*names)], Contents())
+    done = entry(*(names[row] for row in rows[4:8]))
+    held = Contents(("s",), np.sort(done.digests), np.zeros(4, np.int32), np.zeros(4, np.int32))
+    (rest,), _ = missing_rows([entry(*names)], held)
+    assert [rest[i : i + 4].tolist() for i in (0, 4)] == [[0, 1, 2, 3], [8, 9]]
+
+
+def test_a_catalogue_survives_its_file():
+    original = Catalogue(to_digests([b"x" * 15 + b"\0", bytes(16)]), (None, "gone"))
+    again = Catalogue.from_parquet(original.to_parquet())
+    assert again.digests.tobytes() == original.digests.tobytes()
+    assert again.reasons == original.reasons
+
+
+def test_small_arrays_stay_as_they_are(tmp_path):
+    part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
+    shards = list(read_shards(part, np.arange(part.count), FRAMING, 16))
+    assert [len(shard.images) for shard in shards] == [16, 16, 8]
+    np.testing.assert_array_equal(shards[0].images, np.stack(list(part.read()))[:16])
+
+
+def test_files_of_many_shapes_become_one_array_and_the_rest_rejects(folder):
+    (part,) = list_parts(str(folder))
+    (shard,) = read_shards(part, np.arange(5), FRAMING)
+    assert shard.images.shape == (4, 32, 32, 3)
+    assert len(shard.digests) == 4
+    assert len(shard.rejected) == len(shard.reasons) == 1
+    kept = shard.embedded(np.ones((4, 7)))
+    assert kept.embeddings.shape == (5, 7)
+    assert [reason is None for reason in kept.reasons] == [True] * 4 + [False]
+
+
+def test_a_shard_of_rejects_alone_is_a_shard(folder):
+    (part,) = list_parts(str(folder))
+    (shard,) = read_shards(part, np.array([4]), FRAMING)
+    assert shard.embedded(np.zeros((0, 1))).embeddings.shape == (1, 1)
+
+
+def test_the_catalogue_and_the_reader_agree_on_digests(folder):
+    (part,) = list_parts(str(folder))
+    (shard,) = read_shards(part, np.arange(4), FRAMING)
+    np.testing.assert_array_equal(shard.digests, catalogue(part).digests[:4])
