@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.bundle import Bundle
-from serving.images import Refused, decode_image
+from serving.images import Refused, open_image
 from serving.schemas import Annotation
 
 __all__ = ["annotate"]
@@ -26,7 +26,7 @@ def annotate(bundle: Bundle, files: Sequence[bytes]) -> list[Annotation | Refuse
 
 def _prepare(bundle: Bundle, data: bytes) -> NDArray[np.uint8] | Refused:
     try:
-        return bundle.prepare(decode_image(data))
+        return bundle.prepare(open_image(data))
     except Refused as refused:
         return refused
 

@@ -2,7 +2,7 @@
 
 | route | what it does |
 | --- | --- |
-| `POST /annotate` | labels one PNG, JPEG or npy, sent as the form's `file` or as the whole body |
+| `POST /annotate` | labels one image, sent as the form's `file` or as the whole body |
 | `GET /healthz` | says that the student is loaded, and which classes it knows |
 | `GET /openapi.json`, `GET /docs` | the interface, for programs and for people |
 
@@ -52,7 +52,7 @@ _UPLOAD = {
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "Nothing was sent, or a malformed form"},
     413: {"model": Refusal, "description": "Too many bytes or pixels"},
-    415: {"model": Refusal, "description": "Not a PNG, JPEG or npy"},
+    415: {"model": Refusal, "description": "Not a PNG, JPEG, TIFF, DICOM or npy"},
     422: {"model": Refusal, "description": "An image that cannot be read"},
 }
 _BODY = {
@@ -62,6 +62,8 @@ _BODY = {
             "multipart/form-data": {"schema": _UPLOAD},
             "image/png": _BINARY,
             "image/jpeg": _BINARY,
+            "image/tiff": _BINARY,
+            "application/dicom": _BINARY,
             "application/octet-stream": _BINARY,
         },
     }
@@ -94,7 +96,7 @@ class Annotator:
 
     @api.post("/annotate", responses=_REFUSALS, openapi_extra=_BODY)
     async def annotate(self, request: Request) -> Annotation:
-        """Label one image: a PNG or JPEG, or an npy of uint8 [H, W] or [H, W, 3].
+        """Label one image: a PNG, JPEG, TIFF or DICOM, or an npy of uint8 [H, W] or [H, W, 3].
 
         Send it as the file field `file` of a form, or as the body itself.
         """

@@ -5,6 +5,8 @@ from io import BytesIO
 
 import numpy as np
 import torch
+from broken_images import dicom_bytes, encoded
+from PIL import Image
 
 from medlabel.bundle import Bundle
 from medlabel.students import Student
@@ -38,3 +40,15 @@ def test_refused_files_do_not_spoil_their_batch():
 
 def test_batch_of_nothing_but_junk_is_answered():
     assert all(isinstance(answer, Refused) for answer in annotate(_bundle(), [b"a", b"b"]))
+
+
+def test_one_picture_gets_one_answer_in_whichever_format_it_comes():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    files = [encoded(picture), encoded(picture, "TIFF"), dicom_bytes(pixels), _npy(pixels)]
+    png, *others = annotate(_bundle(), files)
+    for other in others:
+        assert other.label == png.label
+        np.testing.assert_allclose(
+            list(other.probabilities.values()), list(png.probabilities.values()), atol=1e-6
+        )
