@@ -296,7 +296,8 @@ def _encode(
     with _a_block_a_row():
         rows = _blocks(items)
         if shards is not None:
-            rows = rows.flat_map(_read, num_cpus=_READING, compute=TaskPoolStrategy(min(_cpus(), len(items))))
+            readers = TaskPoolStrategy(min(_cpus(), len(items)))
+            rows = rows.flat_map(_read, num_cpus=_READING, compute=readers)
         encoded = rows.map(
             cast(Any, _Encoder),
             fn_constructor_kwargs={

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from medlabel.embeddings import digest_bytes, digest_image
 from medlabel.errors import MedlabelError
-from medlabel.images import ImageError
+from medlabel.images import Fault, ImageError
 from medlabel.sources import SPLITS, check_pixels, find_npz, open_source, source_name
 
 __all__ = ["Content", "Part", "digest_of", "list_parts"]
@@ -131,7 +131,7 @@ class FilesPart(Part):
             try:
                 yield bytes(fs.cat_file(f"{root}/{self.names[row]}"))
             except OSError as error:
-                yield ImageError("damaged", f"cannot be read: {error.strerror or error}")
+                yield ImageError(Fault.DAMAGED, f"cannot be read: {error.strerror or error}")
 
 
 @dataclass(frozen=True)
@@ -297,11 +297,11 @@ def _cell(value: Any) -> Content:
     if isinstance(value, pa.StructScalar):
         value = value["bytes"]
     if isinstance(value, pa.BinaryScalar | pa.LargeBinaryScalar):
-        return value.as_py() if value.is_valid else ImageError("damaged", "an empty cell")
+        return value.as_py() if value.is_valid else ImageError(Fault.DAMAGED, "an empty cell")
     if not value.is_valid:
-        return ImageError("damaged", "an empty cell")
+        return ImageError(Fault.DAMAGED, "an empty cell")
     pixels = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value.as_py())
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
         reason = f"pixels are {pixels.dtype}{list(pixels.shape)}, not uint8 [H, W] or [H, W, 3]"
-        return ImageError("unsupported", reason)
+        return ImageError(Fault.UNSUPPORTED, reason)
     return pixels

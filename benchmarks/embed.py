@@ -1,0 +1,193 @@
+"""Encoding through Ray Data against a bare loop, the notebook's way, and what the cores can do.
+
+`python -m benchmarks.embed [--quick]`: for a ViT-B/32 of random weights and for the phantom CLIP, on
+the same tiled real images, images a second of
+
+- medlabel's job, from Parquet to the written table, without start-up (from the first shard that is
+  written to the last; start-up is stated apart),
+- a bare torch loop over the same images in memory, one thread a core as the job has it,
+- the notebook's way: PIL and open_clip's transform image by image, the whole stack in memory,
+
+and the share that the job reaches of the matrix product's peak, measured here.
+"""
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.common import FILES, arguments, finish
+from medlabel.cli import default_home
+from medlabel.clip import Clip, load_clip
+from medlabel.embeddings import EmbeddingTable
+from medlabel.listing import list_parts
+from medlabel.models import image_flops
+from medlabel.shards import catalogue
+from medlabel.sources import open_source
+from medlabel.store import Store
+from rayjobs.cluster import connect
+from rayjobs.embed import Replicas, embed_parts
+from rayjobs.pretrain import ensure_phantom_clip
+
+CORES = os.cpu_count() or 1
+BATCH = 64
+
+
+def tiled(root: Path, count: int) -> NDArray[np.uint8]:
+    """Real images repeated to `count`, each a little different: no two are equal."""
+    images = open_source(str(root / FILES["pneumonia"])).splits["train"].images
+    stack = images[np.arange(count) % len(images)].copy()
+    stack[:, 0, :4] = np.arange(count, dtype=">u4").view(np.uint8).reshape(count, 4)
+    return stack
+
+
+def write_parquet(images: NDArray[np.uint8], path: Path, rows: int = 4096) -> Path:
+    """The images as Parquet with a tensor column, in row groups."""
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(images)
+    pq.write_table(pa.table({"image": column}), path, row_group_size=rows)
+    return path
+
+
+def job_rate(clip: Clip, path: Path, count: int, workers: int) -> tuple[float, float]:
+    """Images a second between the first and the last shard; seconds until the first."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = EmbeddingTable(Store(folder), clip.key)
+        parts = list_parts(str(path))
+        told: list[tuple[float, int]] = []
+        start = time.perf_counter()
+        embed_parts(
+            clip, parts, [catalogue(part) for part in parts], table,
+            Replicas(workers=workers, batch_size=BATCH),
+            lambda done, total: told.append((time.perf_counter(), done)),
+        )  # fmt: skip
+        told = [(when, done) for when, done in told if done]
+        steady = (told[-1][1] - told[0][1]) / (told[-1][0] - told[0][0])
+        return steady, told[0][0] - start
+
+
+_loop_clip: Clip | None = None
+
+
+def _prepare(name: str) -> None:
+    global _loop_clip
+    torch.set_num_threads(1)
+    _loop_clip = load_clip(name, "cpu")
+
+
+def _loop(images: NDArray[np.uint8]) -> tuple[float, float]:
+    assert _loop_clip is not None
+    _loop_clip.embed_images(images[:BATCH], BATCH)
+    start = time.perf_counter()
+    _loop_clip.embed_images(images, BATCH)
+    return start, time.perf_counter()
+
+
+def bare_rate(name: str, images: NDArray[np.uint8], workers: int) -> float:
+    """Images a second of a torch loop over arrays in memory, a process a core, one thread each."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _prepare, (name,)) as pool:
+        list(pool.map(_loop, [images[:BATCH]] * workers))
+        spans = list(pool.map(_loop, np.array_split(images, workers)))
+    return len(images) / (max(end for _, end in spans) - min(start for start, _ in spans))
+
+
+def notebook_rate(clip: Clip, images: NDArray[np.uint8]) -> float:
+    """Images a second the notebook's way, with all of torch's threads."""
+    config = open_clip.get_model_preprocess_cfg(clip.model)
+    transform = open_clip.image_transform(
+        clip.size, is_train=False, mean=config["mean"], std=config["std"],
+        interpolation=config["interpolation"], resize_mode=config.get("resize_mode"),
+    )  # fmt: skip
+    encode: Any = clip.model.encode_image
+    start = time.perf_counter()
+    stack = torch.stack([transform(Image.fromarray(image)) for image in images])
+    with torch.inference_mode():
+        for batch in stack.split(BATCH):
+            encode(batch, normalize=True)
+    return len(images) / (time.perf_counter() - start)
+
+
+def _product(seconds: float) -> tuple[float, float, int]:
+    torch.set_num_threads(1)
+    matrix = torch.randn(1024, 1024)
+    start, done = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        torch.mm(matrix, matrix)
+        done += 1
+    return start, time.perf_counter(), done
+
+
+def peak_flops(workers: int, seconds: float = 3.0) -> float:
+    """Floating point operations a second of a matrix product of 1024 by 1024, on all cores."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context) as pool:
+        list(pool.map(_product, [0.2] * workers))
+        spans = list(pool.map(_product, [seconds] * workers))
+    span = max(end for _, end, _ in spans) - min(start for start, _, _ in spans)
+    return sum(done for *_, done in spans) * 2 * 1024**3 / span
+
+
+def random_vit(folder: Path) -> str:
+    """A ViT-B/32 of random weights in OpenAI's format, by path."""
+    torch.manual_seed(0)
+    path = folder / "ViT-B-32.pt"
+    torch.save(open_clip.create_model("ViT-B-32-quickgelu").eval().state_dict(), path)
+    return str(path)
+
+
+def measure(name: str, title: str, count: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One model, all ways, in one run; the bare loop before and after, for machines drift."""
+    images = tiled(options.data_root, count)
+    clip = load_clip(name, "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_parquet(images, Path(folder) / "images.parquet")
+        loop: Callable[[int], float] = lambda workers: bare_rate(name, images, workers)  # noqa: E731
+        before = loop(CORES)
+        rate, startup = job_rate(clip, path, count, CORES)
+        after = loop(CORES)
+        single, _ = job_rate(clip, path, count, 1)
+    bare = (before + after) / 2
+    flops = image_flops(clip)
+    return {
+        "model": title,
+        "images": count,
+        "job": round(rate, 1),
+        "bare_loop": round(bare, 1),
+        "ratio_to_bare_loop": round(rate / bare, 3),
+        "ratio_to_notebook": round(rate / notebook_rate(clip, images[: count // 4]), 2),
+        "startup_seconds": round(startup, 1),
+        "one_worker": round(single, 1),
+        "scaling": round(rate / single, 2),
+        "share_of_peak": round(rate * flops / peak_flops(CORES), 3),
+    }
+
+
+def main() -> None:
+    """Measure both models and print the table."""
+    options = arguments("Encoding through Ray Data", "runs/embed")
+    connect()
+    phantom = ensure_phantom_clip(default_home())
+    counts = (512 * 3, 512 * 24) if options.quick else (512 * 10, 512 * 120)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            measure(random_vit(Path(folder)), "ViT-B/32", counts[0], options),
+            measure(phantom, "phantom", counts[1], options),
+        ]
+    finish(rows)
+
+
+if __name__ == "__main__":
+    main()
