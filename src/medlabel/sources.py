@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 from medlabel import phantoms
 from medlabel.errors import MedlabelError
 
-__all__ = ["MEDMNIST_FLAGS", "SIZES", "Source", "Split", "open_source", "source_name"]
+__all__ = [
+    "MEDMNIST_FLAGS",
+    "SIZES",
+    "Source",
+    "Split",
+    "default_data_root",
+    "download_medmnist",
+    "medmnist_file",
+    "open_source",
+    "source_name",
+]
 
 SIZES = (28, 64, 128, 224)
 SPLITS = ("train", "val", "test")
@@ -131,24 +141,39 @@ def default_data_root() -> Path:
 
 
 def _open_medmnist(flag: str, size: int, root: Path) -> Source:
-    path = root / (f"{flag}.npz" if size == 28 else f"{flag}_{size}.npz")
+    path = medmnist_file(flag, size, root)
     if not path.exists():
-        _download_medmnist(flag, size, root, path)
+        download_medmnist(flag, size, root)
     return _read_npz(path, flag, size)
 
 
-def _download_medmnist(flag: str, size: int, root: Path, path: Path) -> None:
+def medmnist_file(flag: str, size: int, root: Path) -> Path:
+    """Where MedMNIST's own code keeps a set of this size."""
+    return root / (f"{flag}.npz" if size == 28 else f"{flag}_{size}.npz")
+
+
+def download_medmnist(flag: str, size: int, root: Path) -> None:
+    """Download a set that is missing; what a failed download leaves is taken away again.
+
+    Raises:
+        MedlabelError: there is no network, or what came is not what MedMNIST promises.
+    """
     import medlabel._torchvision  # noqa: F401  (before medmnist, which imports torchvision)
     import medmnist  # isort: skip
 
+    path = medmnist_file(flag, size, root)
     python_class = getattr(medmnist, medmnist.INFO[flag]["python_class"])
     try:
         root.mkdir(parents=True, exist_ok=True)
-        python_class(split="train", root=str(root), size=size, download=True)
+        # It also reads the split, and the training images of the largest are 13 GB.
+        python_class(split="val", root=str(root), size=size, download=True)
     except Exception as error:  # medmnist raises bare RuntimeErrors of many kinds
+        path.unlink(missing_ok=True)
+        if isinstance(error.__context__, KeyboardInterrupt):  # medmnist turns Ctrl-C into one too
+            raise KeyboardInterrupt from error
         raise MedlabelError(
             f"{path} is missing and could not be downloaded; where there is a network, run "
-            f"`python -m medmnist download --root={root} --size={size}`, or put {path.name} "
+            f"`medlabel fetch {flag} --size {size} --data-root {root}`, or put {path.name} "
             f"into {root}, or name another folder with --data-root"
         ) from error
 
