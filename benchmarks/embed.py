@@ -1,7 +1,7 @@
 """Encoding through Ray Data against a bare loop, the notebook's way, and what the cores can do.
 
-`python -m benchmarks.embed [--quick]`: for a ViT-B/32 of random weights and for the phantom CLIP, on
-the same tiled real images, images a second of
+`python -m benchmarks.embed [--quick]`: for a ViT-B/32 of random weights and for the phantom CLIP,
+on the same tiled real images, images a second of
 
 - medlabel's job, from Parquet to the written table, without start-up (from the first shard that is
   written to the last; start-up is stated apart),
@@ -34,7 +34,7 @@ from medlabel.cli import default_home
 from medlabel.clip import Clip, load_clip
 from medlabel.embeddings import EmbeddingTable
 from medlabel.listing import list_parts
-from medlabel.models import image_flops
+from medlabel.models import describe
 from medlabel.shards import catalogue
 from medlabel.sources import open_source
 from medlabel.store import Store
@@ -160,7 +160,7 @@ def measure(name: str, title: str, count: int, options: argparse.Namespace) -> d
         after = loop(CORES)
         single, _ = job_rate(clip, path, count, 1)
     bare = (before + after) / 2
-    flops = image_flops(clip)
+    flops = describe(name, default_home()).flop or 0
     return {
         "model": title,
         "images": count,

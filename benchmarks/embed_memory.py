@@ -1,8 +1,8 @@
 """Does memory grow with the number of images? Peak resident memory of driver and workers.
 
-`python -m benchmarks.embed_memory [--quick]` writes tiled real images as Parquet, 50,000 and 200,000
-of them, embeds each with the phantom CLIP in a process of its own, and looks at that process and
-all of Ray's below it ten times a second.
+`python -m benchmarks.embed_memory [--quick]` writes tiled real images as Parquet, 50,000 and
+200,000 of them, embeds each with the phantom CLIP in a process of its own, and looks at that
+process and all of Ray's below it ten times a second.
 """
 
 import os

@@ -27,8 +27,9 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig
 from ray.train.torch import TorchTrainer
 
 from medlabel import phantoms
-from medlabel.contrastive import Pretraining, PretrainingConfig, build_clip, fingerprint, save_clip
+from medlabel.contrastive import Pretraining, PretrainingConfig, build_clip, save_clip
 from medlabel.errors import MedlabelError
+from medlabel.weights import phantom_folder
 from rayjobs.cluster import connect
 
 __all__ = ["ensure_phantom_clip"]
@@ -58,7 +59,7 @@ def ensure_phantom_clip(
         MedlabelError: where `home` cannot be written.
     """
     config = config or PretrainingConfig()
-    folder = Path(home).absolute() / "clip" / f"phantom-{fingerprint(config)}"
+    folder = phantom_folder(home, config)
     if not _is_whole(folder):
         with _alone(folder):
             if not _is_whole(folder):

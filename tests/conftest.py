@@ -23,6 +23,15 @@ def bright(tmp_path):
 
 
 @pytest.fixture
+def hub_cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache where huggingface_hub looks for its files."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
 def real() -> Path:
     if not REAL.is_dir():
         pytest.skip(f"no real images at {REAL}: set MEDLABEL_TEST_IMAGES to their folder")

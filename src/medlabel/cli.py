@@ -222,6 +222,59 @@ def serve_command(
     )
 
 
+@app.command("models")
+def models_command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL...", help="Models as --clip takes them.")
+    ] = None,
+) -> None:
+    """List teachers: their size, their input, an image's work, and whether they are here."""
+    from medlabel.models import LISTED, describe, models_table
+
+    with _console.status("building architectures without weights"):
+        facts = [describe(name, default_home()) for name in names or LISTED]
+    _console.print(models_table(facts))
+
+
+@app.command("fetch")
+def fetch_command(
+    items: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ITEM...",
+            help="Models as --clip takes them, MedMNIST sets, [b]all-models[/b], [b]all-sets[/b].",
+        ),
+    ],
+    size: Annotated[int, typer.Option(help="Side of the sets' images: 28, 64, 128, 224.")] = 28,
+    data_root: DataRoot = None,
+) -> None:
+    """Download weights and sets ahead of a run without a network, and verify them."""
+    from medlabel.fetch import Places, expand, fetch, fetched_table
+    from medlabel.weights import Checked
+
+    places = Places(default_home(), data_root, size)
+    outcomes: dict[str, Checked | MedlabelError | OSError] = {}
+    for item in expand(items, places):
+        _console.print(f"{item} ...", highlight=False, soft_wrap=True)
+        try:
+            outcomes[item] = fetch(item, places, _train_phantom)
+        except (MedlabelError, OSError) as error:
+            outcomes[item] = error
+            _console.print(f"  {error}", style="red", markup=False, soft_wrap=True)
+    _console.print(fetched_table(outcomes))
+    failed = [item for item, outcome in outcomes.items() if not isinstance(outcome, Checked)]
+    if failed:
+        raise MedlabelError(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}")
+
+
+def _train_phantom() -> None:
+    from rayjobs.cluster import one_line_errors
+    from rayjobs.pretrain import ensure_phantom_clip
+
+    with StageBars() as bars, one_line_errors("training the phantom CLIP"):
+        ensure_phantom_clip(default_home(), on_progress=bars.advance)
+
+
 @app.command("version")
 def version_command() -> None:
     """Print the version."""

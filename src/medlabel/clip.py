@@ -37,7 +37,7 @@ from torchvision.transforms import v2  # isort: skip
 from medlabel.device import default_device
 from medlabel.errors import MedlabelError
 
-__all__ = ["PAPER_MODELS", "Clip", "Framing", "load_clip"]
+__all__ = ["PAPER_MODELS", "Clip", "Framing", "load_clip", "resolve_clip"]
 
 PAPER_MODELS = {
     name: f"{name.replace('/', '-')}-quickgelu"
@@ -209,27 +209,39 @@ def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> 
 
 def _load(name: str) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
     path = Path(name)
-    if path.is_file():
-        return _load_openai_file(path)
-    if path.is_dir():
-        return _create(f"local-dir:{path}", None)
+    return _load_openai_file(path) if path.is_file() else _create(*resolve_clip(name))
+
+
+def resolve_clip(name: str) -> tuple[str, str | None]:
+    """What open_clip calls a model, and which weights of it: a tag, a file, or None on a hub.
+
+    Args:
+        name: as a user types it; neither `phantom` nor a checkpoint in OpenAI's format.
+
+    Raises:
+        MedlabelError: an unknown model, or weights that are not named or are none.
+    """
+    if Path(name).is_dir():
+        return f"local-dir:{name}", None
     if name.startswith("hf-hub:"):
-        return _create(name, None)
-    architecture, _, weights = name.partition(":")
+        return name, None
     if name in PAPER_MODELS:
-        architecture, weights = PAPER_MODELS[name], "openai"
-    if architecture.replace("/", "-") not in open_clip.list_models():
+        return PAPER_MODELS[name], "openai"
+    typed, _, weights = name.partition(":")
+    architecture = typed.replace("/", "-")
+    if architecture not in open_clip.list_models():
         raise MedlabelError(
             f"unknown model {name!r}: choose phantom, {', '.join(PAPER_MODELS)}, an open_clip "
             "ARCHITECTURE:TAG, hf-hub:OWNER/NAME, or the path of a checkpoint"
         )
-    if not weights:
-        tags = open_clip.list_pretrained_tags_by_model(architecture.replace("/", "-"))
+    known = open_clip.is_pretrained_cfg(architecture, weights)
+    if not weights or not (known or Path(weights).is_file()):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none known"
+        wrong = f"{weights!r} is neither a tag nor a file" if weights else "needs its weights named"
         raise MedlabelError(
-            f"model {name!r} needs its weights named: {architecture}:TAG with a tag of "
-            f"{', '.join(tags) or 'none known'}, or {architecture}:PATH"
+            f"model {name!r}: {wrong}; write {typed}:TAG with a tag of {tags}, or {typed}:PATH"
         )
-    return _create(architecture.replace("/", "-"), weights)
+    return architecture, weights
 
 
 def _create(name: str, weights: str | None) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:

@@ -26,7 +26,10 @@ __all__ = [
     "Source",
     "Split",
     "check_pixels",
+    "default_data_root",
+    "download_medmnist",
     "find_npz",
+    "medmnist_file",
     "open_source",
     "source_name",
 ]
@@ -137,9 +140,9 @@ def find_npz(spec: str, size: int = 28, data_root: Path | None = None) -> Path:
             f"or one of {', '.join(MEDMNIST_FLAGS)}"
         )
     root = data_root or default_data_root()
-    path = root / (f"{spec}.npz" if size == 28 else f"{spec}_{size}.npz")
+    path = medmnist_file(spec, size, root)
     if not path.exists():
-        _download_medmnist(spec, size, root, path)
+        download_medmnist(spec, size, root)
     return path
 
 
@@ -148,18 +151,33 @@ def default_data_root() -> Path:
     return Path(os.environ.get("MEDLABEL_DATA_ROOT", Path.home() / ".medmnist"))
 
 
-def _download_medmnist(flag: str, size: int, root: Path, path: Path) -> None:
+def medmnist_file(flag: str, size: int, root: Path) -> Path:
+    """Where MedMNIST's own code keeps a set of this size."""
+    return root / (f"{flag}.npz" if size == 28 else f"{flag}_{size}.npz")
+
+
+def download_medmnist(flag: str, size: int, root: Path) -> None:
+    """Download a set that is missing; what a failed download leaves is taken away again.
+
+    Raises:
+        MedlabelError: there is no network, or what came is not what MedMNIST promises.
+    """
     import medlabel._torchvision  # noqa: F401  (before medmnist, which imports torchvision)
     import medmnist  # isort: skip
 
+    path = medmnist_file(flag, size, root)
     python_class = getattr(medmnist, medmnist.INFO[flag]["python_class"])
     try:
         root.mkdir(parents=True, exist_ok=True)
-        python_class(split="train", root=str(root), size=size, download=True)
+        # It also reads the split, and the training images of the largest are 13 GB.
+        python_class(split="val", root=str(root), size=size, download=True)
     except Exception as error:  # medmnist raises bare RuntimeErrors of many kinds
+        path.unlink(missing_ok=True)
+        if isinstance(error.__context__, KeyboardInterrupt):  # medmnist turns Ctrl-C into one too
+            raise KeyboardInterrupt from error
         raise MedlabelError(
             f"{path} is missing and could not be downloaded; where there is a network, run "
-            f"`python -m medmnist download --root={root} --size={size}`, or put {path.name} "
+            f"`medlabel fetch {flag} --size {size} --data-root {root}`, or put {path.name} "
             f"into {root}, or name another folder with --data-root"
         ) from error
 

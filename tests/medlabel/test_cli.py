@@ -102,3 +102,36 @@ def test_serving_what_is_no_bundle(medlabel, tmp_path):
 def test_help_answers_without_heavy_imports():
     code = "import sys, medlabel.cli; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_models_are_listed_with_their_figures(medlabel, hub_cache):
+    code, output, _ = medlabel("models", "ViT-B/32", "phantom")
+    assert code == 0
+    assert all(text in output for text in ("151.3 M", "8.82", "224", "512", "2.8 M", "no"))
+
+
+def test_an_unknown_model_among_those_to_list(medlabel):
+    code, _, errors = medlabel("models", "CLIP-9000")
+    assert code == 2
+    assert errors.startswith("error: unknown model 'CLIP-9000'")
+
+
+def test_one_damaged_set_does_not_stop_the_others(medlabel, monkeypatch, tmp_path):
+    import hashlib
+
+    import medmnist
+
+    good, bad = write_npz(tmp_path / "breastmnist.npz"), write_npz(tmp_path / "bloodmnist.npz")
+    right = hashlib.md5(good.read_bytes()).hexdigest()
+    monkeypatch.setitem(medmnist.INFO["breastmnist"], "MD5", right)
+    code, output, errors = medlabel("fetch", "bloodmnist", "breastmnist", "--data-root", tmp_path)
+    assert code == 2
+    assert f"{bad} is damaged" in output
+    assert hashlib.sha256(good.read_bytes()).hexdigest()[:6] in output
+    assert errors == "error: 1 of 2 failed: bloodmnist\n"
+
+
+def test_nothing_is_fetched_when_one_item_is_unknown(medlabel, tmp_path):
+    code, output, errors = medlabel("fetch", "breastmnist", "kneemnist", "--data-root", tmp_path)
+    assert (code, output) == (2, "")
+    assert "unknown model 'kneemnist'" in errors

@@ -149,7 +149,7 @@ def test_the_papers_eight_are_known_to_open_clip_with_openais_weights():
     [
         ("ViT-XXL/1", "unknown model 'ViT-XXL/1': choose phantom"),
         ("ViT-B-16", "needs its weights named"),
-        ("ViT-B-32:no_such_tag", "could not be loaded"),
+        ("ViT-B-32:no_such_tag", "'no_such_tag' is neither a tag nor a file; write ViT-B-32:TAG"),
     ],
 )
 def test_models_that_are_none_are_refused(name, reason):
@@ -159,6 +159,8 @@ def test_models_that_are_none_are_refused(name, reason):
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"nonsense")
+    with pytest.raises(MedlabelError, match="could not be loaded"):
+        load_clip(f"ViT-B-32:{tmp_path / 'x.pt'}")
     with pytest.raises(MedlabelError, match="not a CLIP checkpoint"):
         load_clip(str(tmp_path / "x.pt"))
 

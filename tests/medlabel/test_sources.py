@@ -5,7 +5,7 @@ import pytest
 from support import write_npz
 
 from medlabel.errors import MedlabelError
-from medlabel.sources import open_source
+from medlabel.sources import download_medmnist, open_source
 
 
 def refusal(spec, **options):
@@ -71,12 +71,27 @@ def test_a_missing_set_without_network_says_what_mends_it(tmp_path, monkeypatch)
     import medmnist
 
     def offline(*_, **__):
+        (tmp_path / "breastmnist.npz").write_bytes(b"half of it")
         raise RuntimeError("no network")
 
     monkeypatch.setattr(medmnist, "BreastMNIST", offline)
     message = refusal("breastmnist", data_root=tmp_path)
-    assert "python -m medmnist download" in message
-    assert "--data-root" in message
+    assert f"medlabel fetch breastmnist --size 28 --data-root {tmp_path}" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_can_be_interrupted(tmp_path, monkeypatch):
+    import medmnist
+
+    def interrupted(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        except BaseException:  # as medmnist does
+            raise RuntimeError("Automatic download failed!")  # noqa: B904
+
+    monkeypatch.setattr(medmnist, "BreastMNIST", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        download_medmnist("breastmnist", 28, tmp_path)
 
 
 def test_a_truncated_file_is_refused(dark):
