@@ -9,6 +9,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -172,7 +173,8 @@ def download_medmnist(flag: str, size: int, root: Path) -> None:
         # It also reads the split, and the training images of the largest are 13 GB.
         python_class(split="val", root=str(root), size=size, download=True)
     except Exception as error:  # medmnist raises bare RuntimeErrors of many kinds
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be written holds nothing of ours
+            path.unlink(missing_ok=True)
         if isinstance(error.__context__, KeyboardInterrupt):  # medmnist turns Ctrl-C into one too
             raise KeyboardInterrupt from error
         raise MedlabelError(
