@@ -467,8 +467,10 @@ def test_nothing_of_a_header_is_told(header, caplog, capfd):
         warnings.simplefilter("ignore")
         data = dicom_bytes(RAMP, **{**window, **header})
     caplog.set_level(logging.DEBUG)
-    with suppress(ImageError):
+    with warnings.catch_warnings(record=True) as warned, suppress(ImageError):
+        warnings.simplefilter("always")
         decode_image(data)
+    assert warned == []
     told = caplog.text + "".join(capfd.readouterr())
     assert told == ""
 
