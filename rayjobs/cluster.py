@@ -33,12 +33,18 @@ def connect() -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # C++ notes for Ray's own makers
     with warnings.catch_warnings(), _quiet_stderr():
         warnings.simplefilter("ignore", ResourceWarning)  # Ray's own start-up leaves files open
-        ray.init(
-            address=os.environ.get("RAY_ADDRESS", "local"),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        address = os.environ.get("RAY_ADDRESS", "local")
+        try:
+            ray.init(
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:  # a busy machine, a wrong address or token: each its own kind
+            reason = str(error).split(". ")[0].strip().splitlines()[0]
+            what = "started" if address == "local" else f"joined at {address}"
+            raise MedlabelError(f"Ray could not be {what}: {reason}; run again") from error
     for name in ("ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -188,9 +188,10 @@ class _Encoder:
     def __init__(
         self, shared: list[ray.ObjectRef[Clip]], table: EmbeddingTable, batch: int
     ) -> None:
-        self._device = default_device()
         torch.set_num_threads(1)  # OpenMP threads of several replicas contend
-        self._clip = ray.get(shared[0]).to(self._device)
+        cuda = default_device().startswith("cuda")  # it may be there and not be ours
+        device = "cpu" if cuda and not ray.get_gpu_ids() else default_device()
+        self._clip = ray.get(shared[0]).to(device)
         self._table, self._batch = table, batch
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,118 @@
+"""Embedding through Ray Data: bad files among good ones, a killed driver, and GPUs shared out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from broken_images import broken_files, good_files
+from support import write_npz
+
+from medlabel.contrastive import PretrainingConfig, build_clip, save_clip
+from rayjobs import embed as job
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("clip")
+    save_clip(build_clip(PretrainingConfig()), folder)
+    return str(folder)
+
+
+def table_of(out: Path):
+    (folder,) = out.glob("model=*")
+    return pq.read_table(folder).sort_by("image_id")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_of_two_thousand_good_files_and_two_hundred_bad_ones_none_is_lost(clip_folder, tmp_path):
+    root = tmp_path / "scans"
+    root.mkdir()
+    good = {name: data for _, name, data in good_files(2000)}
+    bad = {name: (kind, data) for kind, name, data in broken_files(20)}
+    assert len({kind for kind, _ in bad.values()}) == 10
+    for name, data in [*good.items(), *((name, data) for name, (_, data) in bad.items())]:
+        (root / name).write_bytes(data)
+    request = job.Request((str(root),), str(tmp_path / "out"), tmp_path / "home", (clip_folder,))
+    (summary,) = job.embed_sources(request)
+    assert (summary.images, summary.rejected) == (2200, 200)
+    ids = table_of(tmp_path / "out").column("image_id").to_pylist()
+    assert sorted(ids) == sorted(f"scans/all/{name}" for name in good)
+    rejects = pq.read_table(tmp_path / "out" / "rejects.parquet").to_pydict()
+    assert sorted(rejects["image_id"]) == sorted(f"scans/all/{name}" for name in bad)
+    assert all(rejects["reason"])
+
+
+def test_a_killed_driver_goes_on_and_the_table_is_the_same(clip_folder, tmp_path):
+    path = write_npz(tmp_path / "many.npz", n=12_000)
+
+    def start(home):
+        code = (
+            "import sys; from pathlib import Path; from rayjobs import embed as job\n"
+            "(s,) = job.embed_sources(job.Request((sys.argv[1],), sys.argv[2] + '/out',"
+            " Path(sys.argv[2]), (sys.argv[3],), replicas=job.Replicas(workers=1)))\n"
+            "import json; print(json.dumps(s.encoded))"
+        )
+        command = [sys.executable, "-c", code, str(path), str(home), clip_folder]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+
+    killed = start(tmp_path / "killed")
+    while killed.poll() is None and not list((tmp_path / "killed").rglob("shard-*.parquet")):
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    done = len(list((tmp_path / "killed").rglob("shard-*.parquet")))
+    again, calm = start(tmp_path / "killed"), start(tmp_path / "calm")
+    encoded = [json.loads(process.communicate()[0]) for process in (again, calm)]
+    assert encoded[1] == 21_000
+    assert encoded[0] < encoded[1]
+    assert encoded[0] >= encoded[1] - 512 * (done + 8)
+    assert table_of(tmp_path / "killed" / "out").equals(table_of(tmp_path / "calm" / "out"))
+
+
+GPUS = """
+import json, sys, time
+from pathlib import Path
+import ray
+ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, logging_level="ERROR")
+from rayjobs import embed as job
+
+class Telling(job._Encoder):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        name = ray.get_runtime_context().get_actor_id()
+        (Path(sys.argv[2]) / name).write_text(json.dumps(ray.get_gpu_ids()))
+        time.sleep(2)
+
+job._Encoder = Telling
+request = job.Request((sys.argv[1],), sys.argv[2] + "/out", Path(sys.argv[2]), (sys.argv[3],),
+                      replicas=job.Replicas(gpus=float(sys.argv[4]), batch_size=64))
+(summary,) = job.embed_sources(request)
+print(json.dumps([summary.workers, summary.encoded]))
+"""
+
+
+@pytest.mark.parametrize(("share", "replicas"), [(1.0, [0, 1]), (0.5, [0, 0, 1, 1])])
+def test_each_replica_has_its_share_of_a_gpu(clip_folder, tmp_path, share, replicas):
+    path = write_npz(tmp_path / "many.npz", n=2_500)
+    folder = tmp_path / f"told-{share}"
+    folder.mkdir()
+    code = GPUS.replace("sys.argv[2]) / name", "sys.argv[2]) / ('gpu-' + name)")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(folder), clip_folder, str(share)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"},
+    )
+    told = [json.loads(file.read_text()) for file in folder.glob("gpu-*")]
+    assert json.loads(done.stdout.splitlines()[-1]) == [len(replicas), 4375]
+    assert sorted(int(ids[0]) for ids in told) == replicas
+    assert np.all([len(ids) == 1 for ids in told])
