@@ -451,6 +451,15 @@ def test_dicom_files_that_are_refused(data, kind, reason):
     assert refused.reason.startswith(reason)
 
 
+@pytest.mark.timeout(10)
+def test_jpeg_2000_whose_boxes_lead_nowhere_does_not_hang():
+    endless = encoded(Image.fromarray(RAMP), "JPEG2000").replace(b"jp2c", b"free")
+    place = endless.index(b"free") - 4
+    endless = endless[:place] + bytes(4) + endless[place + 4 :]
+    data = dicom_bytes(RAMP, JPEG2000Lossless, PixelData=encapsulate([endless]))
+    assert refusal(data).reason == "a damaged DICOM file: its JPEG 2000 has no image"
+
+
 @pytest.mark.parametrize(
     "header",
     [

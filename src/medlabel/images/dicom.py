@@ -150,10 +150,23 @@ def _check_encapsulated(header: Dataset, syntax: UID) -> None:
     alone = get_decoder(syntax).available_plugins == ("pillow",)
     if alone and syntax == JPEGExtended12Bit and header.BitsStored != 8:
         raise _unreadable(syntax)
+    _check_boxes(frames[0])
     picture = Image.open(BytesIO(frames[0]), formats=["JPEG", "JPEG2000"])
     if picture.size != (header.Columns, header.Rows):
         reason = "a damaged DICOM file: its compressed image is not of the size that it says"
         raise ImageError(Fault.DAMAGED, reason)
+
+
+def _check_boxes(frame: bytes) -> None:
+    """Walk a JP2 wrapping to its image as pydicom will, which never ends at a box of length 0."""
+    place = 12
+    if not frame.startswith(b"\0\0\0\x0cjP  "):
+        return
+    while place < len(frame) and frame[place + 4 : place + 8] != b"jp2c":
+        length = int.from_bytes(frame[place : place + 4], "big")
+        if length < 8:
+            raise ImageError(Fault.DAMAGED, "a damaged DICOM file: its JPEG 2000 has no image")
+        place += length
 
 
 def _grey(pixels: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
