@@ -290,6 +290,13 @@ def test_dicom_without_a_window_spans_its_darkest_to_its_brightest():
     np.testing.assert_array_equal(decode_image(dicom_bytes(values)), shades(values, 1000, 1511))
 
 
+@pytest.mark.parametrize(
+    "values", [TWELVE.astype(np.int32) * 100_000 - 70_000_000, TWELVE + np.uint32(4e9)]
+)
+def test_values_of_32_bits_are_read(values):
+    np.testing.assert_array_equal(decode_image(dicom_bytes(values)), shades(TWELVE, 0, 4095))
+
+
 def test_dicom_of_one_shade_is_black():
     assert not decode_image(dicom_bytes(np.full((4, 5), 77, np.uint8))).any()
 
