@@ -290,6 +290,13 @@ def test_dicom_without_a_window_spans_its_darkest_to_its_brightest():
     np.testing.assert_array_equal(decode_image(dicom_bytes(values)), shades(values, 1000, 1511))
 
 
+@pytest.mark.parametrize(
+    "values", [TWELVE.astype(np.int32) * 100_000 - 70_000_000, TWELVE + np.uint32(4e9)]
+)
+def test_values_of_32_bits_are_read(values):
+    np.testing.assert_array_equal(decode_image(dicom_bytes(values)), shades(TWELVE, 0, 4095))
+
+
 def test_dicom_of_one_shade_is_black():
     assert not decode_image(dicom_bytes(np.full((4, 5), 77, np.uint8))).any()
 
@@ -449,6 +456,15 @@ def test_dicom_files_that_are_refused(data, kind, reason):
     refused = refusal(data)
     assert refused.kind == kind
     assert refused.reason.startswith(reason)
+
+
+@pytest.mark.timeout(10)
+def test_jpeg_2000_whose_boxes_lead_nowhere_does_not_hang():
+    endless = encoded(Image.fromarray(RAMP), "JPEG2000").replace(b"jp2c", b"free")
+    place = endless.index(b"free") - 4
+    endless = endless[:place] + bytes(4) + endless[place + 4 :]
+    data = dicom_bytes(RAMP, JPEG2000Lossless, PixelData=encapsulate([endless]))
+    assert refusal(data).reason == "a damaged DICOM file: its JPEG 2000 has no image"
 
 
 @pytest.mark.parametrize(
