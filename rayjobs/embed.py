@@ -45,6 +45,7 @@ __all__ = [
 
 _READING = 0.25  # CPUs a reader asks for, so that readers and encoders both find room on two
 _ENCODING = 0.5  # and an encoder; unlike the readers', or Ray Data would make one stage of both
+_ENCODING_ON_GPU = 0.125
 Progress = Callable[[int, int], None]
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -307,7 +308,7 @@ def _encode(
                 "batch": batch,
             },
             compute=ActorPoolStrategy(size=workers),
-            num_cpus=_ENCODING,
+            num_cpus=_ENCODING_ON_GPU if gpus else _ENCODING,
             num_gpus=gpus,
         )
         _count(encoded, todo, "embedding", on_progress)
