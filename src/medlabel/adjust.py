@@ -28,6 +28,7 @@ from sklearn.neighbors import kneighbors_graph
 from medlabel.errors import MedlabelError
 
 __all__ = [
+    "RAW",
     "STEPS",
     "VOTES",
     "Adjustment",
@@ -330,6 +331,10 @@ class Adjustment:
                 raise MedlabelError(
                     f"step '{step}' has {len(step.values)} shares for {classes} classes"
                 )
+
+
+RAW = Adjustment()
+"""Nothing becomes of raw scores."""
 
 
 def _check_voters(vote: str, teachers: int) -> None:
