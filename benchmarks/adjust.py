@@ -6,7 +6,7 @@ on the logits of the last class). Mean and worst accuracy on held-out images ove
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,13 +19,14 @@ from medlabel.adjust import Adjustment, parse_steps
 from medlabel.cli import default_home
 from medlabel.clip import Clip, load_clip
 from medlabel.evaluation import evaluate_baseline
+from medlabel.sources import Source
 from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
 from medlabel.teacher import class_embeddings, score
 from medlabel.truth import SealedTruth
 from rayjobs.pretrain import ensure_phantom_clip
 
 PER_CLASS = 625
-NOISE, BIAS = 1.0, 4.0  # of the handicap: length of the noise; logits given to the last class
+NOISE, BIAS = 2.0, 10.0  # of the handicap: length of the noise; logits given to the last class
 TASKS: list[tuple[str, ...]] = [
     *combinations(FILES, 2),
     ("chest", "breast", "blood"),
@@ -87,14 +88,14 @@ def noisy(embeddings: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     n, d = embeddings.shape
     noise = np.random.default_rng(seed).normal(0, NOISE / np.sqrt(d), (n, d))
     changed = embeddings + noise
-    return np.float32(changed / np.linalg.norm(changed, axis=1, keepdims=True))
+    return np.asarray(changed / np.linalg.norm(changed, axis=1, keepdims=True), np.float32)
 
 
 def biased(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """The scores [N, K] with BIAS added to the last class's logit."""
     lifted = scores.astype(np.float64)
     lifted[:, -1] *= np.exp(BIAS)
-    return np.float32(lifted / lifted.sum(axis=1, keepdims=True))
+    return np.asarray(lifted / lifted.sum(axis=1, keepdims=True), np.float32)
 
 
 def prepare(names: Sequence[str], clip: Clip, options: argparse.Namespace) -> Bench:
@@ -107,7 +108,7 @@ def prepare(names: Sequence[str], clip: Clip, options: argparse.Namespace) -> Be
     return Bench(task, cells, truth, dict(zip(ids, embed(clip, sources, ids), strict=True)))
 
 
-def embed(clip: Clip, sources: dict, ids: list[str]) -> NDArray[np.float32]:  # type: ignore[type-arg]
+def embed(clip: Clip, sources: Mapping[str, Source], ids: list[str]) -> NDArray[np.float32]:
     """Embeddings float32 [N, D], each source in its own colours."""
     rows: dict[str, NDArray[np.float32]] = {}
     for spec, source in sources.items():
