@@ -11,6 +11,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from medlabel.adjust import RAW
 from medlabel.evaluation import true_scores
 from medlabel.runs import CEILING, finished_seeds, read_cell
 from medlabel.store import Store
@@ -26,7 +27,8 @@ __all__ = ["fit_ceiling"]
 def _fit(uri: str, workload: Workload, unit: Unit, scores: NDArray[np.float32]) -> None:
     everywhere = np.zeros((len(workload.images), scores.shape[1]), dtype=np.float32)
     everywhere[unit.pool] = scores
-    fit_unit(Store(uri), replace(workload, scores=everywhere), unit, keep_student=False)
+    true = replace(workload, scores=everywhere, adjustment=RAW, embeddings=None)
+    fit_unit(Store(uri), true, unit, keep_student=False)
 
 
 def fit_ceiling(

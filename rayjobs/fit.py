@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from medlabel.adjust import RAW, Adjustment
 from medlabel.device import default_device
 from medlabel.fit import fit, predict
 from medlabel.recipes import Recipe
@@ -38,7 +39,18 @@ class Unit:
 
 @dataclass(frozen=True)
 class Workload:
-    """What all cells of a task share, sent once: distinct images and the teacher's scores."""
+    """What all cells of a task share, sent once: distinct images and the teacher's scores.
+
+    Attributes:
+        images: uint8 [N, S, S] or [N, S, S, 3].
+        scores: raw, float32 [N, K], or [T, N, K] of several teachers.
+        classes: K names.
+        recipe: how to train.
+        architecture: a student by name.
+        provenance: what a bundle says of where it comes from.
+        adjustment: what becomes of a pool's scores before a student learns from them.
+        embeddings: the teacher's, [N, D], if the adjustment looks at them.
+    """
 
     images: NDArray[np.uint8]
     scores: NDArray[np.float32]
@@ -46,6 +58,13 @@ class Workload:
     recipe: Recipe
     architecture: str
     provenance: Mapping[str, Any]
+    adjustment: Adjustment = RAW
+    embeddings: NDArray[np.floating] | None = None
+
+    def adjusted(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Scores [len(rows), K] adjusted with the statistics of these rows alone."""
+        seen = None if self.embeddings is None else self.embeddings[rows]
+        return self.adjustment(self.scores[..., rows, :], seen)
 
 
 def fit_cells(
@@ -106,7 +125,7 @@ def fit_unit(store: Store, workload: Workload, unit: Unit, *, keep_student: bool
     images = workload.images
     fitted = fit(
         images[unit.pool],
-        workload.scores[unit.pool],
+        workload.adjusted(unit.pool),
         workload.classes,
         workload.recipe,
         unit.seed,

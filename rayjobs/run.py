@@ -15,12 +15,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel import fit, recipes, runs, students, teacher
-from medlabel.clip import load_clip
+from medlabel import adjust, fit, recipes, runs, students, teacher
+from medlabel.adjust import RAW, Adjustment, vote_mean
+from medlabel.clip import Clip, load_clip
 from medlabel.embeddings import EmbeddingTable, embed_captions
 from medlabel.recipes import Recipe
 from medlabel.run_report import report_run
-from medlabel.scoreboard import Board, baselines_table, results_table, timings_table
+from medlabel.scoreboard import (
+    Board,
+    adjusted_table,
+    baselines_table,
+    judge,
+    results_table,
+    timings_table,
+)
 from medlabel.sources import Source
 from medlabel.store import Store
 from medlabel.students import student_named
@@ -47,9 +55,10 @@ class Settings:
         out: folder or bucket of the run.
         recipe: how students are trained.
         home: where what can be made again is kept: the phantom CLIP, the embedding table.
-        clip: the teacher, as a user types it (see `medlabel.clip`).
-        captions: `table` or `paper`.
+        clips: the teacher, or several that vote, as a user types them (see `medlabel.clip`).
+        captions: caption sets joined by commas (see `medlabel.caption_sets`).
         scores: a file of scores to use in place of a CLIP.
+        adjustment: what becomes of raw scores before anyone learns from them.
         student: an architecture by name; the recipe's own when None.
         seeds: this many cells, with the seeds 0, 1, 2, ...
         per_class: at most so many images a class.
@@ -61,9 +70,10 @@ class Settings:
     out: str
     recipe: Recipe
     home: Path
-    clip: str = "phantom"
+    clips: tuple[str, ...] = ("phantom",)
     captions: str = "table"
     scores: Path | None = None
+    adjustment: Adjustment = RAW
     student: str | None = None
     seeds: int = 30
     per_class: int | None = None
@@ -89,7 +99,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Teacher:
-    """Scores float32 [N, K] of the drawn images, and where they come from."""
+    """Raw scores float32 [N, K] of the drawn images ([T, N, K] of several teachers) and origin."""
 
     scores: NDArray[np.float32]
     embeddings: NDArray[np.floating] | None
@@ -100,7 +110,7 @@ class _Teacher:
 
 def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total: None) -> Outcome:
     """Run the whole loop, doing only what is missing in `settings.out` and `settings.home`."""
-    student_named(settings.architecture)
+    _check(settings)
     store = Store(settings.out)
     on_progress("reading", 0, 1)
     sources = open_sources(settings.task, settings.data_root)
@@ -113,22 +123,24 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     runs.claim(store, manifest)
     truth.save(store)
     names = settings.task.class_names
-    store.write_table(runs.SCORES, score_table(ids, asked.scores, names))
+    rows = {image_id: row for row, image_id in enumerate(ids)}
+    judged = judge(settings.adjustment, cells, rows, asked.scores, asked.embeddings)
+    _write_scores(store, ids, names, asked.scores)
+    if manifest["teacher"]["adjust"]:
+        store.write_table(runs.ADJUSTED, adjusted_table(judged, cells, names))
 
     board = Board(
-        {image_id: row for row, image_id in enumerate(ids)},
-        gather_images(sources, ids),
-        asked.scores,
-        asked.embeddings,
-        _names(settings, asked),
+        rows, gather_images(sources, ids), judged, asked.embeddings, _names(settings, manifest)
     )
     workload = Workload(
         board.images,
-        board.scores,
+        asked.scores,
         names,
         settings.recipe,
         settings.architecture,
         {key: manifest[key] for key in ("task", "teacher", "recipe", "versions", "key")},
+        settings.adjustment,
+        asked.embeddings if settings.adjustment.sees_images else None,
     )
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
     _start_ray(on_progress)
@@ -142,6 +154,20 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     return Outcome(results, report, store.path(runs.BUNDLE), asked.encoded, fitted)
 
 
+def _check(settings: Settings) -> None:
+    """Raise a `MedlabelError` for what cannot work, before anything is read or made."""
+    student_named(settings.architecture)
+    _captions(settings)
+    teachers = len(settings.clips) if settings.scores is None else 1
+    settings.adjustment.check(
+        len(settings.task.classes), teachers, embeddings=settings.scores is None
+    )
+
+
+def _captions(settings: Settings) -> list[tuple[str, ...]]:
+    return [spec.resolved_captions(settings.captions) for spec in settings.task.classes]
+
+
 def _drawn_ids(cells: Sequence[Cell]) -> list[str]:
     """Ids of all drawn images, shuffled: in order of name, a row's number would tell its class."""
     ids = sorted({image_id for cell in cells for image_id in (*cell.pool, *cell.test)})
@@ -151,16 +177,33 @@ def _drawn_ids(cells: Sequence[Cell]) -> list[str]:
 def _ask_teacher(
     settings: Settings, sources: Mapping[str, Source], ids: Sequence[str], on_progress: OnProgress
 ) -> _Teacher:
-    """Scores from the user's file, or from a CLIP by way of the embedding table."""
+    """Raw scores from the user's file, from a CLIP, or from several."""
     names = settings.task.class_names
     if settings.scores is not None:
         scores = read_scores(settings.scores, ids, names)
         return _Teacher(scores, None, settings.scores.stem, {"scores": _digest(scores)})
-    if settings.clip == "phantom":
+    clips = {name: _load(name, settings.home, on_progress) for name in settings.clips}
+    asked = [_ask_clip(settings, n, c, sources, ids, on_progress) for n, c in clips.items()]
+    return asked[0] if len(asked) == 1 else _together(asked)
+
+
+def _load(name: str, home: Path, on_progress: OnProgress) -> Clip:
+    if name == "phantom":
         _start_ray(on_progress)
-        folder = ensure_phantom_clip(settings.home, on_progress=on_progress)
-    clip = load_clip(folder if settings.clip == "phantom" else settings.clip, "cpu")
-    captions = [spec.resolved_captions(settings.captions) for spec in settings.task.classes]
+        name = ensure_phantom_clip(home, on_progress=on_progress)
+    return load_clip(name, "cpu")
+
+
+def _ask_clip(
+    settings: Settings,
+    name: str,
+    clip: Clip,
+    sources: Mapping[str, Source],
+    ids: Sequence[str],
+    on_progress: OnProgress,
+) -> _Teacher:
+    """Scores from one CLIP by way of the embedding table."""
+    captions = _captions(settings)
     table = EmbeddingTable(Store(str(settings.home / "embeddings")), clip.key)
     _start_ray(on_progress)
     drawn = {image_id: own_image(sources, image_id) for image_id in ids}
@@ -169,7 +212,32 @@ def _ask_teacher(
     embed_texts = partial(embed_captions, texts, embed=clip.embed_texts)
     scores = score(embeddings, class_embeddings(captions, embed_texts), clip.logit_scale)
     facts = {"model": clip.key, "captions": captions}
-    return _Teacher(scores, embeddings, settings.clip, facts, encoded)
+    return _Teacher(scores, embeddings, name, facts, encoded)
+
+
+def _together(asked: Sequence[_Teacher]) -> _Teacher:
+    """Several teachers: scores [T, N, K], and embeddings whose cosine is the mean of theirs."""
+    seen = [one.embeddings for one in asked if one.embeddings is not None]
+    return _Teacher(
+        np.stack([one.scores for one in asked]),
+        np.concatenate([np.float32(matrix) for matrix in seen], axis=1) / np.sqrt(len(seen)),
+        " & ".join(one.name for one in asked),
+        {
+            "model": " & ".join(str(one.facts["model"]) for one in asked),
+            "captions": asked[0].facts["captions"],
+        },
+        sum(one.encoded for one in asked),
+    )
+
+
+def _write_scores(
+    store: Store, ids: Sequence[str], names: Sequence[str], scores: NDArray[np.float32]
+) -> None:
+    """Write raw scores: one table, or the teachers' mean and a table for each."""
+    one = scores if scores.ndim == 2 else vote_mean(list(scores))
+    store.write_table(runs.SCORES, score_table(ids, one, names))
+    for number, own in enumerate(scores if scores.ndim == 3 else (), start=1):
+        store.write_table(f"scores-{number}.parquet", score_table(ids, own, names))
 
 
 def _start_ray(on_progress: OnProgress) -> None:
@@ -206,10 +274,11 @@ def _compare(
     store.write_table(runs.BASELINES, baselines_table(board, cells, truth, ceiling, progress))
 
 
-def _names(settings: Settings, asked: _Teacher) -> dict[str, str]:
+def _names(settings: Settings, manifest: Mapping[str, Any]) -> dict[str, str]:
+    taught = manifest["teacher"]
     return {
         "task": settings.task.title,
-        "teacher": asked.name,
+        "teacher": ", ".join([taught["name"], *taught["adjust"]]),
         "student": settings.architecture,
         "recipe": settings.recipe.name,
     }
@@ -220,7 +289,7 @@ def _manifest(settings: Settings, sources: Mapping[str, Source], asked: _Teacher
     decisive = {
         "task": settings.task.model_dump(mode="json"),
         "sources": {spec: source.content_hash for spec, source in sources.items()},
-        "teacher": {"name": asked.name, **asked.facts},
+        "teacher": {"name": asked.name, **asked.facts, "adjust": _adjust_names(settings, asked)},
         "recipe": asdict(settings.recipe),
         "student": settings.architecture,
         "per_class": settings.per_class,
@@ -237,9 +306,15 @@ def _manifest(settings: Settings, sources: Mapping[str, Source], asked: _Teacher
     }
 
 
+def _adjust_names(settings: Settings, asked: _Teacher) -> list[str]:
+    """The vote, where there is one, and the steps, as they are typed."""
+    vote = [f"vote={settings.adjustment.vote}"] if asked.scores.ndim == 3 else []
+    return vote + [str(step) for step in settings.adjustment.steps]
+
+
 def _code_hash() -> str:
     """Of the modules that decide a student: cells fitted by other code are another run's."""
-    sources = [inspect.getsource(module) for module in (fit, recipes, students, teacher)]
+    sources = [inspect.getsource(module) for module in (adjust, fit, recipes, students, teacher)]
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
 
 

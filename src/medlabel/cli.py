@@ -80,12 +80,16 @@ def run_command(
     ],
     out: Annotated[str, typer.Option(help="Folder or bucket for the results.")],
     clip: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             help="Teacher: phantom, ViT-L/14 (and the paper's others), ARCHITECTURE:TAG, "
-            "hf-hub:OWNER/NAME, or the path of a checkpoint."
+            "hf-hub:OWNER/NAME, or the path of a checkpoint. Given twice or more, they vote. "
+            "\\[default: phantom]"
         ),
-    ] = "phantom",
+    ] = None,
+    vote: Annotated[
+        str, typer.Option(help="How several teachers vote: mean or dawid-skene.")
+    ] = "mean",
     scores: Annotated[
         Path | None, typer.Option(help="Your own teacher's scores (Parquet or CSV) instead.")
     ] = None,
@@ -98,27 +102,43 @@ def run_command(
         int | None, typer.Option(min=5, help="At most so many images a class.")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the images: 28, 64, 128, 224.")] = None,
-    captions: Annotated[str, typer.Option(help="table, or paper for the paper's one.")] = "table",
+    captions: Annotated[
+        str,
+        typer.Option(
+            help="Caption sets, joined by commas: table, paper, templates, descriptions, or a "
+            "YAML file of your own."
+        ),
+    ] = "table",
+    adjust: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is done to the scores before a student learns from them, in order: "
+            "temperature=2, prior, prior=0.3:0.7, em-prior, transduct. Joined by commas, or "
+            "given again."
+        ),
+    ] = None,
     data_root: DataRoot = None,
     ceiling_seeds: Annotated[
         int, typer.Option(min=0, help="Seeds to fit on true labels as well, to compare.")
     ] = 3,
 ) -> None:
     """Run the whole loop: a teacher's labels, students that learn from them, and a report."""
+    from medlabel.adjust import Adjustment, parse_steps
+    from medlabel.caption_sets import check_caption_sets
     from medlabel.recipes import recipe_named
     from medlabel.tasks import parse_task
     from rayjobs.run import Settings, run
 
-    if captions not in ("table", "paper"):
-        raise MedlabelError(f"unknown captions {captions!r}: choose from table, paper")
+    check_caption_sets(captions)
     settings = Settings(
         parse_task(task, size),
         out,
         recipe_named(recipe),
         default_home(),
-        clip=clip,
+        clips=tuple(dict.fromkeys(clip or ["phantom"])),
         captions=captions,
         scores=scores,
+        adjustment=Adjustment(parse_steps(",".join(adjust or [])), vote),
         student=student,
         seeds=seeds,
         per_class=per_class,

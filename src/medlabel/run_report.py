@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from medlabel import runs
 from medlabel.bundle import load_bundle
@@ -30,10 +31,10 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
             raise MedlabelError(f"{spec} has changed since {store.uri} was made: run it anew")
     cells, _ = draw_cells(task, sources, range(manifest["seeds"]), manifest["per_class"])
     truth = SealedTruth.load(store)
-    scores = store.read_table(runs.SCORES).set_index("image_id")[list(task.class_names)]
     shown = int(load_bundle(store.path(runs.BUNDLE)).provenance["seed"])
     cell = next(cell for cell in cells if cell.seed == shown)
     fitted = read_cell(store, shown)
+    scores = _teacher_on_tests(store, cells, list(task.class_names))
     teachers, students = _confusions(store, cells, scores, truth)
     data = ReportData(
         title=task.title,
@@ -46,7 +47,7 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
         best_epoch=fitted.best_epoch,
         images=gather_images(sources, cell.test),
         labels=true_labels(truth, cell.test),
-        teacher=scores.loc[list(cell.test)].to_numpy(dtype=np.float32),
+        teacher=scores[shown],
         student=fitted.test,
         shown_seed=shown,
         teacher_confusion=teachers,
@@ -55,13 +56,34 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
     return write_report(data, store / runs.REPORT)
 
 
+def _teacher_on_tests(
+    store: Store, cells: list[Cell], classes: list[str]
+) -> dict[int, NDArray[np.float32]]:
+    """The teacher's scores float32 [N, K] of each test, by seed: adjusted ones if there are any."""
+    tables: Mapping[int, pd.DataFrame]
+    if store.exists(runs.ADJUSTED):
+        frame = store.read_table(runs.ADJUSTED)
+        frame = frame[frame["split"] == "test"]
+        tables = {cell.seed: frame[frame["seed"] == cell.seed] for cell in cells}
+    else:
+        tables = dict.fromkeys((cell.seed for cell in cells), store.read_table(runs.SCORES))
+    return {
+        cell.seed: tables[cell.seed]
+        .set_index("image_id")
+        .loc[list(cell.test), classes]
+        .to_numpy(dtype=np.float32)
+        for cell in cells
+    }
+
+
 def _confusions(
-    store: Store, cells: list[Cell], scores: pd.DataFrame, truth: SealedTruth
+    store: Store,
+    cells: list[Cell],
+    scores: Mapping[int, NDArray[np.float32]],
+    truth: SealedTruth,
 ) -> tuple[Any, Any]:
     """Confusion matrices int64 [K, K] of teacher and student, summed over seeds."""
-    teacher = [
-        confusion(truth, cell.test, scores.loc[list(cell.test)].to_numpy()) for cell in cells
-    ]
+    teacher = [confusion(truth, cell.test, scores[cell.seed]) for cell in cells]
     student = [confusion(truth, cell.test, read_cell(store, cell.seed).test) for cell in cells]
     return np.sum(teacher, axis=0), np.sum(student, axis=0)
 
@@ -73,6 +95,7 @@ def _facts(manifest: Mapping[str, Any], cell: Cell) -> dict[str, str]:
         "Teacher": str(teacher["name"]),
         "Teacher's weights": str(teacher.get("model", "none: scores were given as a file")),
         "Captions": captions or "none",
+        "Adjusted by": ", ".join(teacher.get("adjust", [])) or "nothing",
         "Student": str(manifest["student"]),
         "Recipe": f"{recipe['name']} ({recipe['optimiser']}, at most {recipe['epochs']} epochs)",
         "Seeds": str(manifest["seeds"]),

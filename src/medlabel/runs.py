@@ -3,7 +3,9 @@
 ```
 run.json            settings, hashes and versions: what makes this run this run
 truth.parquet       sealed; evaluation alone reads it
-scores.parquet      the teacher's scores of every image drawn
+scores.parquet      the teacher's raw scores of every image drawn; the mean of several teachers'
+scores-1.parquet    each teacher's own, if there are several, in the order they were named
+adjusted.parquet    what students and tables go by, a cell and split, if that is not the raw scores
 cells/seed-0007/    one fitted student: bundle, predictions.parquet, history.parquet, cell.json
 results.parquet     one row a seed          baselines.parquet   one row a seed and baseline
 timings.parquet     seconds a fit           bundle/             the best student
@@ -26,7 +28,7 @@ from medlabel.store import Store
 
 __all__ = ["CellResult", "claim", "finished_seeds", "read_cell", "write_cell"]
 
-MANIFEST, SCORES = "run.json", "scores.parquet"
+MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
 RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
 BUNDLE, REPORT, CEILING = "bundle", "report", "ceiling"
 

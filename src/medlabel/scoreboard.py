@@ -1,4 +1,8 @@
-"""The tables of a run: one row a seed for teacher and student, one a seed for each baseline."""
+"""The tables of a run: one row a seed for teacher and student, one a seed for each baseline.
+
+The teacher is judged, and learned from, by its adjusted scores, those of each pool and of each test
+adjusted on their own.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +11,32 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medlabel.adjust import Adjustment
 from medlabel.baselines import embedding_clusters, majority_class, pixel_statistics
 from medlabel.evaluation import evaluate_baseline, evaluate_cell
 from medlabel.runs import read_cell
 from medlabel.store import Store
 from medlabel.tasks import Cell
+from medlabel.teacher import score_table
 from medlabel.truth import SealedTruth
 
-__all__ = ["Board", "baselines_table", "results_table", "timings_table"]
+__all__ = [
+    "Board",
+    "Judged",
+    "adjusted_table",
+    "baselines_table",
+    "judge",
+    "results_table",
+    "timings_table",
+]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The teacher's adjusted scores of one cell, float32 [N, K] each, in the cell's order."""
+
+    pool: NDArray[np.float32]
+    test: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -23,20 +45,54 @@ class Board:
 
     Attributes:
         images: uint8 [N, S, S] or [N, S, S, 3].
-        scores: the teacher's, float32 [N, K].
+        judged: the teacher's adjusted scores, by seed.
         embeddings: the teacher's, [N, D]; None where the teacher is a file of scores.
         names: the columns that say which run a row is of (task, teacher, student, recipe).
     """
 
     rows: Mapping[str, int]
     images: NDArray[np.uint8]
-    scores: NDArray[np.float32]
+    judged: Mapping[int, Judged]
     embeddings: NDArray[np.floating] | None
     names: Mapping[str, str]
 
     def at(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Row numbers of some images."""
         return np.array([self.rows[image_id] for image_id in image_ids])
+
+
+def judge(
+    adjustment: Adjustment,
+    cells: Sequence[Cell],
+    rows: Mapping[str, int],
+    scores: NDArray[np.float32],
+    embeddings: NDArray[np.floating] | None,
+) -> dict[int, Judged]:
+    """Adjust raw scores [N, K] (or [T, N, K]) for each cell, its pool and its test apart."""
+
+    def adjusted(image_ids: Sequence[str]) -> NDArray[np.float32]:
+        at = np.array([rows[image_id] for image_id in image_ids])
+        return adjustment(scores[..., at, :], None if embeddings is None else embeddings[at])
+
+    return {cell.seed: Judged(adjusted(cell.pool), adjusted(cell.test)) for cell in cells}
+
+
+def adjusted_table(
+    judged: Mapping[int, Judged], cells: Sequence[Cell], class_names: Sequence[str]
+) -> pd.DataFrame:
+    """`adjusted.parquet`: seed, split, image_id and one float32 column a class."""
+    frames = []
+    for cell in cells:
+        found = judged[cell.seed]
+        for split, ids, scores in (
+            ("pool", cell.pool, found.pool),
+            ("test", cell.test, found.test),
+        ):
+            frame = score_table(ids, scores, class_names)
+            frame.insert(0, "split", split)
+            frame.insert(0, "seed", cell.seed)
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def results_table(
@@ -50,8 +106,8 @@ def results_table(
             truth,
             cell.pool,
             cell.test,
-            board.scores[board.at(cell.pool)],
-            board.scores[board.at(cell.test)],
+            board.judged[cell.seed].pool,
+            board.judged[cell.seed].test,
             fitted.test,
         )
         names = {"task": board.names["task"], "seed": cell.seed, **board.names}
@@ -90,7 +146,7 @@ def baselines_table(
 def _answers(board: Board, cell: Cell) -> dict[str, NDArray[np.float32]]:
     """What each truth-free baseline says of the test, float32 [N, K]."""
     pool, test = board.at(cell.pool), board.at(cell.test)
-    scores = board.scores[pool]
+    scores = board.judged[cell.seed].pool
     answers = {
         "majority class": majority_class(scores, len(test)),
         "pixel statistics": pixel_statistics(board.images[pool], scores, board.images[test]),

@@ -20,7 +20,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from medlabel.captions import captions_for, paper_captions
+from medlabel.caption_sets import captions_in
 from medlabel.errors import MedlabelError
 from medlabel.sources import MEDMNIST_FLAGS, Source, open_source, source_name
 from medlabel.truth import SealedTruth
@@ -51,15 +51,20 @@ class ClassSpec(BaseModel):
     labels: tuple[int, ...] | None = None
     captions: tuple[str, ...] | None = Field(default=None, min_length=1)
 
-    def resolved_captions(self, caption_set: str = "table") -> tuple[str, ...]:
-        """The captions a teacher reads: the class's own, else `table`'s or the `paper`'s."""
-        if self.captions is not None:
-            return self.captions
-        if caption_set == "paper":
-            return paper_captions(self.name)
-        if self.labels is not None and len(self.labels) == 1:
-            return captions_for(self.name, flag=_flag_of(self.source), label=self.labels[0])
-        return captions_for(self.name)
+    def resolved_captions(self, caption_sets: str = "table") -> tuple[str, ...]:
+        """The captions a teacher reads, of one set or of several joined by commas.
+
+        A class with captions of its own keeps them in place of the `table`'s and the `paper`'s.
+        """
+        label = self.labels[0] if self.labels is not None and len(self.labels) == 1 else None
+        flag = None if label is None else _flag_of(self.source)
+        found: list[str] = []
+        for part in caption_sets.split(","):
+            if self.captions is not None and part in ("table", "paper"):
+                found += self.captions
+            else:
+                found += captions_in(part, self.name, flag=flag, label=label)
+        return tuple(dict.fromkeys(found))
 
 
 class Task(BaseModel):

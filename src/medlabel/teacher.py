@@ -22,9 +22,17 @@ _SUM_TOLERANCE = 1e-2
 def class_embeddings(
     captions: Sequence[Sequence[str]], embed: Callable[[Sequence[str]], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """One embedding a class, float32 [K, D]: the mean of its captions', of length one again."""
-    means = [embed(class_captions).mean(axis=0) for class_captions in captions]
-    stacked = np.stack(means)
+    """One embedding a class, float32 [K, D]: the mean of its captions', of length one again.
+
+    Args:
+        captions: one or more a class; a prompt ensemble when more (Radford et al. 2021, 3.1.4).
+        embed: captions to float32 [captions, D] of length one, or no caption counts like another.
+    """
+    embeddings = [embed(class_captions) for class_captions in captions]
+    for matrix in embeddings:
+        if not np.allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-3):
+            raise ValueError("a caption's embedding is not of length one")
+    stacked = np.stack([matrix.mean(axis=0) for matrix in embeddings])
     return np.asarray(stacked / np.linalg.norm(stacked, axis=1, keepdims=True), dtype=np.float32)
 
 

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from support import write_npz
 
+from medlabel.adjust import Adjustment, parse_steps
+from medlabel.errors import MedlabelError
 from medlabel.recipes import RECIPES
 from medlabel.runs import finished_seeds, read_cell
 from medlabel.sources import open_source
@@ -92,8 +94,35 @@ def test_a_rows_number_does_not_tell_its_class(teacher):
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_truth_reaches_nothing_but_evaluation(settings, monkeypatch):
+def test_students_and_tables_go_by_the_adjusted_teacher(settings):
+    skewed = pd.read_parquet(settings.scores)
+    skewed[["c80", "c140"]] = 0.3 * skewed[["c80", "c140"]] + [0.6, 0.1]
+    noise = np.random.default_rng(0).uniform(-0.05, 0.05, len(skewed))
+    skewed["c80"] += noise
+    skewed["c140"] -= noise
+    skewed.to_parquet(settings.scores)
+    adjustment = Adjustment(parse_steps("prior"))
+    first = job.run(replace(settings, adjustment=adjustment))
+    assert first.results["teacher"].unique().tolist() == ["scores, prior"]
+    assert first.results["teacher_accuracy"].min() > 0.6
+    store = Store(settings.out)
+    assert store.read_json("run.json")["teacher"]["adjust"] == ["prior"]
+    assert (store.read_table("scores.parquet")["c80"] > 0.5).all()
+    adjusted = store.read_table("adjusted.parquet")
+    likeliest = adjusted["c80"] > adjusted["c140"]
+    assert likeliest.groupby([adjusted["seed"], adjusted["split"]]).mean().tolist() == [0.5] * 4
+    raw = job.run(replace(settings, out=settings.out + "-raw"))
+    assert raw.results["teacher_accuracy"].tolist() == [0.5, 0.5]
+    assert predictions(settings.out) != predictions(settings.out + "-raw")
+    with pytest.raises(MedlabelError, match="differs in key, teacher"):
+        job.run(settings)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("steps", ["", "temperature=2,em-prior,prior"])
+def test_truth_reaches_nothing_but_evaluation(settings, monkeypatch, steps):
     """With every true label shuffled, all but the evaluated figures stays as it was."""
+    settings = replace(settings, adjustment=Adjustment(parse_steps(steps)))
     honest = job.run(settings)
 
     def draw_shuffled(*arguments):
@@ -107,7 +136,8 @@ def test_truth_reaches_nothing_but_evaluation(settings, monkeypatch):
     blind = job.run(replace(settings, out=settings.out + "-blind"))
     assert predictions(settings.out) == predictions(settings.out + "-blind")
     stores = Store(settings.out), Store(settings.out + "-blind")
-    for name in ("scores.parquet", "bundle/model.safetensors", "run.json"):
+    tables = ["adjusted.parquet"] if steps else []
+    for name in (*tables, "scores.parquet", "bundle/model.safetensors", "run.json"):
         assert stores[0].read(name) == stores[1].read(name)
     assert (honest.results["student_accuracy"] != blind.results["student_accuracy"]).any()
 

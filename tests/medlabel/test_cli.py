@@ -9,6 +9,7 @@ import pytest
 from support import write_npz
 
 from medlabel import cli
+from medlabel.adjust import RAW
 
 
 @pytest.fixture
@@ -75,7 +76,41 @@ def test_an_unknown_model(refused, pair):
 def test_unknown_recipe_student_and_captions(refused, pair):
     assert "paper, robust" in refused(pair, "--recipe", "secret")
     assert "unknown student" in refused(pair, "--student", "huge")
-    assert "table, paper" in refused(pair, "--captions", "poem")
+    assert "table, paper" in refused(pair, "--captions", "table,poem")
+
+
+def test_captions_of_one_s_own_that_lack_a_class(refused, tmp_path, pair):
+    (tmp_path / "mine.yaml").write_text("dark: [a dark image]")
+    line = refused(pair, "--captions", tmp_path / "mine.yaml")
+    assert "mine.yaml: no captions for class 'bright'" in line
+
+
+def test_steps_that_do_not_exist_or_do_not_fit(refused, pair):
+    assert "temperature, prior, em-prior, transduct" in refused(pair, "--adjust", "magic")
+    assert "above 0" in refused(pair, "--adjust", "prior,temperature=0")
+    assert "3 shares for 2 classes" in refused(pair, "--adjust", "prior=0.2:0.3:0.5")
+
+
+def test_transduction_of_a_file_of_scores(refused, tmp_path, pair):
+    options = ("--scores", tmp_path / "scores.csv", "--adjust", "prior", "--adjust", "transduct")
+    assert "a file of scores has none" in refused(pair, *options)
+
+
+def test_votes_that_cannot_be_held(refused, pair):
+    assert "mean, dawid-skene" in refused(pair, "--vote", "lots")
+    two = ("--clip", "phantom", "--clip", "ViT-B/32", "--vote", "dawid-skene")
+    assert "three teachers or more, and there are 2" in refused(pair, *two)
+
+
+def test_options_reach_the_run_as_they_are_typed(medlabel, monkeypatch, tmp_path, pair):
+    asked = []
+    monkeypatch.setattr("rayjobs.run.run", lambda settings, _: asked.append(settings) or exit(0))
+    steps = ("--adjust", "temperature=2,em-prior", "--adjust", "prior=0.3:0.7")
+    medlabel("run", pair, "--out", tmp_path, *steps, "--clip", "a", "--clip", "b")
+    assert [str(s) for s in asked[0].adjustment.steps] == [*steps[1].split(","), steps[3]]
+    assert asked[0].clips == ("a", "b")
+    medlabel("run", pair, "--out", tmp_path)
+    assert (asked[1].adjustment, asked[1].clips) == (RAW, ("phantom",))
 
 
 def test_scores_with_missing_ids_and_with_nan(refused, tmp_path, pair):

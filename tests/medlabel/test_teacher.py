@@ -74,3 +74,8 @@ def test_a_scores_file_that_is_none_is_refused(tmp_path):
         read_scores(tmp_path / "scores.parquet", IDS, NAMES)
     with pytest.raises(MedlabelError, match="no such file"):
         read_scores(tmp_path / "gone.parquet", IDS, NAMES)
+
+
+def test_a_caption_whose_embedding_is_not_of_length_one_is_no_equal_part_of_a_mean():
+    with pytest.raises(ValueError, match="length one"):
+        class_embeddings([["a"]], lambda captions: np.array([[2.0, 0.0]], np.float32))

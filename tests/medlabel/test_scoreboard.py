@@ -1,0 +1,43 @@
+import numpy as np
+
+from medlabel.adjust import RAW, Adjustment, match_prior, parse_steps
+from medlabel.scoreboard import adjusted_table, judge
+from medlabel.tasks import Cell
+
+ROWS = {f"s/train/{i}": i for i in range(40)} | {f"s/test/{i}": 40 + i for i in range(20)}
+POOL, TEST = (tuple(i for i in ROWS if f"/{split}/" in i) for split in ("train", "test"))
+CELLS = [Cell(3, POOL, TEST)]
+
+
+def scores(seed):
+    first = np.random.default_rng(seed).uniform(0.4, 1, 60)
+    return np.stack([first, 1 - first], axis=1).astype(np.float32)
+
+
+def test_raw_scores_are_judged_as_they_are():
+    found = judge(RAW, CELLS, ROWS, scores(0), None)[3]
+    np.testing.assert_array_equal(found.pool, scores(0)[:40])
+    np.testing.assert_array_equal(found.test, scores(0)[40:])
+
+
+def test_pool_and_test_are_adjusted_each_on_their_own():
+    found = judge(Adjustment(parse_steps("prior")), CELLS, ROWS, scores(0), None)[3]
+    np.testing.assert_array_equal(found.pool, match_prior(scores(0)[:40]))
+    changed = scores(0)
+    changed[:40] = 0.5
+    again = judge(Adjustment(parse_steps("prior")), CELLS, ROWS, changed, None)[3]
+    np.testing.assert_array_equal(found.test, again.test)
+
+
+def test_several_teachers_are_judged_as_one():
+    votes = np.stack([scores(0), scores(1)])
+    found = judge(RAW, CELLS, ROWS, votes, None)[3]
+    np.testing.assert_allclose(found.test, votes[:, 40:].mean(axis=0), atol=1e-6)
+
+
+def test_the_adjusted_table_has_a_row_for_each_cell_and_image():
+    judged = judge(RAW, CELLS, ROWS, scores(0), None)
+    table = adjusted_table(judged, CELLS, ("a", "b"))
+    assert list(table.columns) == ["seed", "split", "image_id", "a", "b"]
+    assert table["image_id"].tolist() == [*POOL, *TEST]
+    np.testing.assert_array_equal(table["a"], scores(0)[:, 0])
