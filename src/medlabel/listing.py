@@ -36,6 +36,7 @@ __all__ = ["Content", "Part", "digest_of", "list_parts"]
 
 FILES = 2048  # files a part: some seconds of reading, even from a bucket
 _CHUNK = 256  # images of an npz in memory at a time
+_MAX_FILE = 256 * 2**20  # bytes; no more of a file is ever read
 Content = NDArray[np.uint8] | bytes | ImageError
 
 
@@ -129,9 +130,12 @@ class FilesPart(Part):
         fs, root = fsspec.core.url_to_fs(self.root)
         for row in range(self.count) if rows is None else rows:
             try:
-                yield bytes(fs.cat_file(f"{root}/{self.names[row]}"))
+                data = bytes(fs.cat_file(f"{root}/{self.names[row]}", end=_MAX_FILE + 1))
             except OSError as error:
                 yield ImageError(Fault.DAMAGED, f"cannot be read: {error.strerror or error}")
+                continue
+            large = len(data) > _MAX_FILE
+            yield ImageError(Fault.TOO_LARGE, f"more than {_MAX_FILE:,} bytes") if large else data
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from PIL import Image
 from support import write_npz
 
 from medlabel.errors import MedlabelError
-from medlabel.images import ImageError
+from medlabel.images import Fault, ImageError
 from medlabel.listing import digest_of, list_parts
 from medlabel.sources import open_source
 
@@ -73,6 +73,16 @@ def test_a_file_that_vanished_is_an_error_of_its_own(folder):
     assert contents[0] == png(1)
     assert isinstance(contents[1], ImageError)
     assert contents[2] == png(2)
+
+
+def test_no_more_of_a_large_file_is_read_than_the_limit(folder, monkeypatch):
+    monkeypatch.setattr("medlabel.listing._MAX_FILE", len(png(1)))
+    (folder / "b.png").write_bytes(png(1) + b"x")
+    (part,) = list_parts(str(folder))
+    contents = list(part.read())
+    assert isinstance(contents[1], ImageError)
+    assert contents[1].kind == Fault.TOO_LARGE
+    assert contents[0] == png(1)
 
 
 def test_a_rewritten_file_changes_the_key_of_its_part(folder):
