@@ -1,0 +1,50 @@
+"""How often is an image encoded, when all pairs of four real sources are drawn thirty times?
+
+`python -m benchmarks.encodes [--quick]`: with an embedding table that starts empty, every pair and
+every seed asks for the embeddings of its pool and test, as `medlabel run` does. The images encoded
+are counted, and the distinct ones among those that were asked for: once each is what it should be.
+"""
+
+import tempfile
+from itertools import combinations
+
+from benchmarks.common import FILES, arguments, class_of, finish
+from benchmarks.pairs import PER_CLASS
+from medlabel.cli import default_home
+from medlabel.clip import load_clip
+from medlabel.embeddings import EmbeddingTable, digest_image
+from medlabel.store import Store
+from medlabel.tasks import draw_cells, open_sources, own_image, parse_task
+from rayjobs.cluster import connect
+from rayjobs.embed import embed_drawn
+from rayjobs.pretrain import ensure_phantom_clip
+
+
+def main() -> None:
+    """Ask for all of it, cell by cell's pair, and count."""
+    options = arguments("Encodes of a sweep", "runs/encodes")
+    seeds = range(2 if options.quick else options.seeds)
+    connect()
+    clip = load_clip(ensure_phantom_clip(default_home()), "cpu")
+    rows, asked = [], 0
+    distinct: set[bytes] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        table = EmbeddingTable(Store(folder), clip.key)
+        for names in combinations(FILES, 2):
+            task = parse_task(",".join(class_of(name, options.data_root) for name in names))
+            sources = open_sources(task)
+            cells, _ = draw_cells(task, sources, seeds, PER_CLASS)
+            uses = sum(len(cell.pool) + len(cell.test) for cell in cells)
+            ids = sorted({image_id for cell in cells for image_id in (*cell.pool, *cell.test)})
+            images = {image_id: own_image(sources, image_id) for image_id in ids}
+            _, encoded = embed_drawn(clip, images, table)
+            distinct |= {digest_image(image) for image in images.values()}
+            asked += uses
+            rows.append({"pair": " / ".join(names), "uses": uses, "encoded": encoded})
+            print(rows[-1], flush=True)
+    total = sum(int(str(row["encoded"])) for row in rows)
+    finish(rows, uses=asked, encoded=total, distinct=len(distinct), once=total == len(distinct))
+
+
+if __name__ == "__main__":
+    main()
