@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,23 @@ def start(root: Path, files: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def ray_workers(driver: psutil.Process) -> list[psutil.Process]:
+def below(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """All processes that a driver has started; none when it has just ended."""
+    try:
+        return psutil.Process(driver.pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def ray_workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """Processes that do the driver's work, not those that hold its cluster together."""
     found = []
-    for process in driver.children(recursive=True):
+    for process in below(driver):
         try:
             title = " ".join(process.cmdline())
         except psutil.Error:
             continue
-        if title.startswith("ray::") and "IDLE" not in title:
+        if title.startswith("ray::") and "Map" in title:  # Ray Data's operators, by name
             found.append(process)
     return found
 
@@ -63,18 +72,17 @@ def disturbed(root: Path, files: list[str], seed: int, kill_driver: bool) -> dic
         end = time.monotonic() + rng.uniform(12, 30)
         while process.poll() is None:
             time.sleep(rng.uniform(0.5, 2))
-            workers = ray_workers(psutil.Process(process.pid)) if process.poll() is None else []
+            workers = ray_workers(process)
             if workers and killed < 4 * starts:
-                rng.choice(workers).kill()
-                killed += 1
+                with suppress(psutil.Error):
+                    rng.choice(workers).kill()
+                    killed += 1
             if doomed and time.monotonic() > end:
-                tree = psutil.Process(process.pid).children(recursive=True)
+                tree = below(process)
                 process.kill()
                 for orphan in tree:  # as a node's end would
-                    try:
+                    with suppress(psutil.Error):
                         orphan.kill()
-                    except psutil.Error:
-                        continue
         if process.returncode == 0:
             return {"workers_killed": killed, "driver_starts": starts}
         if process.returncode > 0:
