@@ -18,6 +18,8 @@ from support import write_npz
 from medlabel.contrastive import PretrainingConfig, build_clip, save_clip
 from rayjobs import embed as job
 
+pytestmark = pytest.mark.timeout(600)  # several clusters start, one after the other
+
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory):
