@@ -32,7 +32,8 @@ class Recipe:
             (Zhang & Sabuncu 2018, eq. 6); 0 is cross-entropy.
         balanced: the pool is drawn balanced, so let the pseudo-labels be so too, and keep their
             probabilities as soft targets; otherwise the likeliest class is a hard label.
-        augment: shift, flip, and change brightness, contrast and noise at random.
+        augment: shift, flip, change brightness, contrast and noise, and cut the field of a few
+            images, all at random.
         members: networks fitted on splits of their own; the student is the mean of their
             probabilities.
     """

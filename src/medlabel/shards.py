@@ -53,9 +53,12 @@ def catalogue(part: Part) -> Catalogue:
     digests: list[bytes] = []
     reasons: list[str | None] = []
     for content in part.read():
-        unreadable = isinstance(content, ImageError)
-        digests.append(_NOTHING if isinstance(content, ImageError) else digest_of(content))
-        reasons.append(content.reason if unreadable else None)  # type: ignore[union-attr]
+        if isinstance(content, ImageError):
+            digests.append(_NOTHING)
+            reasons.append(content.reason)
+        else:
+            digests.append(digest_of(content))
+            reasons.append(None)
     return Catalogue(to_digests(digests), tuple(reasons))
 
 
