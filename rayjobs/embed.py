@@ -21,16 +21,17 @@ import torch
 from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 
-from medlabel.clip import Clip, Framing, load_clip
+from medlabel.clip import Clip, load_clip
 from medlabel.device import default_device
 from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
 from medlabel.errors import MedlabelError
 from medlabel.export import EXPORT_MANIFEST, REJECTS, export, rejects_table
 from medlabel.listing import Part, list_parts
-from medlabel.shards import Catalogue, RawShard, catalogue, missing_rows, read_shards
+from medlabel.shards import Catalogue, RawShard, missing_rows
 from medlabel.store import Store
 from rayjobs.cluster import connect, one_line_errors
 from rayjobs.pretrain import ensure_phantom_clip
+from rayjobs.reading import Cataloguer, pack, read, unpack
 
 __all__ = [
     "Counts",
@@ -196,7 +197,7 @@ class _Encoder:
         self._table, self._batch = table, batch
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        raw = _unpack(row)
+        raw = unpack(row)
         embeddings = np.zeros((0, 1), dtype=np.float32)
         if len(raw.images):
             embeddings = self._clip.embed_images(raw.images, self._batch)
@@ -221,7 +222,7 @@ def embed_drawn(
     pixels = list(images.values())
     shards = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]
     if shards:
-        packed = [_pack(_drawn(digests[cut], [pixels[row] for row in cut])) for cut in shards]
+        packed = [pack(_drawn(digests[cut], [pixels[row] for row in cut])) for cut in shards]
         _encode(clip, table, packed, len(rows), Replicas(), on_progress)
     return table.gather(table.contents(), digests).embeddings, len(rows)
 
@@ -265,23 +266,11 @@ def catalogue_parts(
     if todo:
         total = sum(part.count for part in todo)
         made = _blocks([{"part": part} for part in todo]).map(
-            cast(Any, _Cataloguer), fn_constructor_kwargs={"store": store}, num_cpus=_ENCODING,
+            cast(Any, Cataloguer), fn_constructor_kwargs={"store": store}, num_cpus=_ENCODING,
             compute=ActorPoolStrategy(min_size=1, max_size=min(len(todo), _cpus())),
         )  # fmt: skip
         _count(made, total, "reading the images", on_progress)
     return [Catalogue.from_parquet(store.read(name)) for name in names]
-
-
-class _Cataloguer:
-    """Reads a part and leaves its catalogue in the store."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        part: Part = row["part"]
-        self._store.write(f"{part.key}.parquet", catalogue(part).to_parquet())
-        return {"images": part.count}
 
 
 def _encode(
@@ -299,7 +288,7 @@ def _encode(
         rows = _blocks(items)
         if shards is not None:
             readers = TaskPoolStrategy(min(_cpus(), len(items)))
-            rows = rows.flat_map(_read, num_cpus=_READING, compute=readers)
+            rows = rows.flat_map(read, num_cpus=_READING, compute=readers)
         encoded = rows.map(
             cast(Any, _Encoder),
             fn_constructor_kwargs={
@@ -341,28 +330,3 @@ def _count(dataset: Dataset, total: int, what: str, on_progress: Progress) -> No
 
 def _cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
-
-
-def _read(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a reader does: decode a part's rows, a shard at a time."""
-    part, framing = cast(Part, row["part"]), cast(Framing, row["framing"])
-    for raw in read_shards(part, row["rows"], framing):
-        yield _pack(raw)
-
-
-def _pack(raw: RawShard) -> dict[str, Any]:
-    """A shard as a row of plain values. A row is never cut, and shapes may differ between rows."""
-    return {
-        "digests": raw.digests.tobytes(),
-        "pixels": raw.images.tobytes(),
-        "shape": list(raw.images.shape),
-        "rejected": raw.rejected.tobytes(),
-        "reasons": "\n".join(raw.reasons),
-    }
-
-
-def _unpack(row: dict[str, Any]) -> RawShard:
-    pixels = np.frombuffer(row["pixels"], dtype=np.uint8).reshape([int(n) for n in row["shape"]])
-    rejected = np.frombuffer(row["rejected"], dtype="S16")
-    reasons = tuple(row["reasons"].split("\n")) if len(rejected) else ()
-    return RawShard(np.frombuffer(row["digests"], dtype="S16"), pixels, rejected, reasons)

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,8 +35,9 @@ from torchvision.transforms import v2  # isort: skip
 
 from medlabel.device import default_device
 from medlabel.errors import MedlabelError
+from medlabel.framing import Framing
 
-__all__ = ["PAPER_MODELS", "Clip", "Framing", "load_clip", "resolve_clip"]
+__all__ = ["PAPER_MODELS", "Clip", "load_clip", "resolve_clip"]
 
 PAPER_MODELS = {
     name: f"{name.replace('/', '-')}-quickgelu"
@@ -49,28 +49,6 @@ PAPER_MODELS = {
 _MODES = {"bicubic": v2.InterpolationMode.BICUBIC, "bilinear": v2.InterpolationMode.BILINEAR}
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-
-
-@dataclass(frozen=True)
-class Framing:
-    """How an image of any shape becomes the square that a model sees, by open_clip's own transform.
-
-    Small enough to be sent to those who decode files, far from the model.
-    """
-
-    size: int
-    mode: str
-    interpolation: str
-
-    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize, crop or pad uint8 [H, W] or [H, W, 3] to [size, size] or [size, size, 3]."""
-        steps = open_clip.image_transform(
-            self.size, is_train=False, resize_mode=self.mode, interpolation=self.interpolation
-        ).transforms
-        framed: Any = Image.fromarray(image)
-        for step in steps[:-3]:  # the last three make a normalised RGB tensor of it
-            framed = step(framed)
-        return np.asarray(framed)
 
 
 @dataclass(frozen=True)

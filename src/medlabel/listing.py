@@ -157,8 +157,9 @@ class ParquetPart(Part):
         with fsspec.open(self.uri) as file:
             table = pq.ParquetFile(file).read_row_group(self.group, columns=[self.column])
         column = table.column(0).combine_chunks()
+        cells = _tensor(column)
         for row in range(self.count) if rows is None else rows:
-            yield _cell(column[int(row)])
+            yield _cell(column[int(row)]) if cells is None else cells[row]
 
 
 def list_parts(
@@ -294,6 +295,15 @@ def _holds_images(kind: pa.DataType) -> bool:
     tensor = isinstance(kind, pa.BaseExtensionType)
     nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
     return tensor or nested or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _tensor(column: pa.Array) -> NDArray[np.uint8] | None:
+    """All cells at once, uint8 [N, H, W] or [N, H, W, 3], if that is what they are."""
+    if not isinstance(column, pa.FixedShapeTensorArray) or column.null_count:
+        return None
+    cells = column.to_numpy_ndarray()
+    fits = cells.ndim == 3 or (cells.ndim == 4 and cells.shape[3] == 3)
+    return cells if fits and cells.dtype == np.uint8 else None
 
 
 def _cell(value: Any) -> Content:

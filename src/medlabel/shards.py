@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.clip import Framing
 from medlabel.embeddings import SHARD, Contents, Digests, Shard, to_digests
+from medlabel.framing import Framing
 from medlabel.images import ImageError, decode_image
 from medlabel.listing import Content, Part, digest_of
 

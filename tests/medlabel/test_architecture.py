@@ -8,9 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ORDER = (
     "errors",
-    "images",
     "device",
     "_torchvision",
+    "framing",
     "store",
     "truth",
     "phantoms",

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import medlabel._torchvision  # noqa: F401
-from medlabel.clip import PAPER_MODELS, Framing, load_clip
+from medlabel.clip import PAPER_MODELS, load_clip
 from medlabel.errors import MedlabelError
 
 import open_clip  # isort: skip
@@ -163,18 +163,6 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
         load_clip(f"ViT-B-32:{tmp_path / 'x.pt'}")
     with pytest.raises(MedlabelError, match="not a CLIP checkpoint"):
         load_clip(str(tmp_path / "x.pt"))
-
-
-@pytest.mark.parametrize("shape", [(40, 60), (90, 35, 3), (28, 28), (300, 200, 3)])
-@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
-def test_framing_is_open_clips_own_geometry(shape, mode):
-    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    config = PreprocessCfg(size=32, mean=(0,) * 3, std=(1,) * 3, resize_mode=mode)
-    by_hand = image_transform_v2(config, is_train=False)(Image.fromarray(image))
-    framed = Framing(32, mode, "bicubic")(image)
-    assert framed.shape == (32, 32, *shape[2:])
-    stack = framed if framed.ndim == 3 else np.repeat(framed[..., None], 3, axis=2)
-    np.testing.assert_allclose(stack.transpose(2, 0, 1) / 255, by_hand, atol=1e-6)
 
 
 def test_a_batch_too_large_for_memory_is_halved_and_no_image_is_lost(folder, images, monkeypatch):

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from support import write_npz
 
-from medlabel.clip import Framing
 from medlabel.embeddings import Contents, EmbeddingTable, Shard, to_digests
+from medlabel.framing import Framing
 from medlabel.listing import list_parts
 from medlabel.shards import Catalogue, catalogue, missing_rows, read_shards
 from medlabel.store import Store
