@@ -3,9 +3,10 @@
 `python -m benchmarks.embed [--quick]`: for a ViT-B/32 of random weights and for the phantom CLIP,
 on the same tiled real images, images a second of
 
-- medlabel's job, from Parquet to the written table, without start-up (from the first shard that is
-  written to the last; start-up is stated apart),
-- a bare torch loop over the same images in memory, one thread a core as the job has it,
+- medlabel's job, from Parquet to the written table, without start-up: from the moment when every
+  encoder has written a shard until the last one is written (start-up, until the first, apart),
+- a bare torch loop over the same images in memory, one thread a core as the job has it, before and
+  after the job, for the speed of shared machines drifts,
 - the notebook's way: PIL and open_clip's transform image by image, the whole stack in memory,
 
 and the share that the job reaches of the matrix product's peak, measured here.
@@ -16,8 +17,9 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from medlabel.shards import catalogue
 from medlabel.sources import open_source
 from medlabel.store import Store
 from rayjobs.cluster import connect
-from rayjobs.embed import Replicas, embed_parts
+from rayjobs.embed import Replicas, embed_parts, shard_size
 from rayjobs.pretrain import ensure_phantom_clip
 
 import open_clip  # isort: skip  (after medlabel.clip, which sees to torchvision)
@@ -62,21 +64,46 @@ def write_parquet(images: NDArray[np.uint8], path: Path, rows: int = 4096) -> Pa
     return path
 
 
-def job_rate(clip: Clip, path: Path, count: int, workers: int) -> tuple[float, float]:
-    """Images a second between the first and the last shard; seconds until the first."""
+def job_rate(clip: Clip, path: Path, workers: int) -> tuple[float, float]:
+    """Images a second once all encoders are at work; seconds until the first shard."""
     with tempfile.TemporaryDirectory() as folder:
         table = EmbeddingTable(Store(folder), clip.key)
         parts = list_parts(str(path))
+        catalogues = [catalogue(part) for part in parts]
         told: list[tuple[float, int]] = []
         start = time.perf_counter()
         embed_parts(
-            clip, parts, [catalogue(part) for part in parts], table,
-            Replicas(workers=workers, batch_size=BATCH),
+            clip, parts, catalogues, table, Replicas(workers=workers, batch_size=BATCH),
             lambda done, total: told.append((time.perf_counter(), done)),
         )  # fmt: skip
-        told = [(when, done) for when, done in told if done]
-        steady = (told[-1][1] - told[0][1]) / (told[-1][0] - told[0][0])
-        return steady, told[0][0] - start
+    told = [(when, done) for when, done in told if done]
+    (first, _), (warm, before), (last, after) = told[0], told[workers - 1], told[-1]
+    return (after - before) / (last - warm), first - start
+
+
+class BareLoop:
+    """A torch loop over arrays in memory, a process a core with one thread each."""
+
+    def __init__(self, pool: ProcessPoolExecutor, images: NDArray[np.uint8]) -> None:
+        self._pool, self._shares = pool, np.array_split(images, CORES)
+        self._run([share[:BATCH] for share in self._shares])
+
+    def rate(self) -> float:
+        """Images a second of all processes together."""
+        return self._run(self._shares)
+
+    def _run(self, shares: list[NDArray[np.uint8]]) -> float:
+        spans = list(self._pool.map(_loop, shares))
+        count = sum(len(share) for share in shares)
+        return count / (max(end for _, end in spans) - min(start for start, _ in spans))
+
+
+@contextmanager
+def bare_loop(name: str, images: NDArray[np.uint8]) -> Iterator[BareLoop]:
+    """Processes that have the model loaded and are warm; gone when the block ends."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(CORES, context, _prepare, (name,)) as pool:
+        yield BareLoop(pool, images)
 
 
 _loop_clip: Clip | None = None
@@ -90,19 +117,9 @@ def _prepare(name: str) -> None:
 
 def _loop(images: NDArray[np.uint8]) -> tuple[float, float]:
     assert _loop_clip is not None
-    _loop_clip.embed_images(images[:BATCH], BATCH)
     start = time.perf_counter()
     _loop_clip.embed_images(images, BATCH)
     return start, time.perf_counter()
-
-
-def bare_rate(name: str, images: NDArray[np.uint8], workers: int) -> float:
-    """Images a second of a torch loop over arrays in memory, a process a core, one thread each."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _prepare, (name,)) as pool:
-        list(pool.map(_loop, [images[:BATCH]] * workers))
-        spans = list(pool.map(_loop, np.array_split(images, workers)))
-    return len(images) / (max(end for _, end in spans) - min(start for start, _ in spans))
 
 
 def notebook_rate(clip: Clip, images: NDArray[np.uint8]) -> float:
@@ -149,31 +166,33 @@ def random_vit(folder: Path) -> str:
     return str(path)
 
 
-def measure(name: str, title: str, count: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One model, all ways, in one run; the bare loop before and after, for machines drift."""
-    images = tiled(options.data_root, count)
+def measure(name: str, title: str, shards: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One model, all ways, in one run."""
     clip = load_clip(name, "cpu")
-    with tempfile.TemporaryDirectory() as folder:
+    images = tiled(options.data_root, shards * shard_size(clip))
+    few = images[: max(BATCH, len(images) // 32)]
+    with tempfile.TemporaryDirectory() as folder, bare_loop(name, images) as loop:
         path = write_parquet(images, Path(folder) / "images.parquet")
-        loop: Callable[[int], float] = lambda workers: bare_rate(name, images, workers)  # noqa: E731
-        before = loop(CORES)
-        rate, startup = job_rate(clip, path, count, CORES)
-        after = loop(CORES)
-        single, _ = job_rate(clip, path, count, 1)
-    bare = (before + after) / 2
+        before = loop.rate()
+        rate, startup = job_rate(clip, path, CORES)
+        bare = (before + loop.rate()) / 2
+        single = {} if options.quick else _scaling(rate, job_rate(clip, path, 1)[0])
     flops = describe(name, default_home()).flop or 0
     return {
         "model": title,
-        "images": count,
+        "images": len(images),
         "job": round(rate, 1),
         "bare_loop": round(bare, 1),
         "ratio_to_bare_loop": round(rate / bare, 3),
-        "ratio_to_notebook": round(rate / notebook_rate(clip, images[: count // 4]), 2),
+        "ratio_to_notebook": round(rate / notebook_rate(clip, few), 2),
         "startup_seconds": round(startup, 1),
-        "one_worker": round(single, 1),
-        "scaling": round(rate / single, 2),
+        **single,
         "share_of_peak": round(rate * flops / peak_flops(CORES), 3),
     }
+
+
+def _scaling(both: float, one: float) -> dict[str, float]:
+    return {"one_worker": round(one, 1), "scaling": round(both / one, 2)}
 
 
 def main() -> None:
@@ -181,10 +200,10 @@ def main() -> None:
     options = arguments("Encoding through Ray Data", "runs/embed")
     connect()
     phantom = ensure_phantom_clip(default_home())
-    rows = [measure(phantom, "phantom", 512 * (16 if options.quick else 120), options)]
+    rows = [measure(phantom, "phantom", 12 if options.quick else 60, options)]
     if not options.quick:  # a dozen images a second on two cores: many minutes
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(random_vit(Path(folder)), "ViT-B/32", 512 * 6, options))
+            rows.append(measure(random_vit(Path(folder)), "ViT-B/32", 24, options))
     finish(rows)
 
 

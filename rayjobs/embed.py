@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from math import ceil
+from math import ceil, log2
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,11 +42,13 @@ __all__ = [
     "embed_drawn",
     "embed_parts",
     "embed_sources",
+    "shard_size",
 ]
 
 _READING = 0.25  # CPUs a reader asks for, so that readers and encoders both find room on two
 _ENCODING = 0.5  # and an encoder; unlike the readers', or Ray Data would make one stage of both
 _ENCODING_ON_GPU = 0.125
+_WORK = 2**34  # weights times images that a core does in ten to sixty seconds
 Progress = Callable[[int, int], None]
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -198,9 +200,8 @@ class _Encoder:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         raw = unpack(row)
-        embeddings = np.zeros((0, 1), dtype=np.float32)
-        if len(raw.images):
-            embeddings = self._clip.embed_images(raw.images, self._batch)
+        parts = [self._clip.embed_images(stack, self._batch) for stack in raw.stacks]
+        embeddings = np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
         self._table.write(raw.embedded(embeddings))
         return {"images": len(raw.digests) + len(raw.rejected)}
 
@@ -220,7 +221,8 @@ def embed_drawn(
     everything = Catalogue(digests, (None,) * len(digests))
     (rows,), _ = missing_rows([everything], table.contents())
     pixels = list(images.values())
-    shards = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]
+    size = shard_size(clip)
+    shards = [rows[start : start + size] for start in range(0, len(rows), size)]
     if shards:
         packed = [pack(_drawn(digests[cut], [pixels[row] for row in cut])) for cut in shards]
         _encode(clip, table, packed, len(rows), Replicas(), on_progress)
@@ -230,7 +232,7 @@ def embed_drawn(
 def _drawn(digests: NDArray[np.bytes_], images: Sequence[NDArray[np.uint8]]) -> RawShard:
     colour = any(image.ndim == 3 for image in images)
     stack = [np.repeat(i[..., None], 3, 2) if colour and i.ndim == 2 else i for i in images]
-    return RawShard(digests, np.stack(stack), to_digests([]), ())
+    return RawShard((np.stack(stack),), digests, to_digests([]), ())
 
 
 def embed_parts(
@@ -244,16 +246,24 @@ def embed_parts(
     """Make sure that the table holds every image of these parts."""
     missing, distinct = missing_rows(catalogues, table.contents())
     todo = sum(len(rows) for rows in missing)
-    images, shards = sum(part.count for part in parts), sum(ceil(len(r) / SHARD) for r in missing)
+    images, size = sum(part.count for part in parts), shard_size(clip)
     if not todo:
         return Counts(images, distinct, 0, 0)
-    items = [
-        {"part": part, "rows": rows, "framing": clip.framing}
+    items: list[dict[str, Any]] = [
+        {"part": part, "rows": rows, "framing": clip.framing, "size": size}
         for part, rows in zip(parts, missing, strict=True)
         if len(rows)
     ]
+    shards = sum(ceil(len(item["rows"]) / size) for item in items)
     workers = _encode(clip, table, items, todo, replicas, on_progress, shards)
     return Counts(images, distinct, todo, workers)
+
+
+def shard_size(clip: Clip) -> int:
+    """Images a shard: all that a file is worth on a GPU, and some seconds' work on a CPU."""
+    if ray.cluster_resources().get("GPU"):
+        return SHARD
+    return min(SHARD, max(64, 1 << int(log2(_WORK / clip.image_weights))))
 
 
 def catalogue_parts(

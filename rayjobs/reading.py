@@ -4,6 +4,8 @@ Apart from `rayjobs.embed`, because a worker imports the module that its task is
 imports torch, so a reader starts in two seconds instead of eight and leaves the cores to the model.
 """
 
+import json
+import math
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -33,7 +35,7 @@ class Cataloguer:
 def read(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What a reader does: decode a part's rows, a shard at a time."""
     part, framing = cast(Part, row["part"]), cast(Framing, row["framing"])
-    for raw in read_shards(part, row["rows"], framing):
+    for raw in read_shards(part, row["rows"], framing, row["size"]):
         yield pack(raw)
 
 
@@ -41,16 +43,21 @@ def pack(raw: RawShard) -> dict[str, Any]:
     """A shard as a row of plain values. A row is never cut, and shapes may differ between rows."""
     return {
         "digests": raw.digests.tobytes(),
-        "pixels": raw.images.tobytes(),
-        "shape": list(raw.images.shape),
+        "pixels": b"".join(stack.tobytes() for stack in raw.stacks),
+        "shapes": json.dumps([stack.shape for stack in raw.stacks]),
         "rejected": raw.rejected.tobytes(),
-        "reasons": "\n".join(raw.reasons),
+        "reasons": json.dumps(raw.reasons),
     }
 
 
 def unpack(row: dict[str, Any]) -> RawShard:
     """The shard that `pack` made a row of."""
-    pixels = np.frombuffer(row["pixels"], dtype=np.uint8).reshape([int(n) for n in row["shape"]])
-    rejected = np.frombuffer(row["rejected"], dtype="S16")
-    reasons = tuple(row["reasons"].split("\n")) if len(rejected) else ()
-    return RawShard(np.frombuffer(row["digests"], dtype="S16"), pixels, rejected, reasons)
+    shapes: list[list[int]] = json.loads(row["shapes"])
+    cuts = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+    flat = np.split(np.frombuffer(row["pixels"], dtype=np.uint8), cuts) if shapes else []
+    return RawShard(
+        tuple(pixels.reshape(shape) for pixels, shape in zip(flat, shapes, strict=True)),
+        np.frombuffer(row["digests"], dtype="S16"),
+        np.frombuffer(row["rejected"], dtype="S16"),
+        tuple(json.loads(row["reasons"])),
+    )

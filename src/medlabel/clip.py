@@ -125,6 +125,12 @@ class Clip:
         size: int | Sequence[int] = visual.preprocess_cfg["size"]
         return size if isinstance(size, int) else int(size[0])
 
+    @cached_property
+    def image_weights(self) -> int:
+        """Number of weights of the image tower: roughly what an image costs."""
+        visual: Any = self.model.visual
+        return sum(int(weight.numel()) for weight in visual.parameters())
+
     def embed_images(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
         """Embed uint8 [N, S, S] or [N, S, S, 3] as float32 [N, D] of length one.
 

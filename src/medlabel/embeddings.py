@@ -32,7 +32,7 @@ __all__ = [
     "to_digests",
 ]
 
-SHARD = 2048  # images a shard: some seconds of work for a large model, a file worth writing
+SHARD = 2048  # images a shard, at most: a file worth writing, and no more lost when killed
 _WIDTH = 16  # bytes of SHA-256 that are kept: 2**64 images before two are likely to meet
 Digests = NDArray[np.bytes_]
 

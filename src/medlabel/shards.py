@@ -20,7 +20,8 @@ from medlabel.listing import Content, Part, digest_of
 
 __all__ = ["Catalogue", "RawShard", "catalogue", "missing_rows", "read_shards"]
 
-_LARGEST_AS_IS = 256  # pixels; a shard of such images in colour is 100 MB
+_AS_IS = (28, 64, 128, 224)  # sides that the encoder resizes itself, a batch at once
+_LARGEST_SHARD = 2**26  # bytes
 _NOTHING = bytes(16)
 
 
@@ -82,10 +83,16 @@ def missing_rows(
 
 @dataclass(frozen=True)
 class RawShard:
-    """Decoded images of one shape, uint8 [N, S, S] or [N, S, S, 3], and what could not be."""
+    """Decoded images, and what could not be decoded.
 
+    Attributes:
+        stacks: uint8 [N, S, S] or [N, S, S, 3], one for each side S.
+        digests: of the images, stack by stack.
+        rejected: of what could not be decoded; `reasons` says why.
+    """
+
+    stacks: tuple[NDArray[np.uint8], ...]
     digests: Digests
-    images: NDArray[np.uint8]
     rejected: Digests
     reasons: tuple[str, ...]
 
@@ -102,43 +109,62 @@ class RawShard:
 def read_shards(
     part: Part, rows: NDArray[np.integer], framing: Framing, size: int = SHARD
 ) -> Iterator[RawShard]:
-    """Read and decode some rows of a part, and give them in shards of at most `size`."""
-    contents = part.read(rows)
-    for start in range(0, len(rows), size):
-        count = min(size, len(rows) - start)
-        yield _decode([next(contents) for _ in range(count)], framing)
+    """Read and decode some rows of a part, and give them in shards.
+
+    A shard ends with its `size`-th row, or as soon as its pixels are 64 MiB.
+    """
+    shard = _Growing(framing)
+    for content in part.read(rows):
+        shard.add(content)
+        if shard.rows == size or shard.bytes >= _LARGEST_SHARD:
+            yield shard.whole()
+            shard = _Growing(framing)
+    if shard.rows:
+        yield shard.whole()
 
 
-def _decode(contents: Sequence[Content], framing: Framing) -> RawShard:
-    digests, images, rejected, reasons = [], [], [], []
-    for content in contents:
+class _Growing:
+    """A shard that is being read."""
+
+    def __init__(self, framing: Framing) -> None:
+        self._framing = framing
+        self._images: dict[int, list[tuple[bytes, NDArray[np.uint8]]]] = {}
+        self._rejected: list[tuple[bytes, str]] = []
+        self.rows = self.bytes = 0
+
+    def add(self, content: Content) -> None:
+        self.rows += 1
         if isinstance(content, ImageError):  # it was there when the catalogue was made
-            continue
-        digest = digest_of(content)
+            return
         try:
             pixels = decode_image(content) if isinstance(content, bytes) else content
-            images.append(_bounded(pixels, framing))
-            digests.append(digest)
+            image = _square(pixels, self._framing)
         except ImageError as error:
-            rejected.append(digest)
-            reasons.append(error.reason)
-    return RawShard(
-        to_digests(digests), _stack(images, framing), to_digests(rejected), tuple(reasons)
-    )
+            self._rejected.append((digest_of(content), error.reason))
+            return
+        self._images.setdefault(len(image), []).append((digest_of(content), image))
+        self.bytes += image.nbytes
+
+    def whole(self) -> RawShard:
+        return RawShard(
+            tuple(_stack([image for _, image in some]) for some in self._images.values()),
+            to_digests([digest for some in self._images.values() for digest, _ in some]),
+            to_digests([digest for digest, _ in self._rejected]),
+            tuple(reason for _, reason in self._rejected),
+        )
 
 
-def _bounded(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
-    """The image itself if it is square and not large; else as the model would see it."""
-    square = image.shape[0] == image.shape[1] <= _LARGEST_AS_IS
-    return image if square else framing(image)
+def _square(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
+    """The image itself if it is of MedMNIST's sizes, else as the model would see it.
+
+    It must not depend on the images around it, or its embedding would.
+    """
+    height, width = image.shape[:2]
+    return image if height == width and height in _AS_IS else framing(image)
 
 
-def _stack(images: Sequence[NDArray[np.uint8]], framing: Framing) -> NDArray[np.uint8]:
-    """One array of all: of one size, and in colour if any is."""
-    if not images:
-        return np.zeros((0, framing.size, framing.size), dtype=np.uint8)
-    if len({image.shape[0] for image in images}) > 1:
-        images = [framing(image) for image in images]
+def _stack(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """One array of images of one side, in colour if any is."""
     if len({image.ndim for image in images}) > 1:
         images = [i if i.ndim == 3 else np.repeat(i[..., None], 3, axis=2) for i in images]
     return np.stack(images)

@@ -1,10 +1,12 @@
 from io import BytesIO
+from itertools import chain
 
 import numpy as np
 import pytest
 from PIL import Image
 from support import write_npz
 
+import medlabel.shards as shards_module
 from medlabel.embeddings import Contents, EmbeddingTable, Shard, to_digests
 from medlabel.framing import Framing
 from medlabel.listing import list_parts
@@ -74,28 +76,54 @@ def test_a_catalogue_survives_its_file():
 def test_small_arrays_stay_as_they_are(tmp_path):
     part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
     shards = list(read_shards(part, np.arange(part.count), FRAMING, 16))
-    assert [len(shard.images) for shard in shards] == [16, 16, 8]
-    np.testing.assert_array_equal(shards[0].images, np.stack(list(part.read()))[:16])
+    assert [len(shard.digests) for shard in shards] == [16, 16, 8]
+    np.testing.assert_array_equal(shards[0].stacks[0], np.stack(list(part.read()))[:16])
 
 
-def test_files_of_many_shapes_become_one_array_and_the_rest_rejects(folder):
+def test_a_shard_of_large_images_has_fewer(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards_module, "_LARGEST_SHARD", 28 * 28 * 5 - 1)
+    part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
+    shards = list(read_shards(part, np.arange(part.count), FRAMING, 16))
+    assert [len(shard.digests) for shard in shards] == [5] * 8
+
+
+def test_files_of_many_shapes_are_stacks_and_the_rest_rejects(folder):
     (part,) = list_parts(str(folder))
     (shard,) = read_shards(part, np.arange(5), FRAMING)
-    assert shard.images.shape == (4, 32, 32, 3)
-    assert len(shard.digests) == 4
+    assert sum(len(stack) for stack in shard.stacks) == len(shard.digests) == 4
+    assert {stack.shape[1] for stack in shard.stacks} <= {28, 32}
     assert len(shard.rejected) == len(shard.reasons) == 1
     kept = shard.embedded(np.ones((4, 7)))
     assert kept.embeddings.shape == (5, 7)
     assert [reason is None for reason in kept.reasons] == [True] * 4 + [False]
 
 
+def by_digest(shards):
+    """Every image in colour, by the name of its content."""
+    return {
+        digest: np.array(Image.fromarray(image).convert("RGB"))
+        for shard in shards
+        for digest, image in zip(shard.digests.tolist(), chain(*shard.stacks), strict=True)
+    }
+
+
+def test_an_image_is_read_alike_whatever_is_read_with_it(folder):
+    (part,) = list_parts(str(folder))
+    together = by_digest(read_shards(part, np.arange(4), FRAMING))
+    alone = by_digest(read_shards(part, np.arange(4), FRAMING, size=1))
+    assert together.keys() == alone.keys()
+    for digest, image in alone.items():
+        np.testing.assert_array_equal(image, together[digest])
+
+
 def test_a_shard_of_rejects_alone_is_a_shard(folder):
     (part,) = list_parts(str(folder))
     (shard,) = read_shards(part, np.array([4]), FRAMING)
+    assert shard.stacks == ()
     assert shard.embedded(np.zeros((0, 1))).embeddings.shape == (1, 1)
 
 
 def test_the_catalogue_and_the_reader_agree_on_digests(folder):
     (part,) = list_parts(str(folder))
     (shard,) = read_shards(part, np.arange(4), FRAMING)
-    np.testing.assert_array_equal(shard.digests, catalogue(part).digests[:4])
+    assert set(shard.digests.tolist()) == set(catalogue(part).digests[:4].tolist())
