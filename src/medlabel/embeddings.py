@@ -180,7 +180,7 @@ def _to_parquet(shard: Shard) -> bytes:
         }
     )
     buffer = BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, compression="none", use_dictionary=False)  # it is all noise
     return buffer.getvalue()
 
 
