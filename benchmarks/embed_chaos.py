@@ -1,10 +1,10 @@
 """Kill encoders, readers and drivers at random: is the table the undisturbed one, bit for bit?
 
 `python -m benchmarks.embed_chaos [--quick]`: one undisturbed embedding of real images (three
-sources as they are, one tiled to 40,000 images that all differ), then 20 runs, each from nothing, in which
-processes are killed (SIGKILL) at random moments: a worker of Ray's every second or two in each, and
-in every second run the driver and all it started, twice; it is started again until it ends by
-itself. Each run's table is compared with the undisturbed one, by id.
+sources as they are, one tiled to 40,000 images that all differ), then 20 runs, each from nothing,
+in which processes are killed (SIGKILL) at random moments: a worker of Ray's every second or two in
+each, and in every second run the driver and all it started, twice; it is started again until it
+ends by itself. Each run's table is compared with the undisturbed one, by id.
 """
 
 import os
