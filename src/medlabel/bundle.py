@@ -91,7 +91,7 @@ def load_bundle(uri: str) -> Bundle:
         with blank():  # the weights are in the bundle: nothing is downloaded
             student = Student(**store.read_json("config.json"))
         student.load_state_dict(safetensors.torch.load(weights))
-    except (SafetensorError, RuntimeError, TypeError) as error:
+    except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:
         raise MedlabelError(f"{uri} is a damaged bundle: {error}".splitlines()[0]) from error
     return Bundle(str(provenance.get("bundle_id", "unknown")), student.eval(), provenance)
 

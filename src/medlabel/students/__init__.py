@@ -2,7 +2,7 @@
 
 | name | what it is |
 | --- | --- |
-| `small` | three blocks of convolution, batch normalisation and pooling, then a global mean: few weights, little room to learn wrong labels by heart |
+| `small` | three convolutions, then a global mean: little room to learn wrong labels by heart |
 | `paper` | the paper's: two convolutions, three linear layers, dropout 0.5 |
 | `cnn:16-32-64,kernel=3,...` | any network of the family that both belong to, see `cnn.py` |
 | `resnet18`, `vgg11`, `alexnet`, `timm:NAME` | networks made for ImageNet, see `backbones.py` |

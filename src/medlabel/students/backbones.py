@@ -138,8 +138,11 @@ def parse_backbone(text: str) -> Backbone | None:
         return None
     timm, model = _timm(), name.removeprefix(TIMM)
     if not timm.is_model(model):
-        near = get_close_matches(model, timm.list_models(), n=5) or ["resnet18", "vit_tiny"]
-        raise MedlabelError(f"timm has no model {model!r}; names like it: {', '.join(near)}")
+        near = ", ".join(get_close_matches(model, timm.list_models(), n=5)) or "none"
+        raise MedlabelError(
+            f"timm has no model {model!r} (names like it: {near}); "
+            "`python -c 'import timm; print(timm.list_models())'` lists all"
+        )
     if name != text and not timm.models.is_model_pretrained(model):
         raise MedlabelError(f"timm has no weights of {model}: write {name}, without {PRETRAINED}")
     return Backbone(name, name != text)

@@ -41,9 +41,7 @@ _CHOICES = {
     "norm": ("none", "batch", "group"),
     "order": ("relu-pool", "pool-relu"),
 }
-_MOST_WEIGHTS = (
-    100_000_000  # a spelling may come from a foreign bundle: so look first
-)
+_MOST_WEIGHTS = 100_000_000  # a spelling may come from a foreign bundle: so look first
 _GROUPS = 8
 
 
@@ -134,7 +132,7 @@ class Cnn:
             if not all(value > 0 for value in getattr(self, name)):
                 yield f"{name} has to be whole numbers above 0"
             if name in ("kernel", "pool") and len(getattr(self, name)) != n:
-                yield f"{n} convolutions need 1 or {n} numbers for {name}"
+                yield f"{name} has to be one number, or one for each convolution ({n})"
         if not n or self.grid < 1:
             yield "there has to be a convolution, and a grid of 1 or more"
         for name, choices in _CHOICES.items():
