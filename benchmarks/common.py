@@ -23,12 +23,12 @@ FILES = {
 }
 
 
-def arguments(description: str, out: str) -> argparse.Namespace:
+def arguments(description: str, out: str, seeds: int = 30) -> argparse.Namespace:
     """`--quick`, `--data-root`, `--out` and `--seeds`, as all benchmarks on real images take."""
     here = Path(__file__).parents[2] / "shared/medmnist"
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a few seeds: under a minute")
-    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--out", default=out, help="folder for the runs; finished parts are reused")
     parser.add_argument(
         "--data-root", type=Path, default=Path(os.environ.get("MEDLABEL_TEST_IMAGES", here))

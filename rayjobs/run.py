@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel import adjust, fit, recipes, runs, students, teacher
+from medlabel import adjust, fit, recipes, runs, teacher
 from medlabel.adjust import RAW, Adjustment, vote_mean
 from medlabel.clip import Clip, load_clip
 from medlabel.embeddings import EmbeddingTable, embed_captions
@@ -31,7 +31,7 @@ from medlabel.scoreboard import (
 )
 from medlabel.sources import Source
 from medlabel.store import Store
-from medlabel.students import student_named
+from medlabel.students import backbones, check_student, cnn, named, student
 from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, own_image
 from medlabel.teacher import class_embeddings, read_scores, score, score_table
 from medlabel.truth import SealedTruth
@@ -156,7 +156,7 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
 
 def _check(settings: Settings) -> None:
     """Raise a `MedlabelError` for what cannot work, before anything is read or made."""
-    student_named(settings.architecture)
+    check_student(settings.architecture, settings.task.size)
     _captions(settings)
     teachers = len(settings.clips) if settings.scores is None else 1
     settings.adjustment.check(
@@ -314,7 +314,8 @@ def _adjust_names(settings: Settings, asked: _Teacher) -> list[str]:
 
 def _code_hash() -> str:
     """Of the modules that decide a student: cells fitted by other code are another run's."""
-    sources = [inspect.getsource(module) for module in (adjust, fit, recipes, students, teacher)]
+    modules = (adjust, fit, recipes, backbones, cnn, named, student, teacher)
+    sources = [inspect.getsource(module) for module in modules]
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
 
 

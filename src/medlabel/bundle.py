@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from medlabel.errors import MedlabelError
 from medlabel.fit import predict
 from medlabel.store import Store
-from medlabel.students import Student, parameter_count
+from medlabel.students import Student, blank, parameter_count
 
 __all__ = ["Bundle", "load_bundle", "save_bundle"]
 
@@ -88,9 +88,10 @@ def load_bundle(uri: str) -> Bundle:
     if hashlib.sha256(weights).hexdigest() != provenance.get("sha256"):
         raise MedlabelError(f"{uri} is a damaged bundle: its weights are not its own")
     try:
-        student = Student(**store.read_json("config.json"))
+        with blank():  # the weights are in the bundle: nothing is downloaded
+            student = Student(**store.read_json("config.json"))
         student.load_state_dict(safetensors.torch.load(weights))
-    except (SafetensorError, RuntimeError, TypeError) as error:
+    except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:
         raise MedlabelError(f"{uri} is a damaged bundle: {error}".splitlines()[0]) from error
     return Bundle(str(provenance.get("bundle_id", "unknown")), student.eval(), provenance)
 

@@ -95,7 +95,11 @@ def run_command(
     ] = None,
     recipe: Annotated[str, typer.Option(help="How to train: robust or paper.")] = "robust",
     student: Annotated[
-        str | None, typer.Option(help="Architecture: small or paper; the recipe's own if unset.")
+        str | None,
+        typer.Option(
+            help="Architecture: small, paper, cnn:16-32-64 (see medlabel.students.cnn), resnet18, "
+            "vgg11, alexnet, timm:NAME; resnet18+pretrained. The recipe's own if unset."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=9999, help="Number of draws.")] = 30,
     per_class: Annotated[

@@ -10,7 +10,7 @@ from medlabel.bundle import load_bundle, save_bundle
 from medlabel.errors import MedlabelError
 from medlabel.fit import predict
 from medlabel.store import Store
-from medlabel.students import STUDENTS, Student
+from medlabel.students import STUDENTS, Student, backbones, blank
 
 
 def _student(name="small", channels=1):
@@ -50,6 +50,25 @@ def test_bundle_says_what_it_is(folder):
 
 def test_student_does_not_train_on_after_loading(folder):
     assert not load_bundle(str(folder)).student.training
+
+
+def test_bundle_of_a_pretrained_student_downloads_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(backbones, "download", lambda name: pytest.fail("asked for the network"))
+    with blank():
+        student = Student("resnet18+pretrained", 1, ["chest", "breast"]).eval()
+    save_bundle(Store(str(tmp_path)), student, {"bundle_id": "b1"})
+    loaded = load_bundle(str(tmp_path))
+    assert loaded.student.architecture == "resnet18+pretrained"
+    np.testing.assert_array_equal(loaded.predict(_images(1)), predict(student, _images(1)))
+
+
+@pytest.mark.parametrize("architecture", [5, None, ["small"], "cnn:1e9", "gone"])
+def test_architecture_that_is_none_is_one_line(folder, architecture):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architecture": architecture}))
+    with pytest.raises(MedlabelError) as raised:
+        load_bundle(str(folder))
+    assert "\n" not in str(raised.value)
 
 
 def test_bundle_goes_through_a_bucket():
