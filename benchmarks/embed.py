@@ -3,8 +3,8 @@
 `python -m benchmarks.embed [--quick]`: for a ViT-B/32 of random weights and for the phantom CLIP,
 on the same tiled real images, images a second of
 
-- medlabel's job, from Parquet to the written table, without start-up: from the moment when every
-  encoder has written a shard until the last one is written (start-up, until the first, apart),
+- medlabel's job, from Parquet to the written table, without start-up: from the moment when as
+  many shards are written as there are encoders, until the last one is (start-up apart),
 - a bare torch loop over the same images in memory, one thread a core as the job has it, before and
   after the job, for the speed of shared machines drifts,
 - the notebook's way: PIL and open_clip's transform image by image, the whole stack in memory,
@@ -170,7 +170,7 @@ def random_vit(folder: Path) -> str:
 def measure(name: str, title: str, shards: int, options: argparse.Namespace) -> dict[str, Any]:
     """One model, all ways, in one run."""
     clip = load_clip(name, "cpu")
-    images = tiled(options.data_root, shards * shard_size(clip))
+    images = tiled(options.data_root, shards * shard_size(clip, gpus=0))
     few = images[: max(BATCH, len(images) // 32)]
     with tempfile.TemporaryDirectory() as folder, bare_loop(name, images) as loop:
         path = write_parquet(images, Path(folder) / "images.parquet")

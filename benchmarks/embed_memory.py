@@ -20,7 +20,7 @@ from medlabel.cli import default_home
 from rayjobs.cluster import connect
 from rayjobs.pretrain import ensure_phantom_clip
 
-KINDS = {"driver": "medlabel", "encoder": "Encoder", "reader": "_read"}
+KINDS = ("driver", "encoder", "reader")  # an encoder, or what catalogues before it
 
 
 def resident(process: psutil.Process) -> int:

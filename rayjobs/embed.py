@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 
-from medlabel.clip import Clip, load_clip
+from medlabel.clip import Clip, check_clip, load_clip
 from medlabel.device import default_device
 from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
 from medlabel.errors import MedlabelError
-from medlabel.export import EXPORT_MANIFEST, REJECTS, export, rejects_table
+from medlabel.export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.listing import Part, list_parts
 from medlabel.shards import Catalogue, RawShard, missing_rows
 from medlabel.store import Store
@@ -48,6 +48,7 @@ __all__ = [
 _READING = 0.25  # CPUs a reader asks for, so that readers and encoders both find room on two
 _ENCODING = 0.5  # and an encoder; unlike the readers', or Ray Data would make one stage of both
 _ENCODING_ON_GPU = 0.125
+_FEW = 256  # images: more of them are worth another encoder, as large ones make small shards
 _WORK = 2**34  # weights times images that a core does in ten to sixty seconds
 Progress = Callable[[int, int], None]
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
@@ -68,13 +69,31 @@ class Replicas:
     batch_size: int | None = None
 
     def fitted(self, shards: int) -> tuple[int, float, int]:
-        """Copies, GPUs of each and batch size on this cluster; no copy that would be idle."""
-        total = ray.cluster_resources()
-        there = total.get("GPU", 0.0)
+        """Copies, GPUs of each and batch size on this cluster; no copy that would be idle.
+
+        Raises:
+            MedlabelError: the cluster has no room for what is asked; Ray would wait for ever.
+        """
+        there, cpus = ray.cluster_resources().get("GPU", 0.0), _cpus()
         gpus = (1.0 if there else 0.0) if self.gpus is None else self.gpus
-        most = int(there / gpus) if gpus else int(total.get("CPU", 1))
-        workers = self.workers or max(1, most)
+        room = _room(cpus, there, gpus)
+        if room < (self.workers or 1):
+            raise MedlabelError(
+                f"{self.workers or 1} workers with {gpus:g} GPUs each: there is room for {room} on "
+                f"{cpus} CPUs and {there:g} GPUs"
+            )
+        workers = self.workers or (room if gpus else min(room, cpus))
         return max(1, min(workers, shards)), gpus, self.batch_size or (256 if gpus else 64)
+
+
+def _room(cpus: int, there: float, gpus: float) -> int:
+    """How many encoders fit beside a reader; shares of a GPU do not span two."""
+    room = int((cpus - _READING) / (_ENCODING_ON_GPU if gpus else _ENCODING))
+    if not gpus:
+        return room
+    if gpus > 1 and gpus != int(gpus):
+        raise MedlabelError(f"{gpus:g} GPUs a worker: take a whole number, or a share below one")
+    return min(room, int(there) * int(1 / gpus) if gpus < 1 else int(there / gpus))
 
 
 @dataclass(frozen=True)
@@ -131,11 +150,14 @@ def embed_sources(
     request: Request, on_progress: OnProgress = lambda stage, done, total: None
 ) -> list[Summary]:
     """Embed sources by models, doing only what is missing, and write the table to `request.out`."""
+    for name in request.clips:
+        check_clip(name, request.precision)
     out, home = Store(request.out), Store(str(request.home))
     out.check_writable()
     parts = _list(request, on_progress)
     on_progress("starting", 0, 1)
     connect()
+    request.replicas.fitted(shards=1)  # raises before the work, not after it
     on_progress("starting", 1, 1)
     progress = partial(on_progress, "cataloguing")
     catalogues = catalogue_parts(parts, home / "catalogues", progress)
@@ -151,14 +173,14 @@ def embed_sources(
         progress = partial(on_progress, "writing")
         mine = export(out, clip.key, parts, catalogues, table, progress)
         rejects |= mine
-        reused = counts.images - counts.encoded
+        reused = counts.images - counts.encoded - len(mine)
         summaries.append(
             Summary(
                 name, counts.images, counts.distinct, counts.encoded, reused,
                 len(mine), seconds, counts.workers,
             )
         )  # fmt: skip
-    out.write_table(REJECTS, rejects_table(rejects))
+    write_rejects(out, rejects, {part.source for part in parts})
     out.write_json(
         EXPORT_MANIFEST,
         {"sources": request.sources, "models": [asdict(summary) for summary in summaries]},
@@ -203,7 +225,7 @@ class _Encoder:
         parts = [self._clip.embed_images(stack, self._batch) for stack in raw.stacks]
         embeddings = np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
         self._table.write(raw.embedded(embeddings))
-        return {"images": len(raw.digests) + len(raw.rejected)}
+        return {"images": len(raw.digests) + len(raw.rejected), "encoded": len(raw.digests)}
 
 
 def embed_drawn(
@@ -221,7 +243,7 @@ def embed_drawn(
     everything = Catalogue(digests, (None,) * len(digests))
     (rows,), _ = missing_rows([everything], table.contents())
     pixels = list(images.values())
-    size = shard_size(clip)
+    size = shard_size(clip, Replicas().fitted(shards=1)[1])
     shards = [rows[start : start + size] for start in range(0, len(rows), size)]
     if shards:
         packed = [pack(_drawn(digests[cut], [pixels[row] for row in cut])) for cut in shards]
@@ -246,22 +268,23 @@ def embed_parts(
     """Make sure that the table holds every image of these parts."""
     missing, distinct = missing_rows(catalogues, table.contents())
     todo = sum(len(rows) for rows in missing)
-    images, size = sum(part.count for part in parts), shard_size(clip)
+    images = sum(part.count for part in parts)
     if not todo:
         return Counts(images, distinct, 0, 0)
+    size = shard_size(clip, replicas.fitted(shards=1)[1])
     items: list[dict[str, Any]] = [
         {"part": part, "rows": rows, "framing": clip.framing, "size": size}
         for part, rows in zip(parts, missing, strict=True)
         if len(rows)
     ]
-    shards = sum(ceil(len(item["rows"]) / size) for item in items)
-    workers = _encode(clip, table, items, todo, replicas, on_progress, shards)
-    return Counts(images, distinct, todo, workers)
+    shards = sum(ceil(len(item["rows"]) / min(size, _FEW)) for item in items)
+    workers, encoded = _encode(clip, table, items, todo, replicas, on_progress, shards)
+    return Counts(images, distinct, encoded, workers)
 
 
-def shard_size(clip: Clip) -> int:
+def shard_size(clip: Clip, gpus: float) -> int:
     """Images a shard: all that a file is worth on a GPU, and some seconds' work on a CPU."""
-    if ray.cluster_resources().get("GPU"):
+    if gpus:
         return SHARD
     return min(SHARD, max(64, 1 << int(log2(_WORK / clip.image_weights))))
 
@@ -291,8 +314,8 @@ def _encode(
     replicas: Replicas,
     on_progress: Progress,
     shards: int | None = None,
-) -> int:
-    """Run readers beside encoders until all is written; returns how many encoders there were."""
+) -> tuple[int, int]:
+    """Run readers beside encoders until all is written; returns encoders, and images encoded."""
     workers, gpus, batch = replicas.fitted(len(items) if shards is None else shards)
     with _a_block_a_row():
         rows = _blocks(items)
@@ -310,8 +333,7 @@ def _encode(
             num_cpus=_ENCODING_ON_GPU if gpus else _ENCODING,
             num_gpus=gpus,
         )
-        _count(encoded, todo, "embedding", on_progress)
-    return workers
+        return workers, _count(encoded, todo, "embedding", on_progress)
 
 
 def _blocks(items: Sequence[dict[str, Any]]) -> Dataset:
@@ -328,14 +350,16 @@ def _a_block_a_row() -> Iterator[None]:
         yield
 
 
-def _count(dataset: Dataset, total: int, what: str, on_progress: Progress) -> None:
-    """Run it, and tell how many images are through."""
-    done = 0
+def _count(dataset: Dataset, total: int, what: str, on_progress: Progress) -> int:
+    """Run it, and tell how many images are through; returns how many of them were encoded."""
+    done = encoded = 0
     on_progress(0, total)
     with one_line_errors(what):
         for batch in dataset.iter_batches(batch_size=None, batch_format="numpy"):
             done += int(batch["images"].sum())
+            encoded += int(batch["encoded"].sum()) if "encoded" in batch else 0
             on_progress(min(done, total), total)
+    return encoded
 
 
 def _cpus() -> int:

@@ -148,6 +148,8 @@ def transduct(scores: Scores, embeddings: NDArray[np.floating]) -> Scores:
         scores: [N, K].
         embeddings: of the same images, [N, D] of length one.
     """
+    if len(scores) < 2:
+        return scores  # nobody is near
     graph = _neighbour_graph(embeddings)
     first = scores.astype(np.float64)
     found = first

@@ -35,9 +35,9 @@ from torchvision.transforms import v2  # isort: skip
 
 from medlabel.device import default_device
 from medlabel.errors import MedlabelError
-from medlabel.framing import Framing
+from medlabel.framing import PIXELS, Framing
 
-__all__ = ["PAPER_MODELS", "Clip", "load_clip", "resolve_clip"]
+__all__ = ["PAPER_MODELS", "Clip", "check_clip", "load_clip", "resolve_clip"]
 
 PAPER_MODELS = {
     name: f"{name.replace('/', '-')}-quickgelu"
@@ -78,7 +78,7 @@ class Clip:
         """
         visual: Any = self.model.visual
         config = json.dumps(visual.preprocess_cfg, sort_keys=True, default=str)
-        how = hashlib.sha256(f"{visual!r} {config}".encode()).hexdigest()[:8]
+        how = hashlib.sha256(f"{visual!r} {config} {PIXELS}".encode()).hexdigest()[:8]
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", Path(self.name).name).strip("-")
         precision = "" if self.precision == "fp32" else f"-{self.precision}"
         return f"{slug}-{self.weights_hash}-{how}{precision}"
@@ -184,11 +184,25 @@ def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> 
     Raises:
         MedlabelError: an unknown model, a damaged file, or weights that cannot be downloaded.
     """
-    if precision not in _DTYPES:
-        raise MedlabelError(f"unknown precision {precision!r}: choose from {', '.join(_DTYPES)}")
+    _check_precision(precision)
     device = device or default_device()
     model, tokenizer = _load(name)
     return Clip(name, model.to(device).eval(), tokenizer, device, precision)
+
+
+def check_clip(name: str, precision: str = "fp32") -> None:
+    """Raise a `MedlabelError` for a name or precision that `load_clip` does not know.
+
+    Cheap: nothing is downloaded or read, so that a mistake is told before hours of work.
+    """
+    _check_precision(precision)
+    if name != "phantom" and not Path(name).is_file():
+        resolve_clip(name)
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in _DTYPES:
+        raise MedlabelError(f"unknown precision {precision!r}: choose from {', '.join(_DTYPES)}")
 
 
 def _load(name: str) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:

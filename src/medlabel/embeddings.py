@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medlabel.errors import MedlabelError
 from medlabel.store import Store
 
 __all__ = [
@@ -119,6 +120,8 @@ class EmbeddingTable:
         One shard is in memory at a time.
         """
         at = contents.find(digests)
+        if (at < 0).any():
+            raise MedlabelError(f"{self.uri} has lost {(at < 0).sum()} images: run again")
         parts, reasons = {}, np.empty(len(digests), dtype=object)
         for number in np.unique(contents.shards[at]):
             shard = self._read(contents.names[number])

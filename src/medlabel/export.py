@@ -3,13 +3,14 @@
 ```
 OUT/model=KEY/source=NAME/split=SPLIT/part-*.parquet   image_id, digest, embedding float16[D]
 OUT/rejects.parquet                                     image_id, reason
-OUT/embed.json                                          what was asked for, and the counts
+OUT/embed.json                                          what was asked for last, and the counts
 ```
 
 Images in = rows + rejects, always: it is counted here, and a difference is an error.
 """
 
-from collections.abc import Callable, Sequence
+import glob
+from collections.abc import Callable, Collection, Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -23,7 +24,7 @@ from medlabel.listing import Part
 from medlabel.shards import Catalogue
 from medlabel.store import Store
 
-__all__ = ["EXPORT_MANIFEST", "REJECTS", "export", "rejects_table"]
+__all__ = ["EXPORT_MANIFEST", "REJECTS", "export", "write_rejects"]
 
 EXPORT_MANIFEST, REJECTS = "embed.json", "rejects.parquet"
 _PIECE = 8192  # rows a file; the most that is in memory at once
@@ -60,7 +61,8 @@ def export(
     if done != total:
         raise MedlabelError(f"{total} images came in and {done} rows went out: please report this")
     for source in {part.source for part in parts}:
-        for name in out.list(f"model={model_key}/source={source}/split=*/part-*.parquet"):
+        folder = glob.escape(f"model={model_key}/source={source}")
+        for name in out.list(f"{folder}/split=*/part-*.parquet"):
             if name not in written:
                 out.remove(name)
     return rejects
@@ -105,6 +107,16 @@ def _to_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def rejects_table(rejects: dict[str, str]) -> pd.DataFrame:
-    """`rejects.parquet`: one row an image that has no embedding."""
-    return pd.DataFrame(sorted(rejects.items()), columns=["image_id", "reason"], dtype=str)
+def write_rejects(out: Store, rejects: Mapping[str, str], sources: Collection[str]) -> None:
+    """`rejects.parquet`: one row an image that has no embedding.
+
+    What an earlier export left there of other sources than these stays.
+    """
+    rows = dict(rejects)
+    if out.exists(REJECTS):
+        before = out.read_table(REJECTS)
+        for image_id, reason in zip(before["image_id"], before["reason"], strict=True):
+            if image_id.split("/", 1)[0] not in sources:
+                rows[image_id] = reason
+    table = pd.DataFrame(sorted(rows.items()), columns=["image_id", "reason"], dtype=str)
+    out.write_table(REJECTS, table)

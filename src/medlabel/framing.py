@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Framing"]
+__all__ = ["PIXELS", "Framing"]
+
+# Part of what names an embedding: raise it when decoding, framing, or what is framed changes.
+PIXELS = 2
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What of some parts is still to be encoded, and those images read, decoded and cut into shards.
 
 Shards are cut from what is missing, part by part, in order, and written whole. So a run that was
-stopped leaves out whole shards, and the next one cuts the rest just as the first would have done:
-the same images meet in a batch, and every embedding comes out the same.
+stopped leaves out whole shards, and the next one (same options, same kind of cluster) cuts the rest
+just as the first would have done: every embedding comes out the same, bit for bit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from medlabel.embeddings import SHARD, Contents, Digests, Shard, to_digests
 from medlabel.framing import Framing
-from medlabel.images import ImageError, decode_image
+from medlabel.images import Fault, ImageError, decode_image
 from medlabel.listing import Content, Part, digest_of
 
 __all__ = ["Catalogue", "RawShard", "catalogue", "missing_rows", "read_shards"]
 
 _AS_IS = (28, 64, 128, 224)  # sides that the encoder resizes itself, a batch at once
+_LONGEST = 32  # times as long as wide
 _LARGEST_SHARD = 2**26  # bytes
 _NOTHING = bytes(16)
 
@@ -160,6 +161,8 @@ def _square(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
     It must not depend on the images around it, or its embedding would.
     """
     height, width = image.shape[:2]
+    if not 0 < max(height, width) <= _LONGEST * min(height, width):  # or framing makes it huge
+        raise ImageError(Fault.UNSUITABLE, f"{width}x{height} pixels: too long and thin to frame")
     return image if height == width and height in _AS_IS else framing(image)
 
 

@@ -1,7 +1,7 @@
 """Files and tables behind a URI: a local folder or any bucket that fsspec can open.
 
 A file appears whole or not at all: it is written beside its place and then moved. So a partial
-output is never read as a whole one, and an interrupted run leaves nothing to clean up.
+output is never read as a whole one. What a killed process leaves is a `.part` file nobody reads.
 """
 
 import glob

@@ -45,7 +45,7 @@ def test_of_two_thousand_good_files_and_two_hundred_bad_ones_none_is_lost(clip_f
         (root / name).write_bytes(data)
     request = job.Request((str(root),), str(tmp_path / "out"), tmp_path / "home", (clip_folder,))
     (summary,) = job.embed_sources(request)
-    assert (summary.images, summary.rejected) == (2200, 200)
+    assert (summary.images, summary.encoded, summary.rejected) == (2200, 2000, 200)
     ids = table_of(tmp_path / "out").column("image_id").to_pylist()
     assert sorted(ids) == sorted(f"scans/all/{name}" for name in good)
     rejects = pq.read_table(tmp_path / "out" / "rejects.parquet").to_pydict()

@@ -204,3 +204,8 @@ def test_several_teachers_vote_before_the_steps():
 def test_what_cannot_work_is_refused_before_the_work(adjustment, reason):
     with pytest.raises(MedlabelError, match=reason):
         adjustment.check(2, 1, embeddings=False)
+
+
+def test_one_image_has_no_neighbours():
+    scores = np.array([[0.3, 0.7]], dtype=np.float32)
+    np.testing.assert_array_equal(transduct(scores, np.ones((1, 4))), scores)

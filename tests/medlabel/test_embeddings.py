@@ -9,6 +9,7 @@ from medlabel.embeddings import (
     embed_captions,
     to_digests,
 )
+from medlabel.errors import MedlabelError
 from medlabel.store import Store
 
 DIGESTS = to_digests([digest_bytes(bytes([n])) for n in range(6)])
@@ -31,6 +32,12 @@ def test_what_is_written_is_gathered_in_any_order(table):
     got = table.gather(table.contents(), DIGESTS[order])
     np.testing.assert_array_equal(got.embeddings, VALUES[order])
     assert table.contents().find(DIGESTS[[5, 1]]).tolist()[0] == -1
+
+
+def test_what_is_not_there_is_not_made_up(table):
+    table.write(shard([0, 1]))
+    with pytest.raises(MedlabelError, match="lost 1 images"):
+        table.gather(table.contents(), DIGESTS[[0, 5]])
 
 
 def test_an_empty_table_knows_nothing(table):

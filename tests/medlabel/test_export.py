@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from medlabel.embeddings import EmbeddingTable, Shard
 from medlabel.errors import MedlabelError
-from medlabel.export import export, rejects_table
+from medlabel.export import export, write_rejects
 from medlabel.listing import list_parts
 from medlabel.shards import Catalogue, catalogue
 from medlabel.store import Store
@@ -29,9 +31,6 @@ def test_every_image_is_a_row_or_a_reject(filled, tmp_path, monkeypatch):
     rejects = export(Store(str(tmp_path / "out")), "m", *filled, lambda *p: told.append(p))
     frame = pq.read_table(tmp_path / "out" / "model=m").to_pandas()
     assert rejects == {"dark/val/0": "bad"}
-    assert rejects_table(rejects).to_dict("records") == [
-        {"image_id": "dark/val/0", "reason": "bad"}
-    ]
     assert len(frame) == 69
     assert set(frame["split"]) == {"train", "val", "test"}
     for image_id, row in zip(frame["image_id"], frame["embedding"], strict=True):
@@ -46,6 +45,26 @@ def test_what_an_earlier_export_left_is_removed(filled, tmp_path):
     export(out, "m", *filled)
     assert not out.exists("model=m/source=dark/split=old/part-0.parquet")
     assert out.exists("model=m/source=other/split=all/part-0.parquet")
+
+
+def test_names_are_taken_as_they_are_not_as_patterns(filled, tmp_path):
+    out = Store(str(tmp_path / "out"))
+    parts, catalogues, table = filled
+    out.write("model=m/source=dark1/split=all/part-0.parquet", b"not ours")
+    out.write("model=m/source=dark[1]/split=all/part-0.parquet", b"old")
+    export(out, "m", [replace(part, source="dark[1]") for part in parts], catalogues, table)
+    assert out.exists("model=m/source=dark1/split=all/part-0.parquet")
+    assert not out.exists("model=m/source=dark[1]/split=all/part-0.parquet")
+
+
+def test_rejects_of_other_sources_stay(tmp_path):
+    out = Store(str(tmp_path))
+    write_rejects(out, {"a/all/x": "bad", "a/all/y": "bad"}, {"a"})
+    write_rejects(out, {"b/all/x": "worse"}, {"b"})
+    write_rejects(out, {"a/all/y": "still"}, {"a"})
+    frame = out.read_table("rejects.parquet")
+    assert frame["image_id"].tolist() == ["a/all/y", "b/all/x"]
+    assert frame["reason"].tolist() == ["still", "worse"]
 
 
 def test_an_unreadable_file_is_a_reject(filled, tmp_path):

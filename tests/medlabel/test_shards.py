@@ -9,6 +9,7 @@ from support import write_npz
 import medlabel.shards as shards_module
 from medlabel.embeddings import Contents, EmbeddingTable, Shard, to_digests
 from medlabel.framing import Framing
+from medlabel.images import ImageError
 from medlabel.listing import list_parts
 from medlabel.shards import Catalogue, catalogue, missing_rows, read_shards
 from medlabel.store import Store
@@ -114,6 +115,12 @@ def test_an_image_is_read_alike_whatever_is_read_with_it(folder):
     assert together.keys() == alone.keys()
     for digest, image in alone.items():
         np.testing.assert_array_equal(image, together[digest])
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (33 * 30, 30), (0, 7)])
+def test_what_is_too_long_and_thin_is_a_reject(tmp_path, shape):
+    with pytest.raises(ImageError, match="too long and thin"):
+        shards_module._square(np.zeros(shape, np.uint8), FRAMING)
 
 
 def test_a_shard_of_rejects_alone_is_a_shard(folder):

@@ -111,9 +111,36 @@ def test_two_sources_of_one_name_are_refused(dark, tmp_path):
         ({"CPU": 8.0, "GPU": 2.0}, job.Replicas(), (2, 1.0, 256)),
         ({"CPU": 8.0, "GPU": 2.0}, job.Replicas(gpus=0.25), (8, 0.25, 256)),
         ({"CPU": 8.0, "GPU": 2.0}, job.Replicas(gpus=0.0), (8, 0.0, 64)),
+        ({"CPU": 8.0, "GPU": 2.0}, job.Replicas(gpus=0.6), (2, 0.6, 256)),
+        ({"CPU": 1.0}, job.Replicas(), (1, 0.0, 64)),
     ],
 )
 def test_replicas_fit_the_cluster(monkeypatch, resources, asked, expected):
     monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
     assert asked.fitted(shards=100) == expected
     assert asked.fitted(shards=1)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (job.Replicas(workers=4), "4 workers with 0 GPUs each: there is room for 3 on 2 CPUs"),
+        (job.Replicas(gpus=2.5), "a whole number, or a share below one"),
+        (job.Replicas(workers=3, gpus=0.6), "there is room for 1 on 2 CPUs and 1 GPUs"),
+        (job.Replicas(gpus=2), "there is room for 0"),
+    ],
+)
+def test_what_the_cluster_has_no_room_for_is_refused(monkeypatch, asked, reason):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0})
+    monkeypatch.setattr(job, "_cpus", lambda: 2)
+    if asked.gpus is None:
+        asked = job.Replicas(asked.workers, gpus=0.0)
+    with pytest.raises(MedlabelError, match=reason):
+        asked.fitted(shards=100)
+
+
+@pytest.mark.parametrize("wrong", [{"clips": ("no-such",)}, {"precision": "fp8"}])
+def test_a_mistyped_model_is_told_before_anything_is_read(tmp_path, wrong):
+    request = job.Request((str(tmp_path / "absent"),), str(tmp_path / "out"), tmp_path, **wrong)
+    with pytest.raises(MedlabelError, match="unknown"):
+        job.embed_sources(request)
