@@ -75,7 +75,7 @@ def _ablation(options: argparse.Namespace) -> Iterator[Unit]:
 
 
 def table(frame: pd.DataFrame, by_key: Mapping[str, Unit]) -> list[dict[str, Any]]:
-    """A row a task, noise and recipe: how right teacher and student are, and what signals say."""
+    """A row a task, noise and recipe: how right teacher and student are, and (~) the signals."""
     ceilings = frame[(frame["noise"] == TRUE_LABELS) & (frame["recipe"] == "robust")]
     ceiling = ceilings.groupby("task")["student_accuracy"].mean()
     rows = []
@@ -95,7 +95,7 @@ def table(frame: pd.DataFrame, by_key: Mapping[str, Unit]) -> list[dict[str, Any
                 "errors removed": _removed(float(student.mean() - teacher.mean()), float(wrong)),
                 "true labels": round(float(ceiling.get(task, float("nan"))), 4),
                 "flagged": bool(trust.warnings),
-                **{name: _signal(name, group, asdict(trust)) for name in SIGNALS},
+                **{f"~{name}": _signal(name, group, asdict(trust)) for name in SIGNALS},
             }
         )
     return rows
@@ -123,13 +123,13 @@ def rankings(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for task, group in pd.DataFrame(rows).groupby("task", sort=False):
         by_noise = [part for _, part in group.groupby("noise") if len(part) >= 3]
         for name in SIGNALS:
-            within = pd.Series([_spearman(part[name], part["student"]) for part in by_noise])
+            within = pd.Series([_spearman(part[f"~{name}"], part["student"]) for part in by_noise])
             found.append(
                 {
                     "task": task,
                     "signal": name,
                     "rows": len(group),
-                    "over noises and recipes": _spearman(group[name], group["student"]),
+                    "over noises and recipes": _spearman(group[f"~{name}"], group["student"]),
                     "over recipes of a noise": round(float(within.mean()), 3),
                     "noises": int(within.notna().sum()),
                 }

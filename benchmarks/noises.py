@@ -3,12 +3,13 @@
 | name | what is wrong |
 | --- | --- |
 | `symmetric-20` | 20 % of the labels, drawn at random; each becomes any of the other classes |
-| `skewed` | 40 % of one class and 5 % of every other, drawn at random; the class goes by the seed |
+| `skewed` | 40 % of one class and 5 % of every other, at random; the class goes by the seed |
+| `random` | all: every label is drawn anew, whatever the image; right by chance alone |
 | `image-80` | 20 %: those images that a linear model on coarse features takes for others |
-| `image-soft-80` | the same labels, with that model's own (calibrated) probabilities as scores |
+| `image-soft-80` | the same, with that model's own (calibrated) probabilities as scores |
 
-Scores are one-hot but for the last. Truth makes the noise that is the experiment; nothing else in the
-benchmarks sees it before evaluation.
+Scores are one-hot but for `image-soft`. Truth makes the noise that is the experiment; nothing else in
+the benchmarks sees it before evaluation.
 """
 
 import numpy as np
@@ -42,6 +43,8 @@ def noisy_scores(name: str, labels: Labels, images: NDArray[np.uint8], k: int, s
     rng = np.random.default_rng([seed, 4])
     if name == "skewed":
         return _one_hot(_flip(labels, np.where(labels == seed % k, SKEW, REST), k, rng), k)
+    if name == "random":
+        return _one_hot(rng.integers(0, k, len(labels)), k)
     if kind == "symmetric":
         return _one_hot(_flip(labels, np.full(len(labels), int(number) / 100), k, rng), k)
     if kind in ("image", "image-soft"):
