@@ -1,9 +1,9 @@
 """Students of teachers that are wrong: how wrong may a teacher be, in which way, and what helps?
 
-`python -m benchmarks.noise [--quick] [--only TASK/NOISE/RECIPE ...] [--table]`: real images of
-three tasks; labels that are wrong at random, in one class, or where a weak model errs (see
-`noises.py`); the recipes side by side, and `robust` with each ingredient taken out. Then: which
-signal that needs no truth ranks recipes as truth does?
+`python -m benchmarks.noise [--quick] [--only TASK/NOISE/RECIPE ...] [--table] [--plots FOLDER]`:
+real images of three tasks; labels that are wrong at random, in one class, or where a weak model
+errs (see `noises.py`); the recipes side by side, and `robust` with each ingredient taken out. Then:
+which signal that needs no truth ranks recipes as truth does?
 """
 
 import argparse
@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.common import arguments, finish, print_table
 from benchmarks.ledger import options_of_units, run_units
+from benchmarks.plots import write_plots
 from benchmarks.units import PER_CLASS, Unit, trust_of_lines, without
 from medlabel.recipes import RECIPES, Recipe, recipe_named
 
@@ -146,14 +147,20 @@ def _spearman(signal: pd.Series, accuracy: pd.Series) -> float:
     return round(float(spearmanr(signal, accuracy).statistic), 3)
 
 
+def _options(parser: argparse.ArgumentParser) -> None:
+    options_of_units(parser)
+    parser.add_argument("--plots", help="folder for noise.png and trust.png; --out if unset")
+
+
 def main() -> None:
     """Fit what is missing, print the tables of what is finished."""
-    options = arguments("Students of teachers that are wrong", "runs/noise", options_of_units)
+    options = arguments("Students of teachers that are wrong", "runs/noise", _options)
     asked = units(options)
     frame = run_units(asked, options)
     rows = table(frame, {unit.key: unit for unit in asked})
     ranked = rankings(rows)
     print_table(ranked)
+    write_plots(rows, options.plots or options.out)
     finish(rows, rankings=ranked, finished=len(frame), units=len(asked))
 
 

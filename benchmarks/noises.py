@@ -8,8 +8,8 @@
 | `image-80` | 20 %: those images that a linear model on coarse features takes for others |
 | `image-soft-80` | the same, with that model's own (calibrated) probabilities as scores |
 
-Scores are one-hot but for `image-soft`. Truth makes the noise that is the experiment; nothing else in
-the benchmarks sees it before evaluation.
+Scores are one-hot but for `image-soft`. Truth makes the noise that is the experiment; nothing else
+in the benchmarks sees it before evaluation.
 """
 
 import numpy as np
