@@ -51,6 +51,7 @@ def row_of(group: pd.DataFrame, by_key: Mapping[str, Unit]) -> dict[str, Any]:
         "teacher": round(float(group["teacher_balanced_accuracy"].mean()), 4),
         "student": round(float(group["student_balanced_accuracy"].mean()), 4),
         "least recall": round(float(group["least_recall"].mean()), 4),
+        "~sure": round(trust.signals.sure, 3),
         "~teacher": round(trust.signals.teacher, 3),
         "~students": round(students, 3),
         "~neighbours": round(trust.signals.neighbours, 3),

@@ -31,7 +31,7 @@ ABLATED, ABLATION_NOISES, ABLATION_SEEDS = (
     10,
 )
 TRUE_LABELS = "symmetric-0"
-SIGNALS = ("teacher", "neighbours", "balance", "validation_accuracy", "students")
+SIGNALS = ("sure", "teacher", "neighbours", "balance", "validation_accuracy", "students")
 
 
 def adam() -> Recipe:

@@ -4,15 +4,16 @@ Every figure is a Cohen's kappa (1960) or scaled like one: 0 is what chance give
 
 | figure | between | in doubt |
 | --- | --- | --- |
+| `sure` | the teacher's mean probability of the label it gives, and chance | not above chance |
 | `teacher` | student and teacher, on images that no student saw | not above chance |
 | `students` | students of different draws | below a half |
 | `neighbours` | an image and those most like it, by the student's labels | below a half |
 | `balance` | the student's labels, and as many of each class as were drawn | below a half |
 
-Chance means: three standard errors of kappa under independence, for the images of one draw (a
-one-sided p of 0.001). A half means: nearer to chance than to always. No threshold was fitted to any
-truth, and no figure can see a teacher that is wrong in a way that images support, for instance one
-that tells two classes by their brightness.
+Chance means: three standard errors of guesses on the images of one draw (a one-sided p of 0.001).
+A half means: nearer to chance than to always. No threshold was fitted to any truth, and no figure
+can see a teacher that is sure and wrong in a way that images support, for instance one that tells
+two classes by their brightness.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,14 +53,16 @@ class Signals:
         teacher_error: standard error of that kappa if the two were independent.
         neighbours: kappa of an image's label and its nearest neighbours' labels.
         balance: 1 where the student gives each class equally often, 0 where it gives one only.
-        margin: the teacher's likeliest class minus its second, mean over images, 0..1.
+        sure: how often the teacher is right by its own probabilities: 0 like a guess, 1 always.
+        sure_error: standard error of that share for guesses on as many images.
     """
 
     teacher: float
     teacher_error: float
     neighbours: float
     balance: float
-    margin: float
+    sure: float
+    sure_error: float
 
 
 @dataclass(frozen=True)
@@ -113,13 +116,14 @@ def signals(
     k = student.shape[1]
     given, found = teacher.argmax(axis=1), student.argmax(axis=1)
     agreement, error = kappa(given, found, k)
-    ordered = np.sort(teacher.astype(np.float64), axis=1)
+    beyond = 1 - 1 / k
     return Signals(
         teacher=agreement,
         teacher_error=error,
         neighbours=_with_neighbours(found, features, k),
         balance=_balance(found, k),
-        margin=float((ordered[:, -1] - ordered[:, -2]).mean()),
+        sure=float((teacher.astype(np.float64).max(axis=1).mean() - 1 / k) / beyond),
+        sure_error=float(np.sqrt(beyond / k / len(given)) / beyond),
     )
 
 
@@ -173,6 +177,12 @@ def summarise_trust(each: Sequence[Signals], students: float | None) -> Trust:
 def warnings_of(found: Signals, students: float | None = None) -> tuple[str, ...]:
     """What a reader should know before believing anything else; empty where nothing is amiss."""
     told = []
+    if found.sure <= LIKELY_CHANCE * found.sure_error:
+        told.append(
+            "By its own probabilities the teacher is right hardly more often than a guess is "
+            f"({_beyond(found.sure)}): it does not know these classes, or its scores need a "
+            "lower temperature."
+        )
     if found.teacher <= LIKELY_CHANCE * found.teacher_error:
         told.append(
             "Student and teacher agree no more than chance would have it "
@@ -199,4 +209,4 @@ def warnings_of(found: Signals, students: float | None = None) -> tuple[str, ...
 
 
 def _beyond(value: float) -> str:
-    return f"kappa {value:.2f}, where 0 is chance and 1 is always"
+    return f"{value:.2f}, where 0 is chance and 1 is always"

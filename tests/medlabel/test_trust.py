@@ -12,7 +12,9 @@ from medlabel.trust import (
     warnings_of,
 )
 
-SOUND = Signals(teacher=0.6, teacher_error=0.05, neighbours=0.9, balance=0.95, margin=0.5)
+SOUND = Signals(
+    teacher=0.6, teacher_error=0.05, neighbours=0.9, balance=0.95, sure=0.5, sure_error=0.05
+)
 
 
 def draw(labels, k=2):
@@ -59,6 +61,15 @@ def test_labels_without_images_behind_them_are_not_believed():
     assert any("no groups" in line for line in told)
 
 
+def test_a_teacher_that_is_no_surer_than_a_guess_is_not_believed():
+    truth = np.arange(400) % 2
+    student, features = draw(truth), 10.0 * truth[:, None]
+    # three errors of a guess are 3 * 0.5 / 20 = 0.075 of probability, 0.15 of what is beyond
+    unsure, surer = (0.5 + share * (draw(truth) - 0.5) for share in (0.14, 0.16))
+    assert "own probabilities" in warnings_of(signals(unsure, student, features))[0]
+    assert warnings_of(signals(surer, student, features)) == ()
+
+
 def test_a_student_that_says_one_thing_is_not_believed():
     teacher = np.arange(100) % 2
     found = signals(draw(teacher), draw(np.zeros(100, int)), np.arange(100.0)[:, None])
@@ -75,7 +86,7 @@ def test_students_are_compared_on_what_both_judged():
 
 
 def test_a_run_is_judged_by_the_median_of_its_draws():
-    spoilt = Signals(0, 0.05, 0, 0, 0)
+    spoilt = Signals(0, 0.05, 0, 0, 0, 0.05)
     trust = summarise_trust([SOUND, SOUND, spoilt], 0.9)
     assert (trust.draws, trust.signals.teacher, trust.warnings) == (3, 0.6, ())
     assert trust.to_json()["students"] == 0.9
