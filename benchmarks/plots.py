@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from medlabel.figures import to_png
 from medlabel.store import Store
@@ -22,6 +23,12 @@ Rows = Sequence[Mapping[str, Any]]
 
 COLOURS = {"robust": "#0072B2", "adam": "#009E73", "paper": "#D55E00"}  # Okabe & Ito's
 MARKERS = {"symmetric": "o", "image": "s", "image-soft": "D", "skewed": "^"}
+KINDS = {
+    "symmetric": "wrong at random",
+    "image": "wrong where a weak model errs",
+    "image-soft": "the same, with its scores",
+    "skewed": "wrong mostly in one class",
+}
 
 
 def write_plots(rows: Rows, folder: str) -> None:
@@ -46,7 +53,16 @@ def noise_figure(rows: Rows) -> Figure:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("right on held-out real images, %")
     panels[0].legend(fontsize=8, loc="lower left")
+    figure.legend(handles=_kinds(), fontsize=8, loc="outside lower center", ncols=4)
     return figure
+
+
+def _kinds() -> list[Line2D]:
+    """The markers of the kinds of noise, for a legend."""
+    return [
+        Line2D([], [], color="#555555", marker=marker, linestyle="none", label=KINDS[kind])
+        for kind, marker in MARKERS.items()
+    ]
 
 
 def _named(rows: Rows) -> pd.DataFrame:
