@@ -11,9 +11,10 @@ Every figure is a Cohen's kappa (1960) or scaled like one: 0 is what chance give
 | `balance` | the student's labels, and as many of each class as were drawn | below a half |
 
 Chance means: three standard errors of guesses on the images of one draw (a one-sided p of 0.001).
-A half means: nearer to chance than to always. No threshold was fitted to any truth, and no figure
-can see a teacher that is sure and wrong in a way that images support, for instance one that tells
-two classes by their brightness.
+A half means: nearer to chance than to always. No threshold was fitted to any truth; but `sure` was
+added because the other four missed one real task (pneumonia against normal, the phantom teacher).
+No figure can see a teacher that is sure and wrong in a way that images support, for instance one
+that tells two classes by their brightness.
 """
 
 from collections.abc import Mapping, Sequence
