@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from medlabel.recipes import recipe_named
 from medlabel.tasks import parse_task
 from rayjobs.run import Settings, run
 
-__all__ = ["arguments", "class_of", "finish", "measure_run"]
+__all__ = ["arguments", "class_of", "finish", "measure_run", "print_table"]
 
 FILES = {
     "chest": "chestmnist-nih1000.npz",
@@ -23,8 +24,16 @@ FILES = {
 }
 
 
-def arguments(description: str, out: str, seeds: int = 30) -> argparse.Namespace:
-    """`--quick`, `--data-root`, `--out` and `--seeds`, as all benchmarks on real images take."""
+def arguments(
+    description: str,
+    out: str,
+    extend: Callable[[argparse.ArgumentParser], None] | None = None,
+    seeds: int = 30,
+) -> argparse.Namespace:
+    """`--quick`, `--data-root`, `--out` and `--seeds`, as all benchmarks on real images take.
+
+    `extend` may add a benchmark's own.
+    """
     here = Path(__file__).parents[2] / "shared/medmnist"
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a few seeds: under a minute")
@@ -33,6 +42,8 @@ def arguments(description: str, out: str, seeds: int = 30) -> argparse.Namespace
     parser.add_argument(
         "--data-root", type=Path, default=Path(os.environ.get("MEDLABEL_TEST_IMAGES", here))
     )
+    if extend is not None:
+        extend(parser)
     options = parser.parse_args()
     options.out += "-quick" if options.quick else ""
     return options
@@ -71,9 +82,23 @@ def _figures(results: pd.DataFrame) -> dict[str, Any]:
     return figures
 
 
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows of the same columns as a Markdown table."""
+    body = [[str(value) for value in row.values()] for row in rows]
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *body]
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines), flush=True)
+
+
 def finish(rows: list[dict[str, Any]], **figures: Any) -> None:
     """Print the rows as a Markdown table, and last one line of JSON."""
-    frame = pd.DataFrame(rows)
-    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
-    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    print(json.dumps({**figures, "rows": rows}))
+    print_table(rows)
+    print(json.dumps(_plain({**figures, "rows": rows})))
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no NaN: what could not be measured is null."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value

@@ -181,7 +181,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Fit what is missing, print the table of all."""
-    options = arguments("Transfer from ImageNet, on real images", "runs/transfer", SEEDS)
+    options = arguments("Transfer from ImageNet, on real images", "runs/transfer", seeds=SEEDS)
     torch.set_num_threads(1)  # seconds of one core
     STUDENTS[LITE], STUDENTS[PRETRAINED] = Lite0(pretrained=False), Lite0(pretrained=True)
     path = Path(options.out) / "rows.jsonl"

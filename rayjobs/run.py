@@ -26,14 +26,17 @@ from medlabel.scoreboard import (
     adjusted_table,
     baselines_table,
     judge,
+    recalls_table,
     results_table,
     timings_table,
+    trust_of,
 )
 from medlabel.sources import Source
 from medlabel.store import Store
 from medlabel.students import backbones, check_student, cnn, named, student
 from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, own_image
 from medlabel.teacher import class_embeddings, read_scores, score, score_table
+from medlabel.trust import Trust
 from medlabel.truth import SealedTruth
 from rayjobs.ceiling import fit_ceiling
 from rayjobs.cluster import connect
@@ -95,6 +98,7 @@ class Outcome:
     bundle: str
     encoded: int
     fitted: int
+    trust: Trust
 
 
 @dataclass(frozen=True)
@@ -145,13 +149,15 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
     _start_ray(on_progress)
     fitted = fit_cells(store, workload, list(units.values()), partial(on_progress, "fitting"))
-    results = _evaluate(store, board, cells, truth)
+    trust = trust_of(store, board, cells)
+    store.write_json(runs.TRUST, trust.to_json())
+    results = _evaluate(store, board, cells, truth, names)
     _compare(settings, store, board, workload, units, cells, truth, on_progress)
     runs.publish_best(store, list(units))
     on_progress("reporting", 0, 1)
     report = report_run(store, settings.data_root)
     on_progress("reporting", 1, 1)
-    return Outcome(results, report, store.path(runs.BUNDLE), asked.encoded, fitted)
+    return Outcome(results, report, store.path(runs.BUNDLE), asked.encoded, fitted, trust)
 
 
 def _check(settings: Settings) -> None:
@@ -248,11 +254,12 @@ def _start_ray(on_progress: OnProgress) -> None:
 
 
 def _evaluate(
-    store: Store, board: Board, cells: Sequence[Cell], truth: SealedTruth
+    store: Store, board: Board, cells: Sequence[Cell], truth: SealedTruth, names: Sequence[str]
 ) -> pd.DataFrame:
     """Open the truth, now that every student is there, and write the tables."""
     results = results_table(store, board, cells, truth)
     store.write_table(runs.RESULTS, results)
+    store.write_table(runs.RECALLS, recalls_table(store, board, cells, truth, names))
     store.write_table(runs.TIMINGS, timings_table(store, cells))
     return results
 

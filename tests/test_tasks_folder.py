@@ -25,6 +25,7 @@ def test_task_parses_and_needs_no_file_of_ours(path):
         ("blood-vs-pneumonia", ("blood", "pneumonia")),
         ("four-modalities", ("chest", "breast", "blood", "pneumonia")),
         ("pneumonia-vs-normal", ("normal", "pneumonia")),
+        ("effusion-vs-rest", ("effusion", "no effusion")),
         ("phantom-demo", ("chest", "breast")),
     ],
 )

@@ -75,6 +75,7 @@ def run_command(
         typer.Argument(
             help="Classes to tell apart: [b]chestmnist,breastmnist[/b], "
             "[b]chest=a.npz,breast=b.npz[/b], [b]a=x.npz#0,b=x.npz#1,2[/b], "
+            "[b]a=x.npz#3,b=x.npz#!3[/b] (all without label 3), "
             "[b]phantom:chestmnist,phantom:breastmnist[/b], or a YAML file."
         ),
     ],
@@ -349,6 +350,8 @@ def _print_outcome(outcome: "Outcome") -> None:
     _console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
     _console.print(f"student: {outcome.bundle}", soft_wrap=True)
     _console.print(f"report:  {outcome.report}", soft_wrap=True)
+    for warning in outcome.trust.warnings:
+        _console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _summary_table(results: "pd.DataFrame") -> Table:

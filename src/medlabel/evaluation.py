@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ __all__ = [
     "evaluate_baseline",
     "evaluate_cell",
     "measure",
+    "recalls",
     "summarise",
     "true_labels",
     "true_scores",
@@ -98,6 +100,23 @@ def confusion(
     labels, classes = truth.unseal(test_ids), range(probabilities.shape[1])
     matrix = confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(classes))
     return np.asarray(matrix, dtype=np.int64)
+
+
+def recalls(
+    truth: SealedTruth,
+    test_ids: Sequence[str],
+    probabilities: NDArray[np.floating],
+    class_names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Rows of `recalls.parquet`: of each class's images the share that was given its label.
+
+    A class that no test image is of has a recall of NaN and an `n` of 0.
+    """
+    counts = confusion(truth, test_ids, probabilities)
+    return [
+        {"class": name, "n": int(n), "recall": float(right / n) if n else float("nan")}
+        for name, n, right in zip(class_names, counts.sum(axis=1), counts.diagonal(), strict=True)
+    ]
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:

@@ -164,6 +164,7 @@ def _page(data: ReportData, pictures: list[Picture]) -> str:
         answer=answer(data.results),
         remarks=[*data.warnings, *_simpler_is_as_good(data)],
         rows=_rows(data),
+        recalls=_recalls(data),
         draws=_draws(data.results),
         pictures=pictures,
         synthetic_note=SYNTHETIC,
@@ -206,6 +207,18 @@ def _cells(metrics: pd.DataFrame) -> tuple[str, ...]:
         _number(100 * metrics["macro_f1"].mean(), 2),
         _number(metrics["auc"].mean(), 4),
     )
+
+
+def _recalls(data: ReportData) -> list[tuple[str, str, str]]:
+    """Class, and of its images the share [percent] that teacher and student label rightly."""
+    found = (
+        matrix.diagonal() / np.maximum(matrix.sum(axis=1), 1)
+        for matrix in (data.teacher_confusion, data.student_confusion)
+    )
+    return [
+        (name, _number(100 * teacher, 2), _number(100 * student, 2))
+        for name, teacher, student in zip(data.classes, *found, strict=True)
+    ]
 
 
 def _draws(results: pd.DataFrame) -> list[tuple[bool, tuple[str, ...]]]:

@@ -52,8 +52,14 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
         shown_seed=shown,
         teacher_confusion=teachers,
         student_confusion=students,
+        warnings=_warnings(store),
     )
     return write_report(data, store / runs.REPORT)
+
+
+def _warnings(store: Store) -> tuple[str, ...]:
+    """What the run warned of; a run of an older version has judged nothing."""
+    return tuple(store.read_json(runs.TRUST)["warnings"]) if store.exists(runs.TRUST) else ()
 
 
 def _teacher_on_tests(

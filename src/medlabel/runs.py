@@ -8,7 +8,9 @@ scores-1.parquet    each teacher's own, if there are several, in the order they 
 adjusted.parquet    what students and tables go by, a cell and split, if that is not the raw scores
 cells/seed-0007/    one fitted student: bundle, predictions.parquet, history.parquet, cell.json
 results.parquet     one row a seed          baselines.parquet   one row a seed and baseline
+recalls.parquet     one row a seed and class of teacher and student
 timings.parquet     seconds a fit           bundle/             the best student
+trust.json          whether to believe it, told without truth
 report/index.html
 ```
 """
@@ -30,6 +32,7 @@ __all__ = ["CellResult", "claim", "finished_seeds", "read_cell", "write_cell"]
 
 MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
 RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
+RECALLS, TRUST = "recalls.parquet", "trust.json"
 BUNDLE, REPORT, CEILING = "bundle", "report", "ceiling"
 
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from medlabel.adjust import Adjustment
 from medlabel.baselines import embedding_clusters, majority_class, pixel_statistics
-from medlabel.evaluation import evaluate_baseline, evaluate_cell
+from medlabel.evaluation import evaluate_baseline, evaluate_cell, recalls
 from medlabel.runs import read_cell
 from medlabel.store import Store
 from medlabel.tasks import Cell
 from medlabel.teacher import score_table
+from medlabel.trust import Trust, between_draws, pixel_features, signals, summarise_trust
 from medlabel.truth import SealedTruth
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "adjusted_table",
     "baselines_table",
     "judge",
+    "recalls_table",
     "results_table",
     "timings_table",
+    "trust_of",
 ]
 
 
@@ -113,6 +116,37 @@ def results_table(
         names = {"task": board.names["task"], "seed": cell.seed, **board.names}
         rows.append({**names, **metrics, "versions": fitted.versions})
     return pd.DataFrame(rows)
+
+
+def recalls_table(
+    store: Store,
+    board: Board,
+    cells: Sequence[Cell],
+    truth: SealedTruth,
+    class_names: Sequence[str],
+) -> pd.DataFrame:
+    """`recalls.parquet`: a row a seed, teacher or student, and class, on each seed's test."""
+    rows = []
+    for cell in cells:
+        student = read_cell(store, cell.seed).test
+        for who, found in (("teacher", board.judged[cell.seed].test), ("student", student)):
+            names = {"task": board.names["task"], "seed": cell.seed, "who": who}
+            rows += [names | row for row in recalls(truth, cell.test, found, class_names)]
+    return pd.DataFrame(rows)
+
+
+def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> Trust:
+    """`trust.json`: what teacher, students and images agree on; no truth has a part in it."""
+    each, draws = [], []
+    for cell in cells:
+        student, at = read_cell(store, cell.seed).test, board.at(cell.test)
+        if board.embeddings is None:
+            features = pixel_features(board.images[at])
+        else:
+            features = np.asarray(board.embeddings[at], np.float32)
+        each.append(signals(board.judged[cell.seed].test, student, features))
+        draws.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
+    return summarise_trust(each, between_draws(draws, student.shape[1]))
 
 
 def timings_table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:

@@ -52,19 +52,25 @@ class Split:
     images: NDArray[np.uint8]
     _labels: NDArray[np.int64] = field(repr=False)
 
-    def eligible(self, labels: tuple[int, ...] | None) -> NDArray[np.int64]:
-        """Indices of the images that may be drawn for a class with these labels (None: all).
+    def eligible(
+        self, labels: tuple[int, ...] | None, without: tuple[int, ...] | None = None
+    ) -> NDArray[np.int64]:
+        """Indices of the images that may be drawn for a class.
 
         A set with several findings an image (ChestMNIST: one 0/1 column each) counts a finding's
-        number as its label.
+        number as its label, and an image may have several or none.
+
+        Args:
+            labels: an image has one of these; None: any.
+            without: an image has none of these.
         """
-        if labels is None:
-            return np.arange(len(self.images))
+        kept = np.ones(len(self.images), dtype=bool) if labels is None else self._having(labels)
+        return np.flatnonzero(kept if without is None else kept & ~self._having(without))
+
+    def _having(self, labels: tuple[int, ...]) -> NDArray[np.bool_]:
         if self._labels.shape[1] == 1:
-            hit = np.asarray(np.isin(self._labels[:, 0], labels))
-        else:
-            hit = np.asarray(self._labels[:, list(labels)].any(axis=1))
-        return np.flatnonzero(hit)
+            return np.asarray(np.isin(self._labels[:, 0], labels))
+        return np.asarray(self._labels[:, list(labels)].any(axis=1))
 
     @property
     def findings(self) -> int:

@@ -5,6 +5,7 @@
 | `chestmnist,breastmnist` | chest, breast, from MedMNIST |
 | `chest=a.npz,breast=b.npz` | the same names, from files |
 | `sick=a.npz#0,well=a.npz#1,2` | labels within a set |
+| `effusion=chestmnist#2,none=chestmnist#!2` | a finding against all images without it |
 | `phantom:chestmnist,phantom:breastmnist` | drawn images |
 | `tasks/chest-vs-breast.yaml` | whatever the file says |
 """
@@ -42,13 +43,17 @@ _RESERVED = {"image_id", "label", "row", "split"}  # columns that tables have be
 
 
 class ClassSpec(BaseModel):
-    """A class: its name, where its images come from, and its captions (None: from the table)."""
+    """A class: its name, where its images come from, and its captions (None: from the table).
+
+    Its images have one of `labels` (None: any label), and none of those in `without`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: _Name
     source: str
     labels: tuple[int, ...] | None = None
+    without: tuple[int, ...] | None = None
     captions: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     def resolved_captions(self, caption_sets: str = "table") -> tuple[str, ...]:
@@ -141,16 +146,19 @@ def _split_classes(text: str) -> list[str]:
 
 
 def _parse_class(text: str) -> ClassSpec:
-    match = re.fullmatch(r"(?:([^=#]+)=)?([^#]+?)(?:#(\d+(?:,\d+)*))?", text)
+    match = re.fullmatch(r"(?:([^=#]+)=)?([^#]+?)(?:#(!?)(\d+(?:,\d+)*))?", text)
     if match is None:
         raise MedlabelError(
-            f"cannot read class {text!r}: write SOURCE, NAME=SOURCE or NAME=SOURCE#0,1"
+            f"cannot read class {text!r}: write SOURCE, NAME=SOURCE, NAME=SOURCE#0,1 or "
+            "NAME=SOURCE#!0,1 (none of these labels)"
         )
-    name, source, labels = match.groups()
+    name, source, negation, numbers = match.groups()
+    labels = tuple(int(label) for label in numbers.split(",")) if numbers else None
     return ClassSpec(
         name=name or _default_name(source),
         source=source,
-        labels=None if labels is None else tuple(int(label) for label in labels.split(",")),
+        labels=None if negation else labels,
+        without=labels if negation else None,
     )
 
 
@@ -225,7 +233,7 @@ def _eligible_ids(
     candidates = []
     for spec in task.classes:
         source = sources[spec.source]
-        for label in spec.labels or ():
+        for label in (*(spec.labels or ()), *(spec.without or ())):
             if not any(split.knows(label) for split in source.splits.values()):
                 raise MedlabelError(
                     f"class {spec.name!r}: no image of {spec.source} has label {label}"
@@ -234,7 +242,7 @@ def _eligible_ids(
             [
                 f"{source.name}/{split}/{index}"
                 for split in splits
-                for index in source.splits[split].eligible(spec.labels)
+                for index in source.splits[split].eligible(spec.labels, spec.without)
             ]
         )
     seen: dict[str, int] = {}

@@ -71,6 +71,9 @@ def test_a_run_leaves_its_tables_its_best_student_and_a_report(settings):
     pd.testing.assert_frame_equal(store.read_table("results.parquet"), outcome.results)
     baselines = store.read_table("baselines.parquet")
     assert set(baselines["baseline"]) == {"majority class", "pixel statistics", "true labels"}
+    recalls = store.read_table("recalls.parquet")
+    assert len(recalls) == 2 * 2 * 2  # seeds, teacher and student, classes
+    assert store.read_json("trust.json")["warnings"] == list(outcome.trust.warnings) == []
     assert store.exists("bundle/model.safetensors")
     assert b"c140" in store.read("report/index.html")
     assert store.list("ceiling/cells/*/bundle/*") == []

@@ -33,6 +33,8 @@ ORDER = (
     "students",
     "recipes",
     "fit",
+    "paired",
+    "trust",
     "evaluation",
     "baselines",
     "bundle",

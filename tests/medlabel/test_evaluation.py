@@ -2,7 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medlabel.evaluation import confusion, evaluate_cell, measure, summarise, true_scores
+from medlabel.evaluation import (
+    confusion,
+    evaluate_cell,
+    measure,
+    recalls,
+    summarise,
+    true_scores,
+)
 from medlabel.truth import SealedTruth
 
 
@@ -34,6 +41,17 @@ def test_confusion_counts_true_class_by_row():
     truth = SealedTruth(["a", "b", "c"], [0, 0, 1])
     given = np.array([[1, 0], [0, 1], [0, 1]])
     assert confusion(truth, ["a", "b", "c"], given).tolist() == [[1, 1], [0, 1]]
+
+
+def test_recall_is_told_class_by_class():
+    truth = SealedTruth(["a", "b", "c"], [0, 0, 1])
+    given = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    none, some, whole = sorted(
+        recalls(truth, ["a", "b", "c"], given, "xyz"), key=lambda row: (row["n"] > 0, row["recall"])
+    )
+    assert (none["class"], none["n"], np.isnan(none["recall"])) == ("z", 0, True)
+    assert some == {"class": "x", "n": 2, "recall": 0.5}
+    assert whole == {"class": "y", "n": 1, "recall": 1.0}
 
 
 def test_true_scores_are_never_wrong():

@@ -93,7 +93,7 @@ def page(drawn, monkeypatch):
 
 
 def rows(html):
-    """Cells of the rows of both tables, as text."""
+    """Cells of the rows of all tables, as text."""
     found = re.findall(r"<tr[^>]*>(.*?)</tr>", html, flags=re.S)
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.S) for row in found]
     return [[unescape(re.sub(r"<[^>]+>", " ", cell)).strip() for cell in row] for row in cells]
@@ -101,6 +101,11 @@ def rows(html):
 
 def row_of(html, who):
     return next(row for row in rows(html) if row[0].split("  ")[0].strip() == who)
+
+
+def test_recall_is_told_class_by_class(data, page):
+    assert row_of(page(data), "chest") == ["chest", "83.33", "100.00"]
+    assert row_of(page(data), "breast") == ["breast", "66.67", "100.00"]
 
 
 def test_page_and_figures_are_written(data, tmp_path):
@@ -187,7 +192,7 @@ def test_seed_by_seed_marks_losses(data, page):
 def test_synthetic_pages_say_so_everywhere(data, page):
     html = page(replace(data, synthetic=True))
     badges = html.count('<span class="badge">phantoms, not real images</span>')
-    assert badges == len(FIGURES) + 2  # and two tables
+    assert badges == len(FIGURES) + 3  # and three tables
     assert html.index("Synthetic data.") < html.index("<h1>")
 
 

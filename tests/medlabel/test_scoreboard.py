@@ -1,8 +1,12 @@
 import numpy as np
+import pandas as pd
+import pytest
 
 from medlabel.adjust import RAW, Adjustment, match_prior, parse_steps
-from medlabel.scoreboard import adjusted_table, judge
+from medlabel.runs import CellResult
+from medlabel.scoreboard import Board, adjusted_table, judge, recalls_table, trust_of
 from medlabel.tasks import Cell
+from medlabel.truth import SealedTruth
 
 ROWS = {f"s/train/{i}": i for i in range(40)} | {f"s/test/{i}": 40 + i for i in range(20)}
 POOL, TEST = (tuple(i for i in ROWS if f"/{split}/" in i) for split in ("train", "test"))
@@ -41,3 +45,28 @@ def test_the_adjusted_table_has_a_row_for_each_cell_and_image():
     assert list(table.columns) == ["seed", "split", "image_id", "a", "b"]
     assert table["image_id"].tolist() == [*POOL, *TEST]
     np.testing.assert_array_equal(table["a"], scores(0)[:, 0])
+
+
+@pytest.fixture
+def board(monkeypatch):
+    """Two groups of images that the student tells apart and the teacher does not."""
+    labels = np.arange(60) % 2
+    images = np.full((60, 28, 28), 50, np.uint8) + 100 * labels[:, None, None].astype(np.uint8)
+    student = np.eye(2, dtype=np.float32)[labels]
+    fitted = CellResult(3, student[:40], student[40:], pd.DataFrame(), 0, 0.0, 0.0, "")
+    monkeypatch.setattr("medlabel.scoreboard.read_cell", lambda store, seed: fitted)
+    return Board(ROWS, images, judge(RAW, CELLS, ROWS, scores(0), None), None, {"task": "t"})
+
+
+def test_recalls_have_a_row_for_each_seed_class_and_judge(board):
+    truth = SealedTruth(list(ROWS), [row % 2 for row in ROWS.values()])
+    table = recalls_table(None, board, CELLS, truth, ("a", "b"))
+    assert table[table["who"] == "student"]["recall"].tolist() == [1, 1]
+    assert len(table) == 4
+
+
+def test_trust_comes_of_pixels_where_the_teacher_has_no_embeddings(board):
+    trust = trust_of(None, board, CELLS)
+    assert (trust.draws, trust.students) == (1, None)
+    assert trust.signals.neighbours == pytest.approx(1)
+    assert trust.warnings[0].startswith("This task looks undecidable")

@@ -39,7 +39,9 @@ def test_several_findings_an_image_count_by_column(tmp_path):
     others = {"val_labels": labels[:10], "test_labels": labels[:20]}
     path = write_npz(tmp_path / "chest.npz", train_labels=labels, **others)
     source = open_source(str(path))
-    np.testing.assert_array_equal(source.splits["train"].eligible((2,)), [3, 7])
+    split = source.splits["train"]
+    np.testing.assert_array_equal(split.eligible((2,)), [3, 7])
+    np.testing.assert_array_equal(split.eligible(None, (2,)), np.delete(np.arange(40), [3, 7]))
 
 
 def test_content_hash_follows_the_pixels(dark, bright, tmp_path):

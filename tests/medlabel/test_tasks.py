@@ -25,6 +25,12 @@ def test_files_with_names_and_labels():
     ]
 
 
+def test_a_finding_against_everything_without_it():
+    sick, well = parse_task("sick=x.npz#2,well=x.npz#!2,3").classes
+    assert (sick.labels, sick.without) == ((2,), None)
+    assert (well.labels, well.without) == (None, (2, 3))
+
+
 def test_phantoms_are_named_like_their_sets():
     assert shorthand("phantom:chestmnist,phantom:breastmnist")[0][0] == "chest"
 
@@ -132,6 +138,19 @@ def test_an_image_that_fits_two_classes_fits_none(dark):
     cells, _ = draw_cells(task, sources, [0])
     indices = {int(image_id.rsplit("/", 1)[1]) % 3 for image_id in cells[0].pool}
     assert indices == {0, 2}
+
+
+def test_a_class_without_a_label_is_drawn_from_all_others(dark):
+    task = parse_task(f"a={dark}#1,b={dark}#!1")
+    cells, truth = draw_cells(task, open_sources(task), [0])
+    found = {int(i.rsplit("/", 1)[1]) % 3: int(truth.unseal([i])[0]) for i in cells[0].pool}
+    assert found == {0: 1, 1: 0, 2: 1}
+
+
+def test_a_label_to_do_without_must_exist(dark):
+    task = parse_task(f"a={dark}#1,b={dark}#!7")
+    with pytest.raises(MedlabelError, match="label 7"):
+        draw_cells(task, open_sources(task), [0])
 
 
 def test_two_files_of_one_name_are_refused(dark, tmp_path):

@@ -1,0 +1,86 @@
+"""Student minus teacher on real images, by paired tests that respect overlapping draws.
+
+`python -m benchmarks.real [--quick] [--only TASK/NOISE/RECIPE ...] [--table]`: the phantom CLIP as
+the teacher of every pair of four sources, of three classes and of all four, 30 draws each, the
+recipe `robust`. For each task the corrected resampled t-test over its draws (Nadeau & Bengio 2003),
+and over all tasks Wilcoxon's signed ranks, with wins, ties and losses.
+"""
+
+import argparse
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.common import arguments, finish
+from benchmarks.ledger import options_of_units, run_units
+from benchmarks.units import PER_CLASS, PHANTOM, Unit, trust_of_lines
+from medlabel.cli import default_home
+from medlabel.paired import Comparison, corrected_t, over_tasks
+from medlabel.recipes import recipe_named
+from rayjobs.pretrain import ensure_phantom_clip
+
+TASKS = (
+    *("chest-breast", "chest-pneumonia", "chest-blood"),
+    *("breast-pneumonia", "breast-blood", "blood-pneumonia"),
+    *("chest-breast-blood", "four"),
+)
+
+
+def units(options: argparse.Namespace) -> list[Unit]:
+    """Every unit; with `--quick`, two draws of one task."""
+    clip, recipe = ensure_phantom_clip(default_home()), recipe_named("robust")
+    tasks, seeds, cap = list(TASKS), options.seeds, PER_CLASS
+    if options.quick:
+        tasks, seeds, cap = ["chest-pneumonia"], 2, 150
+    return [
+        Unit(task, PHANTOM, recipe, seed, cap, options.data_root, clip)
+        for task in tasks
+        for seed in range(seeds)
+    ]
+
+
+def row_of(task: str, group: pd.DataFrame, flagged: bool) -> dict[str, Any]:
+    """One task: means, and the comparison over its draws."""
+    first = group.iloc[0]
+    student, teacher = group["student_accuracy"], group["teacher_accuracy"]
+    found = corrected_t(
+        student.to_numpy(), teacher.to_numpy(), int(first["n_pool"]), int(first["n_test"])
+    )
+    return {
+        "task": task,
+        "seeds": len(group),
+        "teacher": round(float(teacher.mean()), 4),
+        "student": round(float(student.mean()), 4),
+        "worst": round(float(student.min()), 4),
+        "least recall": round(float(group["least_recall"].mean()), 4),
+        **told(found),
+        "95 %": f"{100 * found.low:+.2f} to {100 * found.high:+.2f}",
+        "flagged": flagged,
+    }
+
+
+def told(found: Comparison) -> dict[str, Any]:
+    """The columns of a comparison; the difference in points of accuracy."""
+    return {
+        "minus teacher": round(100 * found.mean, 2),
+        "wins/ties/losses": f"{found.wins}/{found.ties}/{found.losses}",
+        "p": round(found.p, 4),
+    }
+
+
+def main() -> None:
+    """Fit what is missing, print the tables of what is finished."""
+    options = arguments("Student minus teacher on real images", "runs/real", options_of_units)
+    asked = units(options)
+    frame, by_key = run_units(asked, options), {unit.key: unit for unit in asked}
+    rows = [
+        row_of(str(task), group, bool(trust_of_lines(group, by_key).warnings))
+        for task, group in frame.groupby("task", sort=False)
+    ]
+    means = frame.groupby("task")[["student_accuracy", "teacher_accuracy"]].mean()
+    overall = over_tasks(means["student_accuracy"].to_numpy(), means["teacher_accuracy"].to_numpy())
+    finish(rows, over_tasks=told(overall), tasks=len(rows), finished=len(frame), units=len(asked))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""A unit of the benchmarks of students: one draw of a task, one teacher, one recipe, one fit."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.common import FILES
+from benchmarks.noises import noisy_scores
+from medlabel.clip import Clip, load_clip
+from medlabel.evaluation import evaluate_cell, recalls, true_labels
+from medlabel.fit import Fitted, fit, predict
+from medlabel.recipes import Recipe
+from medlabel.sources import Source
+from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
+from medlabel.teacher import class_embeddings, score
+from medlabel.trust import Signals, Trust, between_draws, pixel_features, signals, summarise_trust
+from medlabel.truth import SealedTruth
+
+__all__ = ["PER_CLASS", "PHANTOM", "TASKS", "Unit", "measure", "trust_of_lines", "without"]
+
+PHANTOM = "phantom"  # in the place of a noise: the phantom CLIP's own scores
+PER_CLASS = 546  # BreastMNIST's training images, as many as the paper's pool has a class
+
+_BLOOD = (
+    *("basophil", "eosinophil", "erythroblast", "immature granulocyte"),
+    *("lymphocyte", "monocyte", "neutrophil", "platelet"),
+)
+_FINDINGS = (
+    *("atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia"),
+    *("pneumothorax", "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia"),
+)
+TASKS: Mapping[str, tuple[str, ...]] = {  # class=file, and labels within it
+    "chest-breast": ("chest=chest", "breast=breast"),
+    "chest-pneumonia": ("chest=chest", "pneumonia=pneumonia"),
+    "chest-blood": ("chest=chest", "blood=blood"),
+    "breast-pneumonia": ("breast=breast", "pneumonia=pneumonia"),
+    "breast-blood": ("breast=breast", "blood=blood"),
+    "blood-pneumonia": ("blood=blood", "pneumonia=pneumonia"),
+    "chest-breast-blood": ("chest=chest", "breast=breast", "blood=blood"),
+    "four": ("chest=chest", "breast=breast", "blood=blood", "pneumonia=pneumonia"),
+    "blood-cells": tuple(f"{name}=blood#{label}" for label, name in enumerate(_BLOOD)),
+    "malignant-benign": ("malignant=breast#0", "benign=breast#1"),
+    "pneumonia-normal": ("normal=pneumonia#0", "pneumonia=pneumonia#1"),
+    **{
+        f"finding-{name}": (f"{name}=chest#{label}", f"no {name}=chest#!{label}")
+        for label, name in enumerate(_FINDINGS)
+    },
+}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is fitted; `noise` is one of `benchmarks.noises` or `phantom`."""
+
+    task: str
+    noise: str
+    recipe: Recipe
+    seed: int
+    per_class: int
+    root: Path
+    clip: str = ""  # folder of the phantom CLIP, where that is the teacher
+
+    @property
+    def path(self) -> str:
+        """`TASK/NOISE/RECIPE`, which `--only` goes by."""
+        return f"{self.task}/{self.noise}/{self.recipe.name}"
+
+    @property
+    def key(self) -> str:
+        """What makes a line this unit's."""
+        fields = json.dumps(asdict(self.recipe), sort_keys=True)
+        made_by = hashlib.sha256(fields.encode()).hexdigest()[:12]
+        return f"{self.path}/{self.seed}/{self.per_class}/{made_by}"
+
+
+@lru_cache(maxsize=2)
+def _opened(name: str, root: Path) -> tuple[Task, dict[str, Source]]:
+    """A task and its sources, read once a process."""
+    parts = (spec.split("=") for spec in TASKS[name])
+    classes = (
+        f"{title}={root / FILES[file.partition('#')[0]]}{''.join(file.partition('#')[1:])}"
+        for title, file in parts
+    )
+    task = parse_task(",".join(classes))
+    return task, open_sources(task)
+
+
+def _drawn(unit: Unit) -> tuple[Task, dict[str, Source], Cell, SealedTruth]:
+    task, sources = _opened(unit.task, unit.root)
+    (cell,), truth = draw_cells(task, sources, [unit.seed], unit.per_class)
+    return task, sources, cell, truth
+
+
+def measure(unit: Unit) -> dict[str, Any]:
+    """Fit a unit and tell it in one line."""
+    torch.set_num_threads(1)
+    task, sources, cell, truth = _drawn(unit)
+    images = gather_images(sources, (*cell.pool, *cell.test))
+    scores, features = _teach(unit, images, cell, truth)
+    cut = len(cell.pool)
+    start = time.perf_counter()
+    fitted = fit(images[:cut], scores[:cut], task.class_names, unit.recipe, unit.seed)
+    seconds = time.perf_counter() - start
+    found = predict(fitted.student, images[cut:])
+    rows = recalls(truth, cell.test, found, task.class_names)
+    return {
+        "key": unit.key,
+        "task": unit.task,
+        "noise": unit.noise,
+        "recipe": unit.recipe.name,
+        "seed": unit.seed,
+        "seconds": round(seconds, 2),
+        **evaluate_cell(truth, cell.pool, cell.test, scores[:cut], scores[cut:], found),
+        "least_recall": min(row["recall"] for row in rows),
+        "validation_loss": fitted.validation_loss,
+        "validation_accuracy": _validation_accuracy(fitted),
+        "signals": asdict(signals(scores[cut:], found, features[cut:])),
+        "labels": found.argmax(axis=1).tolist(),
+    }
+
+
+def _validation_accuracy(fitted: Fitted) -> float:
+    """Agreement with the held-back pseudo-labels, mean over members."""
+    kept = zip(fitted.histories, fitted.best_epochs, strict=True)
+    return float(np.mean([history[best].validation_accuracy for history, best in kept]))
+
+
+def _teach(
+    unit: Unit, images: NDArray[np.uint8], cell: Cell, truth: SealedTruth
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The teacher's scores [N, K] of pool and test, and features [N, D] to compare images by."""
+    task, _ = _opened(unit.task, unit.root)
+    if unit.noise != PHANTOM:
+        labels = true_labels(truth, (*cell.pool, *cell.test))
+        k = len(task.classes)
+        return noisy_scores(unit.noise, labels, images, k, unit.seed), pixel_features(images)
+    clip = _clip(unit.clip)
+    captions = [spec.resolved_captions() for spec in task.classes]
+    embeddings = _embedded(unit, (*cell.pool, *cell.test))
+    classes = class_embeddings(captions, clip.embed_texts)
+    return score(embeddings, classes, clip.logit_scale), embeddings
+
+
+@lru_cache(maxsize=1)
+def _clip(folder: str) -> Clip:
+    return load_clip(folder, "cpu")
+
+
+_SEEN: dict[tuple[str, str], NDArray[np.float32]] = {}  # embeddings by CLIP and image, a process
+
+
+def _embedded(unit: Unit, ids: Sequence[str]) -> NDArray[np.float32]:
+    """Embeddings [N, D]; an image is embedded once a process, each source in its own colours."""
+    _, sources = _opened(unit.task, unit.root)
+    for spec, source in sources.items():
+        own = [i for i in ids if i.startswith(f"{source.name}/") and (unit.clip, i) not in _SEEN]
+        if own:
+            rows = _clip(unit.clip).embed_images(gather_images({spec: source}, own))
+            _SEEN.update(((unit.clip, i), row) for i, row in zip(own, rows, strict=True))
+    return np.stack([_SEEN[unit.clip, i] for i in ids])
+
+
+def trust_of_lines(group: pd.DataFrame, units: Mapping[str, Unit]) -> Trust:
+    """What a run with these draws would say of itself, from its lines."""
+    group = group.sort_values("seed")
+    draws = []
+    for key, labels in zip(group["key"], group["labels"], strict=True):
+        _, _, cell, _ = _drawn(units[key])
+        draws.append(dict(zip(cell.test, labels, strict=True)))
+    k = len(TASKS[str(group["task"].iloc[0])])
+    each = [Signals(**found) for found in group["signals"]]
+    return summarise_trust(each, between_draws(draws, k))
+
+
+def without(recipe: Recipe, plain: Recipe) -> dict[str, Recipe]:
+    """A recipe with each ingredient taken out: the field as a plain recipe has it.
+
+    What only makes sense together (the optimiser and all that goes with it) is one ingredient.
+    """
+    ours, theirs = asdict(recipe), asdict(plain)
+    differing = [name for name in ours if name != "name" and ours[name] != theirs[name]]
+    ingredients = {name: [name] for name in differing if name not in _TRAINING}
+    ingredients["optimiser"] = [name for name in differing if name in _TRAINING]
+    return {
+        name: replace(
+            recipe, name=f"{recipe.name}-without-{name}", **{f: theirs[f] for f in fields}
+        )
+        for name, fields in ingredients.items()
+        if fields
+    }
+
+
+_TRAINING = (
+    *("optimiser", "learning_rate", "schedule", "epochs", "patience", "settle", "batch_size"),
+)

@@ -1,0 +1,213 @@
+"""Whether to believe a run, told without truth: what teacher, students and images agree on.
+
+Every figure is a Cohen's kappa (1960) or scaled like one: 0 is what chance gives, 1 is always.
+
+| figure | between | in doubt |
+| --- | --- | --- |
+| `sure` | the teacher's mean probability of the label it gives, and chance | not above chance |
+| `teacher` | student and teacher, on images that no student saw | not above chance |
+| `students` | students of different draws | below a half |
+| `neighbours` | an image and those most like it, by the student's labels | below a half |
+| `balance` | the student's labels, and as many of each class as were drawn | below a half |
+
+Chance means: three standard errors of guesses on the images of one draw (a one-sided p of 0.001).
+A half means: nearer to chance than to always. No threshold was fitted to any truth; but `sure` was
+added because the other four missed one real task (pneumonia against normal, the phantom teacher).
+No figure can see a teacher that is sure and wrong in a way that images support, for instance one
+that tells two classes by their brightness.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
+
+__all__ = [
+    "Signals",
+    "Trust",
+    "between_draws",
+    "kappa",
+    "pixel_features",
+    "signals",
+    "summarise_trust",
+    "warnings_of",
+]
+
+Labels = NDArray[np.int64]
+
+LIKELY_CHANCE = 3.0  # standard errors
+HALF = 0.5
+_NEAREST = 10
+_GRID = 14  # side in pixels at which images are compared where no embeddings are
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What one draw shows of itself, without truth; the kappas are explained in this module.
+
+    Attributes:
+        teacher: kappa of student and teacher on the test images.
+        teacher_error: standard error of that kappa if the two were independent.
+        neighbours: kappa of an image's label and its nearest neighbours' labels.
+        balance: 1 where the student gives each class equally often, 0 where it gives one only.
+        sure: how often the teacher is right by its own probabilities: 0 like a guess, 1 always.
+        sure_error: standard error of that share for guesses on as many images.
+    """
+
+    teacher: float
+    teacher_error: float
+    neighbours: float
+    balance: float
+    sure: float
+    sure_error: float
+
+
+@dataclass(frozen=True)
+class Trust:
+    """A run's signals, the median over its draws, and what to warn of.
+
+    Attributes:
+        draws: how many.
+        signals: medians.
+        students: mean kappa of students of different draws; None of one draw.
+        warnings: plain sentences; none where nothing is amiss.
+    """
+
+    draws: int
+    signals: Signals
+    students: float | None
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """As `trust.json` has it."""
+        return asdict(self)
+
+
+def kappa(first: Labels, second: Labels, k: int) -> tuple[float, float]:
+    """Cohen's kappa of two rows of labels [N] among k classes, and its error under independence.
+
+    The error is that of Fleiss, Cohen & Everitt (1969, eq. 15). Where chance alone makes the two
+    always agree (each gives one label only), kappa is 0.
+    """
+    table = np.zeros((k, k))
+    np.add.at(table, (first, second), 1 / len(first))
+    rows, columns = table.sum(axis=1), table.sum(axis=0)
+    chance = float(rows @ columns)
+    if np.isclose(chance, 1):
+        return 0.0, 0.0
+    spread = chance + chance**2 - float((rows * columns * (rows + columns)).sum())
+    error = np.sqrt(max(spread, 0.0) / len(first)) / (1 - chance)
+    return float((np.trace(table) - chance) / (1 - chance)), float(error)
+
+
+def signals(
+    teacher: NDArray[np.floating], student: NDArray[np.floating], features: NDArray[np.floating]
+) -> Signals:
+    """The signals of one draw.
+
+    Args:
+        teacher: scores [N, K] of images that the student has not seen.
+        student: its probabilities [N, K] of the same images.
+        features: embeddings of the same images [N, D], or `pixel_features`.
+    """
+    k = student.shape[1]
+    given, found = teacher.argmax(axis=1), student.argmax(axis=1)
+    agreement, error = kappa(given, found, k)
+    beyond = 1 - 1 / k
+    return Signals(
+        teacher=agreement,
+        teacher_error=error,
+        neighbours=_with_neighbours(found, features, k),
+        balance=_balance(found, k),
+        sure=float((teacher.astype(np.float64).max(axis=1).mean() - 1 / k) / beyond),
+        sure_error=float(np.sqrt(beyond / k / len(given)) / beyond),
+    )
+
+
+def _with_neighbours(labels: Labels, features: NDArray[np.floating], k: int) -> float:
+    """Kappa of every image's label and those of its nearest neighbours."""
+    near = max(1, min(_NEAREST, len(labels) // (4 * k)))  # far fewer than a class has images
+    points = features.astype(np.float32)
+    found = NearestNeighbors(n_neighbors=near).fit(points).kneighbors(return_distance=False)
+    return kappa(np.repeat(labels, near), labels[found].ravel(), k)[0]
+
+
+def _balance(labels: Labels, k: int) -> float:
+    """The accuracy that shares of labels allow where classes are equally many, above chance."""
+    shares = np.bincount(labels, minlength=k) / len(labels)
+    reach = float(np.minimum(shares, 1 / k).sum())
+    return (reach - 1 / k) / (1 - 1 / k)
+
+
+def pixel_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images [N, S, S] or [N, S, S, 3] at 14 pixels a side, float32 [N, D] in 0..1."""
+    stack = torch.from_numpy(images if images.ndim == 4 else images[..., None])
+    small = [
+        torch.nn.functional.adaptive_avg_pool2d(part.permute(0, 3, 1, 2).float() / 255, _GRID)
+        for part in stack.split(512)
+    ]
+    return np.asarray(torch.cat(small).flatten(1))
+
+
+def between_draws(draws: Sequence[Mapping[str, int]], k: int) -> float | None:
+    """Mean kappa of each draw's student and the next one's, on the images that both judged.
+
+    Args:
+        draws: the labels that each draw's student gave, by image id.
+        k: number of classes.
+    """
+    found = []
+    for one, other in pairwise(draws):
+        if shared := sorted(one.keys() & other.keys()):
+            first, second = (np.array([draw[i] for i in shared], np.int64) for draw in (one, other))
+            found.append(kappa(first, second, k)[0])
+    return float(np.mean(found)) if found else None
+
+
+def summarise_trust(each: Sequence[Signals], students: float | None) -> Trust:
+    """The run's trust: medians over draws, and the warnings that follow from them."""
+    rows = [asdict(one) for one in each]
+    middle = Signals(**{key: float(np.median([row[key] for row in rows])) for key in rows[0]})
+    return Trust(len(each), middle, students, warnings_of(middle, students))
+
+
+def warnings_of(found: Signals, students: float | None = None) -> tuple[str, ...]:
+    """What a reader should know before believing anything else; empty where nothing is amiss."""
+    told = []
+    if found.sure <= LIKELY_CHANCE * found.sure_error:
+        told.append(
+            "By its own probabilities the teacher is right hardly more often than a guess is "
+            f"({_beyond(found.sure)}): it does not know these classes, or its scores need a "
+            "lower temperature."
+        )
+    if found.teacher <= LIKELY_CHANCE * found.teacher_error:
+        told.append(
+            "Student and teacher agree no more than chance would have it "
+            f"({_beyond(found.teacher)}): the teacher's labels have nothing to do with what is "
+            "in the images, or the images are too few to show it."
+        )
+    if students is not None and students < HALF:
+        told.append(
+            f"Students of different draws contradict each other ({_beyond(students)}): "
+            "another draw would give other answers."
+        )
+    if found.neighbours < HALF:
+        told.append(
+            f"Images that look alike get different labels ({_beyond(found.neighbours)}): "
+            "the classes form no groups that can be seen."
+        )
+    if found.balance < HALF:
+        told.append(
+            "The student gives some classes hardly ever, though each was drawn equally often."
+        )
+    if told:
+        told[0] = f"This task looks undecidable: do not use its labels unseen. {told[0]}"
+    return tuple(told)
+
+
+def _beyond(value: float) -> str:
+    return f"{value:.2f}, where 0 is chance and 1 is always"
