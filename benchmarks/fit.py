@@ -48,7 +48,9 @@ def fit_naively(
     """Train as a notebook would; the student and its number of epochs."""
     torch.manual_seed(seed)
     student = Student(recipe.student, 1, list(CLASSES))
-    network = student.members[0][1]  # without our normalisation: the Dataset has its own
+    network: nn.Module = student.members[0].get_submodule(
+        "1"
+    )  # without our normalisation: the Dataset has its own
     order = torch.randperm(len(images)).numpy()
     cut = len(order) - int(len(order) * VALIDATION_SHARE)
     parts = [Notebook(images[rows], labels[rows]) for rows in (order[:cut], order[cut:])]
@@ -81,7 +83,7 @@ def _naive_pass(
     optimiser: torch.optim.Optimizer | None,
 ) -> float:
     """One epoch over a loader, with steps when there is an optimiser; the mean loss."""
-    total, hits = 0.0, 0
+    total, hits, seen = 0.0, 0, 0
     for batch, labels in loader:
         logits = network(batch)
         value = nn.functional.cross_entropy(logits, labels)
@@ -90,8 +92,9 @@ def _naive_pass(
             value.backward()
             optimiser.step()
         total += value.item() * len(labels)
+        seen += len(labels)
         hits += (logits.argmax(dim=1) == labels).sum().item()
-    return total / len(loader.dataset)  # type: ignore[arg-type]
+    return total / seen
 
 
 def fit_ours(

@@ -15,7 +15,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel import adjust, fit, recipes, runs, students, teacher
+from medlabel import (
+    adjust,
+    augment,
+    fit,
+    losses,
+    recipes,
+    runs,
+    selection,
+    students,
+    teacher,
+    training,
+)
 from medlabel.adjust import RAW, Adjustment, vote_mean
 from medlabel.clip import Clip, load_clip
 from medlabel.embeddings import EmbeddingTable, embed_captions
@@ -314,7 +325,8 @@ def _adjust_names(settings: Settings, asked: _Teacher) -> list[str]:
 
 def _code_hash() -> str:
     """Of the modules that decide a student: cells fitted by other code are another run's."""
-    sources = [inspect.getsource(module) for module in (adjust, fit, recipes, students, teacher)]
+    decisive = (adjust, augment, fit, losses, recipes, selection, students, teacher, training)
+    sources = [inspect.getsource(module) for module in decisive]
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
 
 

@@ -41,10 +41,14 @@ def _symmetric(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class EarlyLearning:
-    """The regulariser of early learning: a memory of what the network said of each of N images."""
+    """The regulariser of early learning: a memory of what the network said of each image.
 
-    def __init__(self, n: int, k: int, device: torch.device) -> None:
-        self._memory = torch.zeros(n, k, device=device)
+    Args:
+        targets: float32 [N, K] of the pool, for its shape and device.
+    """
+
+    def __init__(self, targets: Tensor) -> None:
+        self._memory = torch.zeros_like(targets)
 
     def __call__(self, logits: Tensor, rows: Tensor) -> Tensor:
         """The term to add to cross-entropy, float32 [B], of logits [B, K] of images `rows` [B]."""

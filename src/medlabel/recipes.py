@@ -113,14 +113,16 @@ RECIPES = {
         "adamw",
         learning_rate=1e-2,
         schedule="onecycle",
-        epochs=10,
-        settle=5,
+        epochs=7,
+        settle=3,
         batch_size=64,
         loss="generalised",
         targets="soft",
         balanced=True,
         augment="auto",
+        average="swa",
         members=3,
+        rounds=2,
     ),
 }
 
@@ -137,7 +139,7 @@ def recipe_named(name: str) -> Recipe:
 
 
 def _from_file(path: Path) -> Recipe:
-    """The recipe named by `base:` with the fields that differ; called like the file unless it says."""
+    """The recipe that `base` names, with the file's fields changed, called like the file."""
     changes = _read_yaml(path)
     base = changes.pop("base", "robust")
     if base not in RECIPES:

@@ -1,4 +1,4 @@
-"""What of a pool is learned from, and how much: targets and weights, from scores and never truth."""
+"""What of a pool is learned from, and how much: targets and weights, made of scores alone."""
 
 from typing import Any
 
@@ -19,7 +19,8 @@ def targets(scores: Scores, recipe: Recipe) -> Scores:
     chances = balance(scores) if recipe.balanced else scores
     if recipe.targets == "soft":
         return chances
-    return np.eye(scores.shape[1], dtype=np.float32)[chances.argmax(axis=1)]
+    hard: Scores = np.eye(scores.shape[1], dtype=np.float32)[chances.argmax(axis=1)]
+    return hard
 
 
 def weights(scores: Scores, recipe: Recipe) -> Scores:

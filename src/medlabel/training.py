@@ -125,7 +125,7 @@ def _stepper(
     schedule = _schedule(optimiser, recipe, recipe.epochs * _steps(len(pool.train), recipe))
     memory = None
     if recipe.loss == "early-learning":
-        memory = EarlyLearning(*pool.targets.shape, pool.targets.device)
+        memory = EarlyLearning(pool.targets)
 
     def step(batch: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         optimiser.zero_grad(set_to_none=True)
@@ -152,9 +152,7 @@ def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return made
 
 
-def _schedule(
-    optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int
-) -> LRScheduler | None:
+def _schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler | None:
     if recipe.schedule == "onecycle":
         return OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps)
     if recipe.schedule == "cosine":

@@ -44,7 +44,7 @@ def test_a_robust_loss_pulls_less_at_a_label_that_is_surely_wrong(name):
 
 
 def test_early_learning_resists_leaving_what_it_thought():
-    memory = EarlyLearning(2, 2, torch.device("cpu"))
+    memory = EarlyLearning(torch.zeros(2, 2))
     rows, sure = torch.tensor([1]), torch.tensor([[3.0, 0.0]])
     for _ in range(10):
         memory(sure, rows)
@@ -54,7 +54,7 @@ def test_early_learning_resists_leaving_what_it_thought():
 
 
 def test_early_learning_knows_images_apart():
-    memory = EarlyLearning(2, 2, torch.device("cpu"))
+    memory = EarlyLearning(torch.zeros(2, 2))
     memory(torch.tensor([[3.0, 0.0]]), torch.tensor([1]))
-    fresh = EarlyLearning(2, 2, torch.device("cpu"))
+    fresh = EarlyLearning(torch.zeros(2, 2))
     assert memory(LOGITS, torch.tensor([0])) == fresh(LOGITS, torch.tensor([0]))
