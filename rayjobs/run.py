@@ -15,7 +15,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel import adjust, fit, recipes, runs, teacher
+from medlabel import (
+    adjust,
+    augment,
+    fit,
+    losses,
+    recipes,
+    runs,
+    selection,
+    teacher,
+    training,
+)
 from medlabel.adjust import RAW, Adjustment, vote_mean
 from medlabel.clip import Clip, load_clip
 from medlabel.embeddings import EmbeddingTable, embed_captions
@@ -321,8 +331,9 @@ def _adjust_names(settings: Settings, asked: _Teacher) -> list[str]:
 
 def _code_hash() -> str:
     """Of the modules that decide a student: cells fitted by other code are another run's."""
-    modules = (adjust, fit, recipes, backbones, cnn, named, student, teacher)
-    sources = [inspect.getsource(module) for module in modules]
+    data = (adjust, fit, losses, recipes, selection, teacher)
+    networks = (augment, backbones, cnn, named, student, training)
+    sources = [inspect.getsource(module) for module in (*data, *networks)]
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
 
 

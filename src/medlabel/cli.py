@@ -94,7 +94,9 @@ def run_command(
     scores: Annotated[
         Path | None, typer.Option(help="Your own teacher's scores (Parquet or CSV) instead.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="How to train: robust or paper.")] = "robust",
+    recipe: Annotated[
+        str, typer.Option(help="How to train: robust, adam, paper, or a YAML file that mixes.")
+    ] = "robust",
     student: Annotated[
         str | None,
         typer.Option(

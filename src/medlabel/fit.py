@@ -3,36 +3,24 @@
 Nothing here could know a true label: a pool comes without ids, and its scores are a teacher's.
 """
 
-from collections.abc import Callable, Iterator
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
+from medlabel.augment import Level, level_for
 from medlabel.recipes import Recipe
+from medlabel.selection import pruned, targets, weights
 from medlabel.students import Student
-from medlabel.teacher import balance
+from medlabel.training import Epoch, Pool, chances, train
 
-__all__ = ["Epoch", "Fitted", "fit", "predict"]
+__all__ = ["Epoch", "Fitted", "fit", "predict", "to_pixels"]
 
 VALIDATION_SHARE = 0.2
-_SHIFT, _CONTRAST, _BRIGHTNESS, _NOISE = 2 / 28, 0.2, 20.0, 6.0  # of the side; of 0..255
-_COLLIMATED, _MARGIN = 0.05, 0.3  # share of the images; of the side, at most
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Losses and agreement with the pseudo-labels (not with truth) after one epoch."""
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
+_FOLDS = 3  # of a pool that is relabelled or pruned out of sample
 
 
 @dataclass(frozen=True)
@@ -58,16 +46,6 @@ class Fitted:
         ]
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """A pool on the device: pixels [N, C, S, S], targets [N, K], rows to train on and to hold."""
-
-    pixels: Tensor
-    targets: Tensor
-    train: Tensor
-    held: Tensor
-
-
 def fit(
     images: NDArray[np.uint8],
     scores: NDArray[np.float32],
@@ -90,25 +68,88 @@ def fit(
         device: where torch computes.
     """
     torch.manual_seed(seed)
-    rng = torch.Generator().manual_seed(seed)
-    pixels, targets = to_pixels(images, device), _targets(scores, recipe).to(device)
-    student = Student(
+    bench = _Bench(
+        to_pixels(images, device),
+        classes,
+        recipe,
         architecture or recipe.student,
-        pixels.shape[1],
-        list(classes),
-        int(pixels.shape[-1]),
-        recipe.members,
+        level_for(recipe.augment, images),
+        torch.Generator().manual_seed(seed),
     )
-    student = student.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    histories, bests = [], []
-    for member in student.members:
-        order = torch.randperm(len(images), generator=rng).to(device)
-        cut = len(order) - int(len(order) * VALIDATION_SHARE)
-        pool = _Pool(pixels, targets, order[:cut], order[cut:])
-        history, best = _train(member, pool, recipe, rng)
-        histories.append(history)
-        bests.append(best)
-    return Fitted(student.cpu().eval(), tuple(histories), tuple(bests))
+    for _ in range(recipe.rounds - 1):
+        scores = _out_of_sample(bench, scores)
+    keep = weights(scores, recipe)
+    if recipe.prune:
+        labels = targets(scores, recipe).argmax(axis=1)
+        keep = keep * ~pruned(labels, _out_of_sample(bench, scores))
+    student = _new_student(bench, recipe.members)
+    splits = [_split(bench) for _ in student.members]
+    histories, bests = _train(bench, student, scores, keep, splits)
+    return Fitted(student.cpu().eval(), histories, bests)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What all networks of one fit share; `rng` is where their chance comes from."""
+
+    pixels: Tensor
+    classes: tuple[str, ...]
+    recipe: Recipe
+    architecture: str
+    level: Level | None
+    rng: torch.Generator
+
+
+def _new_student(bench: _Bench, members: int) -> Student:
+    """An untrained student for the pool's channels and size, on its device."""
+    channels, side = bench.pixels.shape[1], int(bench.pixels.shape[-1])
+    student = Student(bench.architecture, channels, list(bench.classes), side, members)
+    return student.to(bench.pixels.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _split(bench: _Bench) -> tuple[Tensor, Tensor]:
+    """Rows to train on and to hold back, at random."""
+    order = torch.randperm(len(bench.pixels), generator=bench.rng).to(bench.pixels.device)
+    cut = len(order) - int(len(order) * VALIDATION_SHARE)
+    return order[:cut], order[cut:]
+
+
+def _folds(bench: _Bench) -> list[tuple[Tensor, Tensor]]:
+    """Splits of which each row is held back once."""
+    order = torch.randperm(len(bench.pixels), generator=bench.rng).to(bench.pixels.device)
+    held = order.tensor_split(_FOLDS)
+    return [(torch.cat([*held[:i], *held[i + 1 :]]), held[i]) for i in range(_FOLDS)]
+
+
+def _train(
+    bench: _Bench,
+    student: Student,
+    scores: NDArray[np.float32],
+    keep: NDArray[np.float32],
+    splits: Sequence[tuple[Tensor, Tensor]],
+) -> tuple[tuple[tuple[Epoch, ...], ...], tuple[int, ...]]:
+    """Train the members in place, each on its split of the rows whose weight is not zero."""
+    device = bench.pixels.device
+    wanted = torch.from_numpy(targets(scores, bench.recipe)).to(device)
+    weight = torch.from_numpy(keep).to(device)
+    outcomes = []
+    for member, (rows, held) in zip(student.members, splits, strict=True):
+        rows = rows[weight[rows] > 0]
+        counts = None if bool((weight[rows] == 1).all()) else weight / weight[rows].mean()
+        pool = Pool(bench.pixels, wanted, counts, rows, held)
+        outcomes.append(train(member, pool, bench.recipe, bench.level, bench.rng))
+    histories, bests = zip(*outcomes, strict=True)
+    return histories, bests
+
+
+def _out_of_sample(bench: _Bench, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities [N, K] of the pool, each by a network that did not learn from its image."""
+    student, splits = _new_student(bench, _FOLDS), _folds(bench)
+    _train(bench, student, scores, weights(scores, bench.recipe), splits)
+    out = torch.empty(scores.shape, device=bench.pixels.device)
+    for member, (_, held) in zip(student.members, splits, strict=True):
+        out[held] = chances(member, bench.pixels[held])
+    return np.asarray(out.cpu())
 
 
 def to_pixels(images: NDArray[np.uint8], device: str = "cpu") -> Tensor:
@@ -129,126 +170,3 @@ def predict(
         for start in range(0, len(images), batch_size)
     ]
     return np.asarray(torch.cat(parts))
-
-
-def _targets(scores: NDArray[np.float32], recipe: Recipe) -> Tensor:
-    """What is learned from, float32 [N, K]: balanced soft targets, or hard labels."""
-    if recipe.balanced:
-        return torch.from_numpy(balance(scores))
-    labels = torch.from_numpy(scores).argmax(dim=1)
-    return functional.one_hot(labels, scores.shape[1]).float()
-
-
-def _train(
-    member: nn.Module, pool: _Pool, recipe: Recipe, rng: torch.Generator
-) -> tuple[tuple[Epoch, ...], int]:
-    """Train a member in place, and leave it with the weights of its best epoch."""
-    step = _stepper(member, recipe, steps=recipe.epochs * _batches(len(pool.train), recipe))
-    history: list[Epoch] = []
-    best, best_weights = 0, deepcopy(member.state_dict())
-    for epoch in range(recipe.epochs):
-        member.train()
-        losses, hits = 0.0, 0.0
-        for rows in _shuffled(pool.train, recipe, rng):
-            batch = pool.pixels[rows].float()
-            batch = augment(batch, rng) if recipe.augment else batch
-            value, hit = step(batch, pool.targets[rows])
-            losses, hits = losses + value * len(rows), hits + hit
-        n = len(pool.train)
-        history.append(Epoch(epoch, losses / n, hits / n, *_validate(member, pool, recipe)))
-        if epoch <= recipe.settle or history[-1].validation_loss < history[best].validation_loss:
-            best, best_weights = epoch, deepcopy(member.state_dict())
-        elif recipe.patience is not None and epoch - best >= recipe.patience:
-            break
-    member.load_state_dict(best_weights)
-    return tuple(history), best
-
-
-def _batches(n: int, recipe: Recipe) -> int:
-    return max(1, n // recipe.batch_size)
-
-
-def _shuffled(rows: Tensor, recipe: Recipe, rng: torch.Generator) -> Iterator[Tensor]:
-    """Batches of nearly equal size in random order, every row once."""
-    order = torch.randperm(len(rows), generator=rng).to(rows.device)
-    yield from rows[order].tensor_split(_batches(len(rows), recipe))
-
-
-def _stepper(
-    member: nn.Module, recipe: Recipe, steps: int
-) -> Callable[[Tensor, Tensor], tuple[float, float]]:
-    """One step of the recipe's optimiser, schedule and loss: a batch in, its loss and hits out."""
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
-    if recipe.optimiser == "sgd":
-        optimiser = torch.optim.SGD(member.parameters(), lr=recipe.learning_rate, momentum=0.9)
-    else:
-        optimiser = torch.optim.AdamW(member.parameters(), lr=recipe.learning_rate, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, recipe.learning_rate, total_steps=steps
-        )
-
-    def step(batch: Tensor, targets: Tensor) -> tuple[float, float]:
-        optimiser.zero_grad(set_to_none=True)
-        logits = member(batch)
-        value = loss(logits, targets, recipe.loss_exponent)
-        torch.autograd.backward(value)
-        optimiser.step()
-        if schedule is not None:
-            schedule.step()
-        return float(value.detach()), _hits(logits, targets)
-
-    return step
-
-
-def _hits(logits: Tensor, targets: Tensor) -> float:
-    """How many rows of [N, K] agree on the likeliest class."""
-    return float((logits.argmax(dim=1) == targets.argmax(dim=1)).sum())
-
-
-def loss(logits: Tensor, targets: Tensor, exponent: float = 0.0) -> Tensor:
-    """Mean (generalised) cross-entropy of logits [N, K] against soft targets [N, K], a scalar."""
-    if exponent == 0:
-        return functional.cross_entropy(logits, targets)
-    chance = logits.softmax(dim=1).clamp_min(1e-6)
-    return (targets * (1 - chance**exponent) / exponent).sum(dim=1).mean()
-
-
-def augment(batch: Tensor, rng: torch.Generator) -> Tensor:
-    """Randomly shifted, flipped, brightened, noisy and cut copies of float pixels [N, C, S, S]."""
-    n, device = len(batch), batch.device
-    reach = max(1, round(batch.shape[-1] * _SHIFT))
-    shift = torch.randint(-reach, reach + 1, (2,), generator=rng).tolist()
-    moved = torch.roll(batch, shift, dims=(2, 3))
-    flip = (torch.rand(n, 1, 1, 1, generator=rng) < 0.5).to(device)
-    moved = torch.where(flip, moved.flip(3), moved)
-    contrast = 1 + _CONTRAST * torch.randn(n, 1, 1, 1, generator=rng).to(device)
-    brightness = _BRIGHTNESS * torch.randn(n, 1, 1, 1, generator=rng).to(device)
-    noise = _NOISE * torch.randn(batch.shape, generator=rng).to(device)
-    changed = ((moved - 127.5) * contrast + 127.5 + brightness + noise).clamp(0, 255)
-    changed = changed * _field(n, batch.shape[-1], rng).to(device)
-    return changed.contiguous(memory_format=torch.channels_last)
-
-
-def _field(n: int, side: int, rng: torch.Generator) -> Tensor:
-    """Where light falls, bool [n, 1, side, side]: all of most images, of some a smaller rectangle.
-
-    Films are collimated and scans have margins, some far wider than the rest of their set.
-    """
-    margins = torch.randint(0, int(side * _MARGIN) + 1, (4, n, 1), generator=rng)
-    margins = margins * (torch.rand(n, 1, generator=rng) < _COLLIMATED)
-    top, bottom, left, right = margins
-    at = torch.arange(side)
-    rows, columns = (at >= top) & (at < side - bottom), (at >= left) & (at < side - right)
-    field: Tensor = rows[:, :, None] & columns[:, None, :]
-    return field[:, None]
-
-
-@torch.inference_mode()
-def _validate(member: nn.Module, pool: _Pool, recipe: Recipe) -> tuple[float, float]:
-    """Loss on, and agreement with, the pseudo-labels that were held back."""
-    member.eval()
-    logits = torch.cat([member(pool.pixels[part]) for part in pool.held.split(512)])
-    targets = pool.targets[pool.held]
-    value = float(loss(logits, targets, recipe.loss_exponent))
-    return value, _hits(logits, targets) / len(targets)

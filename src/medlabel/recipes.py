@@ -1,80 +1,170 @@
-"""How a student is trained on pseudo-labels. A recipe is a point in a small space; two are named.
+"""How a student is trained on pseudo-labels: named recipes, and a YAML that changes one of them.
 
 | name | what it is |
 | --- | --- |
 | `paper` | the paper's: hard labels, cross-entropy, SGD, at most 20 epochs, patience 10 |
+| `adam` | the paper's with Adam at a rate of 0.001 and nothing else changed |
 | `robust` | the default: it assumes that many labels are wrong and that nobody will say which |
+| `mine.yaml` | a recipe named by `base`, with the fields that the file gives changed |
+
+```yaml
+base: robust
+loss: symmetric
+rounds: 2
+```
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import yaml
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from medlabel.errors import MedlabelError
 
 __all__ = ["RECIPES", "Recipe", "recipe_named"]
 
+_Count = Annotated[int, Field(ge=1)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+OPTIMISERS = tuple(
+    sorted(
+        name.lower()
+        for name, kind in vars(torch.optim).items()
+        if isinstance(kind, type)
+        and issubclass(kind, torch.optim.Optimizer)
+        and name not in ("Optimizer", "LBFGS", "SparseAdam", "Muon")  # need closures or matrices
+    )
+)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class Recipe:
     """How to fit a student.
 
     Attributes:
         name: what the user types.
         student: the architecture unless the user names another.
-        optimiser: `sgd` with momentum 0.9, or `adamw` with a one-cycle schedule.
+        optimiser: `sgd` (with momentum 0.9), `adam`, `adamw`, or another of torch.optim.
         learning_rate: the constant, or the highest, rate.
+        schedule: of the rate: `constant`, `onecycle` (Smith & Topin 2019) or `cosine`.
         epochs: at most so many.
         patience: epochs without a lower validation loss before it stops early (None: it goes to
             the end of its schedule; either way the epoch of the lowest loss is kept).
         settle: epochs whose weights are not kept, while the learning rate is still high.
         batch_size: images a step.
-        loss_exponent: q of generalised cross-entropy (1 - p^q) / q, which wrong labels pull less
-            (Zhang & Sabuncu 2018, eq. 6); 0 is cross-entropy.
-        balanced: the pool is drawn balanced, so let the pseudo-labels be so too, and keep their
-            probabilities as soft targets; otherwise the likeliest class is a hard label.
-        augment: shift, flip, change brightness, contrast and noise, and cut the field of a few
-            images, all at random.
+        loss: `cross-entropy`; `generalised` (Zhang & Sabuncu 2018); `symmetric` (Wang et al.
+            2019); `early-learning` (Liu et al. 2020), which remembers what it thought of each
+            image.
+        loss_exponent: q of the generalised loss (1 - p^q) / q: at 0 it is cross-entropy, at 1 the
+            absolute error, which wrong labels pull least.
+        targets: `hard`, the likeliest class, or `soft`, the probabilities.
+        balanced: the pool is drawn balanced, so let the pseudo-labels be so too.
+        weights: `none`, or `margin`: an image counts as much as its two likeliest classes differ.
+        top: of each class only so many of its likeliest images are trained on (None: all).
+        prune: leave out what confident learning takes for wrong (Northcutt et al. 2021; cleanlab).
+        augment: random changes of the images: `none`, `light`, `films`, `cells`, or `auto`, which
+            takes `cells` where all images are in colour and `films` elsewhere.
+        average: `none`; `swa`, the mean of the weights after each epoch from `settle` on (Izmailov
+            et al. 2018); `ema`, a moving mean of them after each step. Then the last epoch is kept.
         members: networks fitted on splits of their own; the student is the mean of their
             probabilities.
+        rounds: after each but the last, the student relabels the pool, out of sample, and a new
+            one learns from that.
     """
 
     name: str
     student: str
-    optimiser: Literal["sgd", "adamw"]
-    learning_rate: float
-    epochs: int
-    patience: int | None
-    batch_size: int
-    settle: int = 0
-    loss_exponent: float = 0.0
+    optimiser: str = "sgd"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["constant", "onecycle", "cosine"] = "constant"
+    epochs: _Count = 20
+    patience: _Count | None = None
+    settle: Annotated[int, Field(ge=0)] = 0
+    batch_size: _Count = 32
+    loss: Literal["cross-entropy", "generalised", "symmetric", "early-learning"] = "cross-entropy"
+    loss_exponent: _Share = 0.7
+    targets: Literal["hard", "soft"] = "hard"
     balanced: bool = False
-    augment: bool = False
-    members: int = 1
+    weights: Literal["none", "margin"] = "none"
+    top: _Count | None = None
+    prune: bool = False
+    augment: Literal["none", "light", "films", "cells", "auto"] = "none"
+    average: Literal["none", "swa", "ema"] = "none"
+    members: _Count = 1
+    rounds: _Count = 1
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in OPTIMISERS:
+            raise ValueError(
+                f"unknown optimiser {self.optimiser!r}: choose from {', '.join(OPTIMISERS)}"
+            )
 
 
+_PAPER = Recipe("paper", "paper", "sgd", learning_rate=1e-3, patience=10)
 RECIPES = {
-    "paper": Recipe(
-        "paper", "paper", "sgd", learning_rate=1e-3, epochs=20, patience=10, batch_size=32
-    ),
+    "paper": _PAPER,
+    "adam": Recipe("adam", "paper", "adam", learning_rate=1e-3, patience=10),
     "robust": Recipe(
         "robust",
         "small",
         "adamw",
         learning_rate=1e-2,
-        epochs=10,
-        patience=None,
+        schedule="onecycle",
+        epochs=5,
+        settle=2,
         batch_size=64,
-        settle=5,
-        loss_exponent=0.7,
+        loss="generalised",
+        targets="soft",
         balanced=True,
-        augment=True,
+        augment="auto",
+        average="swa",
         members=3,
+        rounds=2,
     ),
 }
 
 
 def recipe_named(name: str) -> Recipe:
-    """The recipe of that name, or a `MedlabelError` that lists what there is."""
+    """The recipe of that name or YAML file, or a `MedlabelError` that lists what there is."""
+    if name.endswith((".yaml", ".yml")):
+        return _from_file(Path(name))
     if name not in RECIPES:
-        raise MedlabelError(f"unknown recipe {name!r}: choose from {', '.join(RECIPES)}")
+        raise MedlabelError(
+            f"unknown recipe {name!r}: choose from {', '.join(RECIPES)}, or a .yaml file"
+        )
     return RECIPES[name]
+
+
+def _from_file(path: Path) -> Recipe:
+    """The recipe that `base` names, with the file's fields changed, called like the file."""
+    changes = _read_yaml(path)
+    base = changes.pop("base", "robust")
+    if base not in RECIPES:
+        raise MedlabelError(f"{path}: unknown base {base!r}: choose from {', '.join(RECIPES)}")
+    names = [field.name for field in fields(Recipe)]
+    if unknown := [str(key) for key in changes if key not in names]:
+        raise MedlabelError(
+            f"{path}: no such field {', '.join(unknown)}; there are base, {', '.join(names)}"
+        )
+    try:
+        return replace(RECIPES[base], **{"name": path.stem, **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"][:1])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise MedlabelError(f"{path}: {where}{reason}") from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MedlabelError(f"cannot read recipe {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MedlabelError(f"recipe {path} is not YAML: {error}".replace("\n", " ")) from error
+    if not isinstance(content, dict):
+        raise MedlabelError(f"{path}: write `base: robust` and the fields to change")
+    return content

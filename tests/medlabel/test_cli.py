@@ -74,7 +74,7 @@ def test_an_unknown_model(refused, pair):
 
 
 def test_unknown_recipe_student_and_captions(refused, pair):
-    assert "paper, robust" in refused(pair, "--recipe", "secret")
+    assert "paper, adam, robust" in refused(pair, "--recipe", "secret")
     assert "unknown student" in refused(pair, "--student", "huge")
     assert "table, paper" in refused(pair, "--captions", "table,poem")
 
