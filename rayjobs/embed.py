@@ -27,7 +27,7 @@ from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
 from medlabel.errors import MedlabelError
 from medlabel.export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.listing import Part, list_parts
-from medlabel.shards import Catalogue, RawShard, missing_rows
+from medlabel.shards import Catalogue, KeptCatalogues, RawShard, missing_rows
 from medlabel.store import Store
 from rayjobs.cluster import connect, one_line_errors
 from rayjobs.pretrain import ensure_phantom_clip
@@ -292,18 +292,19 @@ def shard_size(clip: Clip, gpus: float) -> int:
 def catalogue_parts(
     parts: Sequence[Part], store: Store, on_progress: Progress = lambda done, total: None
 ) -> list[Catalogue]:
-    """The catalogue of each part, in order; those that are in `store` are not made again."""
-    names = [f"{part.key}.parquet" for part in parts]
-    there = set(store.list("*.parquet"))
-    todo = [part for part, name in zip(parts, names, strict=True) if name not in there]
+    """The catalogue of each part, in order; those that `store` has are not made again."""
+    kept = KeptCatalogues(store)
+    known = kept.read(parts)
+    todo = [part for part in parts if part.key not in known]
     if todo:
         total = sum(part.count for part in todo)
         made = _blocks([{"part": part} for part in todo]).map(
-            cast(Any, Cataloguer), fn_constructor_kwargs={"store": store}, num_cpus=_ENCODING,
+            cast(Any, Cataloguer), fn_constructor_kwargs={"kept": kept}, num_cpus=_ENCODING,
             compute=ActorPoolStrategy(min_size=1, max_size=min(len(todo), _cpus())),
         )  # fmt: skip
         _count(made, total, "reading the images", on_progress)
-    return [Catalogue.from_parquet(store.read(name)) for name in names]
+        known |= kept.read(todo, final=False)
+    return [known[part.key] for part in parts]
 
 
 def _encode(

@@ -13,22 +13,21 @@ import numpy as np
 
 from medlabel.framing import Framing
 from medlabel.listing import Part
-from medlabel.shards import RawShard, catalogue, read_shards
-from medlabel.store import Store
+from medlabel.shards import KeptCatalogues, RawShard, catalogue, read_shards
 
 __all__ = ["Cataloguer", "pack", "read", "unpack"]
 
 
 class Cataloguer:
-    """Reads a part and leaves its catalogue in the store."""
+    """Reads a part and leaves its catalogue where the others are."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, kept: KeptCatalogues) -> None:
+        self._kept = kept
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Catalogue one part; returns how many images it has."""
         part: Part = row["part"]
-        self._store.write(f"{part.key}.parquet", catalogue(part).to_parquet())
+        self._kept.write(part, catalogue(part))
         return {"images": part.count}
 
 

@@ -3,7 +3,7 @@
 | what is typed | parts |
 | --- | --- |
 | `breastmnist`, `a.npz`, `phantom:breastmnist` | its three splits |
-| `images/`, `s3://bucket/images` | files, a few thousand a part: PNG, JPEG, TIFF, DICOM |
+| `images/`, `s3://bucket/images` | files, some hundreds a part: PNG, JPEG, TIFF, DICOM |
 | `a.parquet`, and Parquet files in a folder | row groups, with an image column |
 
 A part is small and can be sent anywhere; the images are read where and when they are asked for. An
@@ -29,14 +29,16 @@ from numpy.typing import NDArray
 
 from medlabel.embeddings import digest_bytes, digest_image
 from medlabel.errors import MedlabelError
-from medlabel.images import Fault, ImageError
+from medlabel.images import MAX_PIXELS, Fault, ImageError
 from medlabel.sources import SPLITS, check_pixels, find_npz, open_source, source_name
 
-__all__ = ["Content", "Part", "digest_of", "list_parts"]
+__all__ = ["UNREADABLE", "Content", "Part", "digest_of", "list_parts"]
 
-FILES = 2048  # files a part: some seconds of reading, even from a bucket
-_CHUNK = 256  # images of an npz in memory at a time
+FILES = 512  # a part: some seconds of reading; small enough that several readers share a folder
+_CHUNK = 2**24  # bytes of an npz in memory at a time
+_ROWS = 256  # of a Parquet file
 _MAX_FILE = 256 * 2**20  # bytes; no more of a file is ever read
+UNREADABLE = "cannot be read"  # how the reason begins where another try may succeed
 Content = NDArray[np.uint8] | bytes | ImageError
 
 
@@ -92,8 +94,9 @@ class NpzPart(Part):
         with zipfile.ZipFile(self.path) as archive, archive.open(_member(self.split)) as file:
             shape, _ = _npy_header(file)
             size = int(np.prod(shape[1:]))
-            for start in range(0, shape[0], _CHUNK):
-                stop = min(start + _CHUNK, shape[0])
+            chunk = max(1, _CHUNK // size)
+            for start in range(0, shape[0], chunk):
+                stop = min(start + chunk, shape[0])
                 data = file.read((stop - start) * size)
                 images = np.frombuffer(data, dtype=np.uint8).reshape(stop - start, *shape[1:])
                 for row in range(start, stop):
@@ -132,7 +135,7 @@ class FilesPart(Part):
             try:
                 data = bytes(fs.cat_file(f"{root}/{self.names[row]}", end=_MAX_FILE + 1))
             except OSError as error:
-                yield ImageError(Fault.DAMAGED, f"cannot be read: {error.strerror or error}")
+                yield ImageError(Fault.DAMAGED, f"{UNREADABLE}: {error.strerror or error}")
                 continue
             large = len(data) > _MAX_FILE
             yield ImageError(Fault.TOO_LARGE, f"more than {_MAX_FILE:,} bytes") if large else data
@@ -154,12 +157,15 @@ class ParquetPart(Part):
 
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
         """See `Part.read`."""
+        wanted = np.arange(self.count) if rows is None else rows
         with fsspec.open(self.uri) as file:
-            table = pq.ParquetFile(file).read_row_group(self.group, columns=[self.column])
-        column = table.column(0).combine_chunks()
-        cells = _tensor(column)
-        for row in range(self.count) if rows is None else rows:
-            yield _cell(column[int(row)]) if cells is None else cells[row]
+            batches = pq.ParquetFile(file).iter_batches(_ROWS, [self.group], [self.column])
+            first = 0
+            for batch in batches:
+                here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
+                if len(here):
+                    yield from _cells(batch.column(0), here)
+                first += len(batch)
 
 
 def list_parts(
@@ -249,6 +255,8 @@ def _folder_parts(spec: str, column: str | None) -> list[Part]:
         parts.append(FilesPart(source, "all", len(chunk), stamp, where, chunk))
     for name in tables:
         parts += _parquet_parts(source, f"{where}/{name}", name, stamps[name], column)
+    if not parts:
+        raise MedlabelError(f"{spec} holds no images")
     return parts
 
 
@@ -269,7 +277,7 @@ def _parquet_parts(
         with fsspec.open(uri) as file:
             footer = pq.ParquetFile(file)
             groups = [footer.metadata.row_group(g).num_rows for g in range(footer.num_row_groups)]
-            column = column or _image_column(footer.schema_arrow)
+            column = _image_column(footer.schema_arrow, column)
     except (pa.ArrowException, OSError) as error:
         raise MedlabelError(
             f"{uri} is not a whole Parquet file: {error}".splitlines()[0]
@@ -281,29 +289,36 @@ def _parquet_parts(
         yield ParquetPart(source, "all", count, stamp, uri, name, group, int(firsts[group]), column)
 
 
-def _image_column(schema: pa.Schema) -> str:
-    """`image`, or else the only column that could hold images."""
-    if "image" in schema.names:
-        return "image"
+def _image_column(schema: pa.Schema, asked: str | None) -> str:
+    """The column that was asked for; or `image`, or the only one that could hold images."""
     able = [field.name for field in schema if _holds_images(field.type)]
-    if len(able) != 1:
+    name = asked or ("image" if "image" in schema.names else able[0] if len(able) == 1 else None)
+    if name is None:
         raise KeyError(f"{len(able)} columns could hold the images ({', '.join(schema.names)})")
-    return str(able[0])
+    if name not in schema.names:
+        raise KeyError(f"there is no column {name!r} ({', '.join(schema.names)})")
+    if name not in able:
+        raise KeyError(f"column {name!r} holds {schema.field(name).type}, not images")
+    return str(name)
 
 
 def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     tensor = isinstance(kind, pa.BaseExtensionType)
     nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
     return tensor or nested or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _tensor(column: pa.Array) -> NDArray[np.uint8] | None:
-    """All cells at once, uint8 [N, H, W] or [N, H, W, 3], if that is what they are."""
-    if not isinstance(column, pa.FixedShapeTensorArray) or column.null_count:
-        return None
-    cells = column.to_numpy_ndarray()
-    fits = cells.ndim == 3 or (cells.ndim == 4 and cells.shape[3] == 3)
-    return cells if fits and cells.dtype == np.uint8 else None
+def _cells(column: pa.Array, rows: NDArray[np.integer]) -> Iterator[Content]:
+    """What some rows of an image column hold."""
+    if isinstance(column, pa.DictionaryArray):
+        column = column.dictionary_decode()
+    pixels = None
+    if isinstance(column, pa.FixedShapeTensorArray) and not column.null_count:
+        pixels = column.to_numpy_ndarray()  # all at once: many times faster than cell by cell
+    for row in rows.tolist():
+        yield _cell(column[row]) if pixels is None else _checked(pixels[row])
 
 
 def _cell(value: Any) -> Content:
@@ -314,8 +329,17 @@ def _cell(value: Any) -> Content:
         return value.as_py() if value.is_valid else ImageError(Fault.DAMAGED, "an empty cell")
     if not value.is_valid:
         return ImageError(Fault.DAMAGED, "an empty cell")
-    pixels = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value.as_py())
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+    return _checked(np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value.as_py()))
+
+
+def _checked(pixels: NDArray[Any]) -> Content:
+    """The pixels of a tensor, uint8 [H, W] or [H, W, 3], or why they are no image."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    fits = pixels.ndim in (2, 3) and pixels.shape[2:] in ((), (3,))
+    if pixels.dtype != np.uint8 or not fits or not pixels.size:
         reason = f"pixels are {pixels.dtype}{list(pixels.shape)}, not uint8 [H, W] or [H, W, 3]"
         return ImageError(Fault.UNSUPPORTED, reason)
+    if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
+        return ImageError(Fault.TOO_LARGE, f"{pixels.shape[1]}x{pixels.shape[0]} pixels")
     return pixels

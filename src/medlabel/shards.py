@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.embeddings import SHARD, Contents, Digests, Shard, to_digests
+from medlabel.embeddings import SHARD, Contents, Digests, Shard, digest_bytes, to_digests
 from medlabel.framing import Framing
 from medlabel.images import Fault, ImageError, decode_image
-from medlabel.listing import Content, Part, digest_of
+from medlabel.listing import UNREADABLE, Content, Part, digest_of
+from medlabel.store import Store
 
-__all__ = ["Catalogue", "RawShard", "catalogue", "missing_rows", "read_shards"]
+__all__ = ["Catalogue", "KeptCatalogues", "RawShard", "catalogue", "missing_rows", "read_shards"]
 
 _AS_IS = (28, 64, 128, 224)  # sides that the encoder resizes itself, a batch at once
 _LONGEST = 32  # times as long as wide
@@ -32,6 +33,11 @@ class Catalogue:
 
     digests: Digests
     reasons: tuple[str | None, ...]
+
+    @property
+    def final(self) -> bool:
+        """Whether another look at the same files would find the same: nothing was unreadable."""
+        return not any((reason or "").startswith(UNREADABLE) for reason in self.reasons)
 
     def to_parquet(self) -> bytes:
         """As a file of columns `digest` (hex) and `reason`."""
@@ -48,6 +54,38 @@ class Catalogue:
         reasons = [reason if isinstance(reason, str) else None for reason in frame["reason"]]
         digests = to_digests([bytes.fromhex(digest) for digest in frame["digest"]])
         return cls(digests, tuple(reasons))
+
+
+class KeptCatalogues:
+    """Catalogues in a folder, by part; a file's name holds the checksum of its bytes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def write(self, part: Part, entry: Catalogue) -> None:
+        """Keep the catalogue of a part."""
+        data = entry.to_parquet()
+        self._store.write(f"{part.key}-{digest_bytes(data).hex()}.parquet", data)
+
+    def read(self, parts: Sequence[Part], *, final: bool = True) -> dict[str, Catalogue]:
+        """What there is of these parts, by key; the damaged, and all but the final, are removed.
+
+        Args:
+            parts: whose catalogues are wanted.
+            final: whether those are removed too in which something could not be read.
+        """
+        wanted, found = {part.key for part in parts}, dict[str, Catalogue]()
+        for name in self._store.list("*.parquet"):
+            key, _, check = name.removesuffix(".parquet").partition("-")
+            if key not in wanted:
+                continue
+            data = self._store.read(name)
+            entry = Catalogue.from_parquet(data) if digest_bytes(data).hex() == check else None
+            if entry is None or (final and not entry.final):
+                self._store.remove(name)
+            else:
+                found[key] = entry
+        return found
 
 
 def catalogue(part: Part) -> Catalogue:

@@ -118,6 +118,38 @@ def test_parquet_cells_hold_pixels(tmp_path):
     np.testing.assert_array_equal(np.stack(list(part.read())), images)
 
 
+def test_a_row_group_is_read_in_pieces_and_only_what_is_asked_for_is_given(tmp_path):
+    cells = [png(n) for n in range(700)]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "t.parquet")
+    (part,) = list_parts(str(tmp_path / "t.parquet"))
+    assert list(part.read()) == cells
+    rows = np.array([0, 255, 256, 699])
+    assert list(part.read(rows)) == [cells[row] for row in rows]
+
+
+def test_repeated_files_may_be_a_dictionary(tmp_path):
+    column = pa.array([png(1), png(2), png(1)]).dictionary_encode()
+    pq.write_table(pa.table({"image": column}), tmp_path / "t.parquet")
+    (part,) = list_parts(str(tmp_path / "t.parquet"))
+    assert list(part.read()) == [png(1), png(2), png(1)]
+
+
+@pytest.mark.parametrize(("shape", "found"), [((4, 4, 1), (4, 4)), ((4, 4, 3), (4, 4, 3))])
+def test_tensors_come_as_images(tmp_path, shape, found):
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ones((2, *shape), np.uint8))
+    pq.write_table(pa.table({"image": column}), tmp_path / "t.parquet")
+    (part,) = list_parts(str(tmp_path / "t.parquet"))
+    assert [image.shape for image in part.read()] == [found, found]
+
+
+@pytest.mark.parametrize("array", [np.ones((1, 4, 4), np.float32), np.ones((1, 4, 4, 4), np.uint8)])
+def test_tensors_that_are_no_images_are_rejects(tmp_path, array):
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(array)
+    pq.write_table(pa.table({"image": column}), tmp_path / "t.parquet")
+    (part,) = list_parts(str(tmp_path / "t.parquet"))
+    assert next(part.read()).kind == Fault.UNSUPPORTED
+
+
 def test_tables_and_files_of_a_folder_are_both_listed(folder):
     pq.write_table(pa.table({"image": [png(9)]}), folder / "t.parquet")
     assert [part.count for part in list_parts(str(folder))] == [3, 1]
@@ -128,6 +160,8 @@ def test_what_cannot_be_listed_says_why(tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 nothing")
     pq.write_table(pa.table({"a": [b"x"], "b": [b"y"]}), tmp_path / "two.parquet")
     pq.write_table(pa.table({"n": [1]}), tmp_path / "none.parquet")
+    pq.write_table(pa.table({"image": ["a.png"]}), tmp_path / "text.parquet")
+    pq.ParquetWriter(tmp_path / "empty.parquet", pa.schema({"image": pa.binary()})).close()
     for name, reason in (
         ("absent.npz", "no such file"),
         ("absent/", "no such file or folder"),
@@ -135,9 +169,17 @@ def test_what_cannot_be_listed_says_why(tmp_path):
         ("bad.parquet", "not a whole Parquet file"),
         ("two.parquet", "2 columns could hold the images.*--image-column"),
         ("none.parquet", "0 columns could hold"),
+        ("text.parquet", "column 'image' holds string, not images"),
+        ("empty.parquet", "holds no images"),
     ):
         with pytest.raises(MedlabelError, match=reason):
             list_parts(str(tmp_path / name))
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path):
+    pq.write_table(pa.table({"a": [b"x"]}), tmp_path / "t.parquet")
+    with pytest.raises(MedlabelError, match=r"no column 'b' \(a\)"):
+        list_parts(str(tmp_path / "t.parquet"), column="b")
 
 
 def test_an_unknown_set_is_named():

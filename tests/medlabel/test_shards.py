@@ -11,7 +11,7 @@ from medlabel.embeddings import Contents, EmbeddingTable, Shard, to_digests
 from medlabel.framing import Framing
 from medlabel.images import ImageError
 from medlabel.listing import list_parts
-from medlabel.shards import Catalogue, catalogue, missing_rows, read_shards
+from medlabel.shards import Catalogue, KeptCatalogues, catalogue, missing_rows, read_shards
 from medlabel.store import Store
 
 FRAMING = Framing(32, "shortest", "bicubic")
@@ -72,6 +72,26 @@ def test_a_catalogue_survives_its_file():
     again = Catalogue.from_parquet(original.to_parquet())
     assert again.digests.tobytes() == original.digests.tobytes()
     assert again.reasons == original.reasons
+
+
+def test_a_kept_catalogue_is_read_back_and_a_damaged_one_removed(tmp_path):
+    part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
+    kept = KeptCatalogues(Store(str(tmp_path / "kept")))
+    kept.write(part, entry("a", "b"))
+    assert kept.read([part])[part.key].digests.tolist() == entry("a", "b").digests.tolist()
+    (file,) = (tmp_path / "kept").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert kept.read([part]) == {}
+    assert not file.exists()
+
+
+def test_what_could_not_be_read_is_looked_at_again_by_the_next_run(tmp_path):
+    part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
+    kept = KeptCatalogues(Store(str(tmp_path / "kept")))
+    kept.write(part, Catalogue(to_digests([bytes(16)]), ("cannot be read: timed out",)))
+    assert not kept.read([part], final=False)[part.key].final
+    assert kept.read([part]) == {}
+    assert kept.read([part], final=False) == {}
 
 
 def test_small_arrays_stay_as_they_are(tmp_path):

@@ -45,7 +45,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         with warnings.catch_warnings():  # both libraries warn of what is refused or harmless
             warnings.simplefilter("ignore")
             return decode(data)
-    except ImageError:
+    except (ImageError, MemoryError):  # the latter may fit another time
         raise
     except Image.DecompressionBombError:
         raise ImageError(Fault.TOO_LARGE, f"too many pixels: at most {MAX_PIXELS:,}") from None
