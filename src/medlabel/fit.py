@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medlabel.augment import Level, level_for
+from medlabel.errors import MedlabelError
 from medlabel.recipes import Recipe
 from medlabel.selection import pruned, targets, weights
 from medlabel.students import Student
@@ -135,6 +136,8 @@ def _train(
     outcomes = []
     for member, (rows, held) in zip(student.members, splits, strict=True):
         rows = rows[weight[rows] > 0]
+        if not len(rows):
+            raise MedlabelError("the recipe leaves no image to learn from: raise `top`, or drop it")
         counts = None if bool((weight[rows] == 1).all()) else weight / weight[rows].mean()
         pool = Pool(bench.pixels, wanted, counts, rows, held)
         outcomes.append(train(member, pool, bench.recipe, bench.level, bench.rng))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from medlabel.errors import MedlabelError
 from medlabel.fit import fit, predict, to_pixels
 from medlabel.recipes import RECIPES
 
@@ -136,7 +137,15 @@ def test_colour_and_three_classes():
     assert accuracy(fitted, images, labels) > 0.9
 
 
-def test_a_pool_smaller_than_a_batch_can_be_learned():
+def test_a_recipe_that_leaves_nothing_to_learn_from_is_told(pool):
+    images, labels = pool
+    with pytest.raises(MedlabelError, match="raise `top`"):
+        for seed in range(40):
+            fit(images, scores(labels), ("a", "b"), replace(QUICK, epochs=1, top=1), seed)
+
+
+@pytest.mark.parametrize("recipe", [QUICK, RECIPES["robust"]], ids=["one round", "robust"])
+def test_a_pool_smaller_than_a_batch_can_be_learned(recipe):
     images = np.zeros((10, 28, 28), np.uint8)
-    fitted = fit(images, scores(np.arange(10) % 2), ("a", "b"), QUICK, 0)
+    fitted = fit(images, scores(np.arange(10) % 2), ("a", "b"), recipe, 0)
     assert predict(fitted.student, images).shape == (10, 2)
