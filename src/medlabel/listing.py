@@ -35,8 +35,8 @@ from medlabel.sources import SPLITS, check_pixels, find_npz, open_source, source
 __all__ = ["UNREADABLE", "Content", "Part", "digest_of", "list_parts"]
 
 FILES = 512  # a part: some seconds of reading; small enough that several readers share a folder
-_CHUNK = 2**24  # bytes of an npz in memory at a time
-_ROWS = 256  # of a Parquet file
+_CHUNK = 2**24  # bytes of pixels or files in memory at a time
+_MOST_ROWS = 256  # of a Parquet file at a time, however small
 _MAX_FILE = 256 * 2**20  # bytes; no more of a file is ever read
 UNREADABLE = "cannot be read"  # how the reason begins where another try may succeed
 Content = NDArray[np.uint8] | bytes | ImageError
@@ -159,9 +159,10 @@ class ParquetPart(Part):
         """See `Part.read`."""
         wanted = np.arange(self.count) if rows is None else rows
         with fsspec.open(self.uri) as file:
-            batches = pq.ParquetFile(file).iter_batches(_ROWS, [self.group], [self.column])
+            table = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
+            rows_at_once = _rows_at_once(table, self.group, self.column)
             first = 0
-            for batch in batches:
+            for batch in table.iter_batches(rows_at_once, [self.group], [self.column]):
                 here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
                 if len(here):
                     yield from _cells(batch.column(0), here)
@@ -286,6 +287,8 @@ def _parquet_parts(
         raise MedlabelError(f"{uri}: {error.args[0]}; name one with --image-column") from error
     firsts = np.cumsum([0, *groups])
     for group, count in enumerate(groups):
+        if not count:
+            continue
         yield ParquetPart(source, "all", count, stamp, uri, name, group, int(firsts[group]), column)
 
 
@@ -307,7 +310,19 @@ def _holds_images(kind: pa.DataType) -> bool:
         kind = kind.value_type
     tensor = isinstance(kind, pa.BaseExtensionType)
     nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-    return tensor or nested or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if nested:
+        kind = kind.field("bytes").type
+    return tensor or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _rows_at_once(table: pq.ParquetFile, group: int, column: str) -> int:
+    """So many rows of a group that their images are about `_CHUNK` bytes."""
+    kind, facts = table.schema_arrow.field(column).type, table.metadata.row_group(group)
+    if isinstance(kind, pa.FixedShapeTensorType):
+        size = int(np.prod(kind.shape))
+    else:
+        size = facts.total_byte_size // max(1, facts.num_rows)
+    return max(1, min(_MOST_ROWS, _CHUNK // max(1, size)))
 
 
 def _cells(column: pa.Array, rows: NDArray[np.integer]) -> Iterator[Content]:

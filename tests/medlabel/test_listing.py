@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from support import write_npz
 
+from medlabel import listing
 from medlabel.errors import MedlabelError
 from medlabel.images import Fault, ImageError
 from medlabel.listing import digest_of, list_parts
@@ -31,7 +32,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("colour", [False, True])
 def test_an_npz_is_streamed_just_as_it_is_read_whole(tmp_path, colour, monkeypatch):
-    monkeypatch.setattr("medlabel.listing._CHUNK", 7)
+    monkeypatch.setattr("medlabel.listing._CHUNK", 7 * 28 * 28)
     path = write_npz(tmp_path / "a.npz", colour=colour)
     source = open_source(str(path))
     for part in list_parts(str(path)):
@@ -127,6 +128,14 @@ def test_a_row_group_is_read_in_pieces_and_only_what_is_asked_for_is_given(tmp_p
     assert list(part.read(rows)) == [cells[row] for row in rows]
 
 
+@pytest.mark.parametrize(("side", "at_once"), [(28, 256), (512, 64), (5000, 1)])
+def test_of_large_images_few_are_read_at_once(tmp_path, side, at_once):
+    kind = pa.fixed_shape_tensor(pa.uint8(), (side, side))
+    pq.write_table(pa.schema({"image": kind}).empty_table(), tmp_path / "t.parquet")
+    table = pq.ParquetFile(tmp_path / "t.parquet")
+    assert listing._rows_at_once(table, 0, "image") == at_once
+
+
 def test_repeated_files_may_be_a_dictionary(tmp_path):
     column = pa.array([png(1), png(2), png(1)]).dictionary_encode()
     pq.write_table(pa.table({"image": column}), tmp_path / "t.parquet")
@@ -162,6 +171,8 @@ def test_what_cannot_be_listed_says_why(tmp_path):
     pq.write_table(pa.table({"n": [1]}), tmp_path / "none.parquet")
     pq.write_table(pa.table({"image": ["a.png"]}), tmp_path / "text.parquet")
     pq.ParquetWriter(tmp_path / "empty.parquet", pa.schema({"image": pa.binary()})).close()
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), tmp_path / "rowless.parquet")
+    pq.write_table(pa.table({"image": [{"bytes": "text"}]}), tmp_path / "struct.parquet")
     for name, reason in (
         ("absent.npz", "no such file"),
         ("absent/", "no such file or folder"),
@@ -171,6 +182,8 @@ def test_what_cannot_be_listed_says_why(tmp_path):
         ("none.parquet", "0 columns could hold"),
         ("text.parquet", "column 'image' holds string, not images"),
         ("empty.parquet", "holds no images"),
+        ("rowless.parquet", "holds no images"),
+        ("struct.parquet", "holds struct<bytes: string>, not images"),
     ):
         with pytest.raises(MedlabelError, match=reason):
             list_parts(str(tmp_path / name))
