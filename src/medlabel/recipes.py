@@ -14,6 +14,7 @@ rounds: 2
 ```
 """
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,6 +52,8 @@ class Recipe:
         learning_rate: the constant, or the highest, rate.
         schedule: of the rate: `constant`, `onecycle` (Smith & Topin 2019) or `cosine`.
         epochs: at most so many.
+        steps: at least so many (None: no matter): a small pool is gone through more often, and
+            `epochs`, `patience` and `settle` grow alike.
         patience: epochs without a lower validation loss before it stops early (None: it goes to
             the end of its schedule; either way the epoch of the lowest loss is kept).
         settle: epochs whose weights are not kept, while the learning rate is still high.
@@ -81,6 +84,7 @@ class Recipe:
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "onecycle", "cosine"] = "constant"
     epochs: _Count = 20
+    steps: _Count | None = None
     patience: _Count | None = None
     settle: Annotated[int, Field(ge=0)] = 0
     batch_size: _Count = 32
@@ -102,6 +106,22 @@ class Recipe:
                 f"unknown optimiser {self.optimiser!r}: choose from {', '.join(OPTIMISERS)}"
             )
 
+    def steps_an_epoch(self, n: int) -> int:
+        """So many batches are `n` images."""
+        return max(1, n // self.batch_size)
+
+    def sized(self, n: int) -> "Recipe":
+        """This recipe for `n` images to learn from: with the epochs that make `steps`."""
+        if self.steps is None or self.steps <= self.epochs * self.steps_an_epoch(n):
+            return self
+        grown = math.ceil(self.steps / self.steps_an_epoch(n)) / self.epochs
+        return replace(
+            self,
+            epochs=round(grown * self.epochs),
+            patience=None if self.patience is None else round(grown * self.patience),
+            settle=round(grown * self.settle),
+        )
+
 
 _PAPER = Recipe("paper", "paper", "sgd", learning_rate=1e-3, patience=10)
 RECIPES = {
@@ -113,8 +133,9 @@ RECIPES = {
         "adamw",
         learning_rate=1e-2,
         schedule="onecycle",
-        epochs=5,
-        settle=2,
+        epochs=10,
+        steps=110,
+        settle=4,
         batch_size=64,
         loss="generalised",
         targets="soft",

@@ -64,6 +64,7 @@ def train(
     Returns:
         What each epoch came to, and the number of the one that was kept.
     """
+    recipe = recipe.sized(len(pool.train))
     step = _stepper(network, pool, recipe)
     average = _averaged(network, recipe)
     history: list[Epoch] = []
@@ -107,14 +108,9 @@ def _pass(
 def _batches(pool: Pool, recipe: Recipe, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of nearly equal size in random order, every row once: rows and float pixels."""
     rows = pool.train[torch.randperm(len(pool.train), generator=rng).to(pool.train.device)]
-    parts = _steps(len(rows), recipe)
+    parts = recipe.steps_an_epoch(len(rows))
     pixels = pool.pixels[rows].float()
     yield from zip(rows.tensor_split(parts), pixels.tensor_split(parts), strict=True)
-
-
-def _steps(n: int, recipe: Recipe) -> int:
-    """Steps an epoch."""
-    return max(1, n // recipe.batch_size)
 
 
 def _stepper(
@@ -122,7 +118,7 @@ def _stepper(
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """One step of the recipe: a batch and its rows in, the sum of its loss and its hits out."""
     optimiser = _optimiser(network, recipe)
-    schedule = _schedule(optimiser, recipe, recipe.epochs * _steps(len(pool.train), recipe))
+    schedule = _schedule(optimiser, recipe, recipe.epochs * recipe.steps_an_epoch(len(pool.train)))
     memory = None
     if recipe.loss == "early-learning":
         memory = EarlyLearning(pool.targets)

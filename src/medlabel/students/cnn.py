@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from medlabel.errors import MedlabelError
 
@@ -103,7 +103,7 @@ class Cnn:
         inputs = (channels, *self.maps)
         blocks = [self._block(i, inputs[i], outputs) for i, outputs in enumerate(self.maps)]
         layers = [layer for block in blocks for layer in block]
-        layers += [nn.AdaptiveAvgPool2d(self.grid), nn.Flatten()]
+        layers += [_Grid(self.grid), nn.Flatten()]
         for before, after in pairwise((*self._widths(), classes)):
             layers += [nn.Dropout(self.dropout), nn.Linear(before, after), nn.ReLU(inplace=True)]
         return nn.Sequential(*layers[:-1])  # logits are not cut at zero
@@ -160,6 +160,17 @@ class Cnn:
                     f"{self}: of {size} pixels, none is left after convolution {index + 1}; "
                     "pool less (pool=1), or take larger images (--size)"
                 )
+
+
+class _Grid(nn.AdaptiveAvgPool2d):
+    """Averages maps to a grid; maps that have its size already pass at no cost."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return (
+            input
+            if input.shape[-1] == input.shape[-2] == self.output_size
+            else super().forward(input)
+        )
 
 
 def parse_cnn(text: str) -> Cnn:

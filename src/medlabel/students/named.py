@@ -32,7 +32,7 @@ STUDENTS: dict[str, Architecture] = {
         linear=(250, 50),
         dropout=0.5,
     ),
-    "small": Cnn(),
+    "small": Cnn(order="pool-relu"),
 }
 
 
