@@ -17,18 +17,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import ray.train
 import torch
 from filelock import FileLock
-from numpy.typing import NDArray
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig
 from ray.train.torch import TorchTrainer
 
 from medlabel import phantoms
-from medlabel.contrastive import Pretraining, PretrainingConfig, build_clip, save_clip
+from medlabel.contrastive import Drawn, Pretraining, PretrainingConfig, build_clip, save_clip
 from medlabel.errors import MedlabelError
+from medlabel.phantoms.own import add_looks
 from medlabel.weights import phantom_folder
 from rayjobs.cluster import connect
 
@@ -133,17 +132,18 @@ def _training_folder(folder: Path) -> Path:
 
 
 @ray.remote(num_cpus=1)
-def _draw_look(flag: str, n: int, seed: int) -> NDArray[np.uint8]:
-    """All phantoms of one look."""
-    return phantoms.draw(flag, n, seed)
+def _draw_look(flag: str, config: PretrainingConfig) -> Drawn:
+    """All phantoms of one look, and the kind of each."""
+    add_looks(config.looks)
+    return phantoms.draw_look(
+        phantoms.LOOKS[flag], config.phantoms_per_look, config.seed, even=True
+    )
 
 
 def _draw(config: PretrainingConfig, on_progress: OnProgress) -> dict[str, Any]:
     """References to the phantoms of every look, drawn by one Ray task a look."""
-    drawn = {
-        flag: _draw_look.remote(flag, config.phantoms_per_look, config.seed)
-        for flag in phantoms.LOOKS
-    }
+    add_looks(config.looks)
+    drawn = {flag: _draw_look.remote(flag, config) for flag in phantoms.LOOKS}
     waiting = list(drawn.values())
     while waiting:
         _, waiting = ray.wait(waiting, num_returns=1, fetch_local=False)
@@ -221,6 +221,7 @@ def _train_loop(settings: dict[str, Any]) -> None:
     One thread: with two, anything else that runs on the machine makes each step many times slower.
     """
     torch.set_num_threads(1)
+    add_looks(settings["config"].looks)
     images = {flag: ray.get(reference) for flag, reference in settings["drawn"].items()}
     training = Pretraining(settings["config"], images)
     checkpoint = ray.train.get_checkpoint()

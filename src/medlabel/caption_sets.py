@@ -280,12 +280,12 @@ def _template_captions(name: str, flag: str | None, label: int | None) -> tuple[
 
 def _descriptions(name: str, flag: str | None, label: int | None) -> tuple[str, ...]:
     """What is seen; the table's captions where nobody can say it in words."""
-    flag, label = _place(name, flag, label)
-    if flag is not None and label is None:
-        return DESCRIPTIONS[flag]
-    if flag is None or label is None or flag not in _CLASS_DESCRIPTIONS:
-        return table_captions(name, flag=flag, label=label)
-    return (_CLASS_DESCRIPTIONS[flag][label],)
+    known, number = _place(name, flag, label)
+    if known is not None and number is None:
+        return DESCRIPTIONS[known]
+    if known is None or number is None or known not in _CLASS_DESCRIPTIONS:
+        return table_captions(name, flag=known or flag, label=label if known is None else number)
+    return (_CLASS_DESCRIPTIONS[known][number],)
 
 
 def _place(name: str, flag: str | None, label: int | None) -> tuple[str | None, int | None]:

@@ -19,12 +19,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from medlabel.phantoms import LOOKS, Look
+
 __all__ = [
     "CLASS_NAMES",
+    "NO_FINDING",
     "PAPER_TEMPLATE",
     "SET_CAPTIONS",
     "SHORT_NAMES",
     "captions_for",
+    "class_labels",
     "paper_captions",
 ]
 
@@ -140,6 +144,14 @@ CLASS_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType({
 })  # fmt: skip
 """The classes of each set in the order of its labels, in everyday words."""
 
+NO_FINDING: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "chestmnist": (
+        "a chest X-ray of a healthy adult, no finding",
+        "a normal adult chest radiograph with clear lungs",
+    ),
+})  # fmt: skip
+"""Captions of images that have none of a set's labels, where there are such."""
+
 _CLASS_WORDINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "pathmnist": (
@@ -233,13 +245,34 @@ def captions_for(
     """
     if flag is not None and label is not None and 0 <= label < len(CLASS_NAMES.get(flag, ())):
         return _class_captions(flag, label)
+    if flag in LOOKS and flag not in SET_CAPTIONS:
+        return _own_captions(LOOKS[flag], label)
     key = name.strip().lower()
     key = SHORT_NAMES.get(key, key)
     if key in SET_CAPTIONS:
         return SET_CAPTIONS[key]
+    if key in LOOKS:
+        return _own_captions(LOOKS[key], None)
     if key in _UNIQUE_NAMES:
         return _class_captions(*_UNIQUE_NAMES[key])
+    for look in LOOKS.values():
+        for number, kind in enumerate(look.kinds):
+            if look.flag not in SET_CAPTIONS and kind.name.lower() == key:
+                return _own_captions(look, number)
     return paper_captions(name)
+
+
+def class_labels(flag: str) -> range:
+    """The labels of a set, one of medlabel's twelve or one that the user has added."""
+    return range(len(CLASS_NAMES[flag]) if flag in CLASS_NAMES else len(LOOKS[flag].kinds))
+
+
+def _own_captions(look: Look, label: int | None) -> tuple[str, ...]:
+    """The captions of a look that a user has added, or of one of its kinds."""
+    if label is None or not 0 <= label < len(look.kinds):
+        return look.captions or paper_captions(look.flag)
+    kind = look.kinds[label]
+    return kind.captions or (f"{look.flag}, {kind.name}",)
 
 
 def paper_captions(name: str) -> tuple[str, ...]:

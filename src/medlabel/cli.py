@@ -10,22 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Task as RichTask
 from rich.table import Table
-from rich.text import Text
 
 from medlabel import __version__
 from medlabel.errors import MedlabelError
+from medlabel.progress import StageBars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,21 +30,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 _console = Console()
-_STAGES = {
-    "reading": "reading the images",
-    "starting": "starting Ray",
-    "drawing": "drawing phantoms for the teacher",
-    "training": "training the teacher on them",
-    "listing": "listing the sources",
-    "cataloguing": "reading the images once",
-    "embedding": "embedding images",
-    "writing": "writing the table",
-    "fitting": "fitting students",
-    "ceiling": "fitting on true labels, to compare",
-    "baselines": "comparing with simple baselines",
-    "reporting": "writing the report",
-}
-_IMAGE_STAGES = ("cataloguing", "embedding", "writing")
 
 
 def default_home() -> Path:
@@ -63,9 +37,22 @@ def default_home() -> Path:
     return Path(os.environ.get("MEDLABEL_HOME", Path.home() / ".cache" / "medlabel"))
 
 
+Looks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A Python file with looks of your own (docs/phantoms.md). It is run: name only files "
+        "that you trust. May be given again."
+    ),
+]
 DataRoot = Annotated[
     Path | None, typer.Option(help="Folder of MedMNIST's npz files (missing ones are downloaded).")
 ]
+
+
+def _add_looks(paths: list[Path] | None) -> None:
+    from medlabel.phantoms.own import add_look_files
+
+    add_look_files(paths or ())
 
 
 @app.command("run")
@@ -125,6 +112,7 @@ def run_command(
         ),
     ] = None,
     data_root: DataRoot = None,
+    looks: Looks = None,
     ceiling_seeds: Annotated[
         int, typer.Option(min=0, help="Seeds to fit on true labels as well, to compare.")
     ] = 3,
@@ -136,6 +124,7 @@ def run_command(
     from medlabel.tasks import parse_task
     from rayjobs.run import Settings, run
 
+    _add_looks(looks)
     check_caption_sets(captions)
     settings = Settings(
         parse_task(task, size),
@@ -152,7 +141,7 @@ def run_command(
         data_root=data_root,
         ceiling_seeds=ceiling_seeds,
     )
-    with StageBars() as bars:
+    with StageBars(_console) as bars:
         outcome = run(settings, bars.advance)
     _print_outcome(outcome)
 
@@ -200,7 +189,7 @@ def embed_command(
         precision,
         Replicas(workers, gpus_per_worker, batch_size),
     )
-    with StageBars() as bars:
+    with StageBars(_console) as bars:
         summaries = embed_sources(request, bars.advance)
     for summary in summaries:
         _print_summary(summary)
@@ -222,12 +211,34 @@ def _print_summary(summary: "Summary") -> None:
 def report_command(
     run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     data_root: DataRoot = None,
+    looks: Looks = None,
 ) -> None:
     """Write the report of a finished run anew, without Ray."""
     from medlabel.run_report import report_run
     from medlabel.store import Store
 
+    _add_looks(looks)
     _console.print(f"report: {report_run(Store(run_folder), data_root)}", soft_wrap=True)
+
+
+@app.command("phantoms")
+def phantoms_command(
+    look: Annotated[str, typer.Argument(help="A look: breastmnist, or one of your own.")],
+    out: Annotated[Path, typer.Option(help="The picture, a PNG file.")],
+    beside: Annotated[
+        str | None, typer.Option(help="Real images to set beside it: a set, an npz file.")
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, max=64, help="Images in a row.")] = 12,
+    size: Annotated[int, typer.Option(help="Side of the images: 28, 64, 128, 224.")] = 28,
+    data_root: DataRoot = None,
+    looks: Looks = None,
+) -> None:
+    """Draw a contact sheet: each kind of a look in a row, and real images below."""
+    from medlabel.contact import phantom_sheet
+
+    _add_looks(looks)
+    out.write_bytes(phantom_sheet(look, beside, columns, size, data_root))
+    _console.print(f"picture: {out}", soft_wrap=True)
 
 
 @app.command("serve")
@@ -298,7 +309,7 @@ def _train_phantom() -> None:
     from rayjobs.cluster import one_line_errors
     from rayjobs.pretrain import ensure_phantom_clip
 
-    with StageBars() as bars, one_line_errors("training the phantom CLIP"):
+    with StageBars(_console) as bars, one_line_errors("training the phantom CLIP"):
         ensure_phantom_clip(default_home(), on_progress=bars.advance)
 
 
@@ -306,45 +317,6 @@ def _train_phantom() -> None:
 def version_command() -> None:
     """Print the version."""
     _console.print(f"medlabel {__version__}", highlight=False)
-
-
-class _Rate(ProgressColumn):
-    """Steps a second, for the stages whose steps are images."""
-
-    def render(self, task: RichTask) -> Text:
-        """What is shown right of the bar."""
-        speed = task.finished_speed or task.speed
-        images = task.fields["stage"] in _IMAGE_STAGES
-        return Text(f"{speed:,.0f} images/s" if images and speed else "")
-
-
-class StageBars:
-    """One progress bar a stage, made when the stage first speaks."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<36}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=_console,
-        )
-        self._bars: dict[str, TaskID] = {}
-
-    def __enter__(self) -> "StageBars":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, stage: str, done: int, total: int) -> None:
-        """Set a stage's bar to `done` of `total`; one that is not yet begun pulses."""
-        if stage not in self._bars:
-            self._bars[stage] = self._progress.add_task(_STAGES[stage], total=None, stage=stage)
-        self._progress.update(self._bars[stage], completed=done, total=total if done else None)
 
 
 def _print_outcome(outcome: "Outcome") -> None:

@@ -5,8 +5,9 @@ A real open_clip model: saved by `save_clip`, it is loaded by plain open_clip, w
     model, preprocess = open_clip.create_model_from_pretrained("local-dir:FOLDER")
     tokenizer = open_clip.get_tokenizer("local-dir:FOLDER")
 
-Training is contrastive, image against caption, as CLIP's is. Several images of a batch share a
-caption and several captions an image, so the target of each row is spread over all its matches.
+Training is contrastive, image against caption, as CLIP's is, with captions of whole sets and of the
+classes within them in one space. Several images of a batch share a caption and several captions an
+image, so the target of each row is spread over all its matches.
 Captions lose words and gain random ones, so that words the model never met do little.
 
 `Pretraining` is the training as an object: call `step` until `done`. Its `state_dict` is the whole
@@ -19,8 +20,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -36,18 +36,23 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 
 import open_clip  # isort: skip
 
-from medlabel.captions import CLASS_NAMES, SET_CAPTIONS, SHORT_NAMES, captions_for, paper_captions
+from medlabel.paraphrases import kind_paraphrases, set_paraphrases
+from medlabel.phantoms import LOOKS
+from medlabel.phantoms.own import added_sources
 
 __all__ = [
     "MODEL",
     "PREPROCESSING",
+    "Drawn",
     "Pretraining",
     "PretrainingConfig",
     "build_clip",
     "fingerprint",
     "save_clip",
-    "training_captions",
 ]
+
+Drawn = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Phantoms of one look, and the kind of each."""
 
 MODEL: Mapping[str, Any] = {
     "embed_dim": 64,
@@ -79,16 +84,18 @@ class PretrainingConfig:
     | --- | --- |
     | steps | optimiser steps; the clock never stops it |
     | batch_size | images a step, spread evenly over the looks |
-    | phantoms_per_look | images drawn of each look |
+    | phantoms_per_look | images drawn of each look, as many of each of its kinds |
     | learning_rate | AdamW's peak, after a short warm-up and before a cosine fall |
     | seed | of the phantoms, the weights and the batches |
+    | looks | Python source of looks that a user has added (`medlabel.phantoms.own`) |
     """
 
-    steps: int = 320
-    batch_size: int = 96
-    phantoms_per_look: int = 1600
+    steps: int = 600
+    batch_size: int = 192
+    phantoms_per_look: int = 4000
     learning_rate: float = 3e-3
     seed: int = 0
+    looks: tuple[str, ...] = field(default_factory=added_sources)
 
 
 def fingerprint(config: PretrainingConfig) -> str:
@@ -96,7 +103,7 @@ def fingerprint(config: PretrainingConfig) -> str:
     digest = hashlib.sha256()
     digest.update(json.dumps([asdict(config), MODEL, PREPROCESSING], sort_keys=True).encode())
     package = files("medlabel")
-    sources = [package / "captions.py", package / "contrastive.py"]
+    sources = [package / f"{name}.py" for name in ("captions", "paraphrases", "contrastive")]
     sources += sorted((package / "phantoms").iterdir(), key=lambda file: file.name)
     for source in sources:
         if source.name.endswith(".py"):
@@ -122,92 +129,6 @@ def save_clip(model: torch.nn.Module, folder: Path) -> None:
 
 # --- Captions to train on ------------------------------------------------------------------------
 
-_SUBJECTS: Mapping[str, tuple[str, ...]] = {
-    "pathmnist": ("colon pathology", "colon histology", "H&E tissue", "colorectal cancer tissue"),
-    "chestmnist": (
-        "adult chest X-ray",
-        "chest radiograph",
-        "adult chest film",
-        "chest",
-        "adult lungs on X-ray",
-    ),
-    "dermamnist": (
-        "skin lesion",
-        "dermatoscopy",
-        "skin",
-        "mole",
-        "pigmented skin lesion",
-        "dermoscopy",
-    ),
-    "octmnist": ("retinal OCT", "optical coherence tomography", "OCT scan", "OCT of the macula"),
-    "pneumoniamnist": (
-        "pediatric chest X-ray",
-        "child's chest X-ray",
-        "children's chest film",
-        "pediatric pneumonia",
-    ),
-    "retinamnist": (
-        "fundus photograph",
-        "retinal fundus",
-        "eye fundus",
-        "retina",
-        "fundus camera image",
-    ),
-    "breastmnist": (
-        "breast ultrasound",
-        "breast sonography",
-        "breast",
-        "breast lesion on ultrasound",
-        "sonogram",
-    ),
-    "bloodmnist": (
-        "blood cell",
-        "blood smear",
-        "white blood cell",
-        "leukocyte on a smear",
-        "blood",
-    ),
-    "tissuemnist": (
-        "kidney cortex cell",
-        "kidney cell",
-        "fluorescence microscopy",
-        "tissue cell",
-        "tissue",
-    ),
-    "organamnist": ("axial CT", "axial abdominal CT", "organ in axial CT", "axial organ"),
-    "organcmnist": ("coronal CT", "coronal abdominal CT", "organ in coronal CT", "coronal organ"),
-    "organsmnist": (
-        "sagittal CT",
-        "sagittal abdominal CT",
-        "organ in sagittal CT",
-        "sagittal organ",
-    ),
-}
-
-_WORDINGS = (
-    "{}", "a photo of {}", "an image of {}", "a picture of the {}", "a medical image: {}",
-    "this is {}", "a scan showing {}", "a low resolution image of {}",
-)  # fmt: skip
-
-
-@cache
-def training_captions(flag: str) -> tuple[tuple[str, ...], ...]:
-    """What is said of one look in training, in three groups used equally often.
-
-    The table's captions of the set and the paper's template; paraphrases; captions of its classes.
-    """
-    short = {long: name for name, long in SHORT_NAMES.items()}[flag]
-    table = SET_CAPTIONS[flag] + paper_captions(short)
-    names = (short, *_SUBJECTS[flag])
-    paraphrases = tuple(wording.format(name) for wording in _WORDINGS for name in names)
-    paraphrases += tuple(caption for name in names for caption in paper_captions(name))
-    classes = tuple(
-        caption
-        for label in range(len(CLASS_NAMES[flag]))
-        for caption in captions_for(flag, flag=flag, label=label)
-    )
-    return table, paraphrases, classes
-
 
 def _garble(tokens: Sequence[int], dice: np.random.Generator, vocabulary: int) -> list[int]:
     """A caption's word tokens with a few lost and a few random ones put in."""
@@ -218,22 +139,30 @@ def _garble(tokens: Sequence[int], dice: np.random.Generator, vocabulary: int) -
 
 
 class _CaptionBook:
-    """The training captions of every look as tokens, from which a batch is drawn."""
+    """The training captions of every look and of every kind as tokens; a batch is drawn from it.
 
-    def __init__(self, flags: Sequence[str]) -> None:
+    The captions of looks come first, `per_look` of each, then one of each kind of each look.
+    `looks` [T] is whose caption each is, `kinds` [T] its kind, or -1 where it is the look's.
+    """
+
+    def __init__(self, kinds: Mapping[str, int], per_look: int) -> None:
         self.length = int(MODEL["text_cfg"]["context_length"])
         tokenizer = open_clip.SimpleTokenizer(context_length=self.length)
         self.start, self.end = tokenizer.sot_token_id, tokenizer.eot_token_id
+        said = [(look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)] * per_look
+        for look, (flag, count) in enumerate(kinds.items()):
+            said += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
+        self.looks = torch.tensor([look for look, _, _ in said])
+        self.kinds = torch.tensor([kind for _, kind, _ in said])
         self.groups = [
-            [[tokenizer.encode(text) for text in group] for group in training_captions(flag)]
-            for flag in flags
+            [[tokenizer.encode(text) for text in group] for group in groups]
+            for _, _, groups in said
         ]
 
-    def draw(self, per_look: int, dice: np.random.Generator) -> Tensor:
-        """Tokens int64 [looks × per_look, length], the captions of a look one after another."""
-        rows = np.zeros((len(self.groups) * per_look, self.length), np.int64)
-        for row, tokens in enumerate(rows):
-            groups = self.groups[row // per_look]
+    def draw(self, dice: np.random.Generator) -> Tensor:
+        """Tokens int64 [T, length]."""
+        rows = np.zeros((len(self.groups), self.length), np.int64)
+        for groups, tokens in zip(self.groups, rows, strict=True):
             group = groups[int(dice.integers(len(groups)))]
             words = _garble(group[int(dice.integers(len(group)))], dice, self.start)
             line = [self.start, *words[: self.length - 2], self.end]
@@ -252,11 +181,19 @@ def _as_colour(images: NDArray[np.uint8]) -> Tensor:
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 
-def _match_loss(logits: Tensor, owners: Tensor, others: Tensor) -> Tensor:
-    """Cross-entropy of each row against all its matches alike; logits [rows, columns]."""
-    matches = (owners[:, None] == others[None]).float()
-    targets = matches / matches.sum(1, keepdim=True)
-    return functional.cross_entropy(logits, targets)
+def _match_loss(logits: Tensor, matches: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """Cross-entropy of each row against all its matches alike; rows without any are left out.
+
+    Args:
+        logits: [rows, columns].
+        matches: bool [rows, columns].
+        allowed: bool [rows, columns], what a row is compared with; None: everything.
+    """
+    if allowed is not None:
+        logits = logits.masked_fill(~allowed, -1e4)
+    some = matches.any(1)
+    targets = matches[some].float()
+    return functional.cross_entropy(logits[some], targets / targets.sum(1, keepdim=True))
 
 
 class Pretraining:
@@ -264,17 +201,19 @@ class Pretraining:
 
     Args:
         config: how it is trained.
-        phantoms: by flag, uint8 images [n,size,size] or [n,size,size,3], all of one size.
+        phantoms: by flag, images uint8 [n,size,size] or [n,size,size,3], all of one size, and the
+            kind of each, int64 [n].
     """
 
     captions_per_look = 2
 
-    def __init__(
-        self, config: PretrainingConfig, phantoms: Mapping[str, NDArray[np.uint8]]
-    ) -> None:
+    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, Drawn]) -> None:
         self.config = config
-        self.images = [_as_colour(images) for images in phantoms.values()]
-        self.book = _CaptionBook(list(phantoms))
+        self.images = [_as_colour(images) for images, _ in phantoms.values()]
+        self.kinds = [torch.from_numpy(kinds) for _, kinds in phantoms.values()]
+        self.mirrored = [LOOKS[flag].mirrored for flag in phantoms]
+        counts = {flag: len(LOOKS[flag].kinds) for flag in phantoms}
+        self.book = _CaptionBook(counts, self.captions_per_look)
         self.model = build_clip(config).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(),
@@ -313,19 +252,23 @@ class Pretraining:
         return self.config.learning_rate * min(1.0, share / 0.05) * fall
 
     def _loss(self, dice: np.random.Generator) -> Tensor:
-        """The contrastive loss of one batch, both ways."""
+        """The contrastive loss of one batch, both ways: of looks, and of kinds within them."""
         looks = len(self.images)
         per_look = max(1, self.config.batch_size // looks)
         picks = [dice.integers(0, len(images), per_look) for images in self.images]
         batch = torch.cat([images[pick] for images, pick in zip(self.images, picks, strict=True)])
-        tokens = self.book.draw(self.captions_per_look, dice)
-        image, text, scale = self.model(_augment(batch, dice), tokens)
-        of_image = torch.arange(looks).repeat_interleave(per_look)
-        of_text = torch.arange(looks).repeat_interleave(self.captions_per_look)
+        kinds = torch.cat([kinds[pick] for kinds, pick in zip(self.kinds, picks, strict=True)])
+        turned = np.repeat(self.mirrored, per_look)
+        image, text, scale = self.model(_augment(batch, turned, dice), self.book.draw(dice))
+        of_look = torch.arange(looks).repeat_interleave(per_look)[:, None] == self.book.looks[None]
+        whole = self.book.kinds[None] < 0
+        of_kind = of_look & (kinds[:, None] == self.book.kinds[None])
         logits = scale * image @ text.T
-        return (
-            _match_loss(logits, of_image, of_text) + _match_loss(logits.T, of_text, of_image)
-        ) / 2
+        # a look's caption and its kind's are both right: neither is held against the other
+        looked = _match_loss(logits, of_look & whole, ~of_look | whole)
+        kinded = _match_loss(logits, of_kind, ~of_look | ~whole)
+        told = _match_loss(logits.T, (of_look & (whole | of_kind)).T)
+        return (looked + kinded + told) / 3
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed training needs: weights, optimiser, steps done."""
@@ -342,11 +285,14 @@ class Pretraining:
         self.steps_done = int(state["steps_done"])
 
 
-def _augment(batch: Tensor, dice: np.random.Generator) -> Tensor:
-    """uint8 [n,3,size,size] as the model's input: mirrored, zoomed, shifted, normalised."""
+def _augment(batch: Tensor, mirrored: NDArray[np.bool_], dice: np.random.Generator) -> Tensor:
+    """uint8 [n,3,size,size] as the model's input: zoomed, shifted, normalised.
+
+    Half of those that may be `mirrored` [n] are.
+    """
     n, side = len(batch), int(MODEL["vision_cfg"]["image_size"])
     zoom = dice.uniform(0.88, 1.06, (n, 2))
-    zoom[:, 0] *= np.where(dice.random(n) < 0.5, -1, 1)
+    zoom[:, 0] *= np.where((dice.random(n) < 0.5) & mirrored, -1, 1)
     move = np.zeros((n, 2, 3), np.float32)
     move[:, 0, 0], move[:, 1, 1] = zoom.T
     move[:, :, 2] = dice.uniform(-0.1, 0.1, (n, 2))

@@ -7,13 +7,15 @@
 | `side_by_side` | test images with the teacher's label and the student's (figure 6) |
 | `box_plots` | student minus teacher over the seeds (figure 7) |
 | `confusion_matrices` | which classes each of them mistakes for which |
+| `contact_sheet` | rows of images, each under its name: phantoms beside real ones |
 
 Nothing here keeps state between calls, and colours are never the only mark: they are Okabe and
 Ito's, which colour-blind readers can tell apart, beside ticks, line styles and marker shapes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
+from itertools import zip_longest
 from textwrap import shorten, wrap
 from typing import Any, Literal
 
@@ -28,6 +30,7 @@ from numpy.typing import NDArray
 __all__ = [
     "box_plots",
     "confusion_matrices",
+    "contact_sheet",
     "curves",
     "random_images",
     "side_by_side",
@@ -183,6 +186,21 @@ def confusion_matrices(
 # ---------------------------------------------------------------- parts of figures
 
 _PLAIN: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": INK}
+
+
+def contact_sheet(rows: Mapping[str, NDArray[np.uint8]]) -> Figure:
+    """Rows of images by name, each uint8 [n, S, S] or [n, S, S, 3]."""
+    columns = max(len(images) for images in rows.values())
+    figure = _figure(0.55 * columns + 2, 0.55 * len(rows))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip_longest(line, images):
+            if image is None:
+                axes.set_axis_off()
+            else:
+                _show(axes, image)
+        line[0].set_ylabel(_wrapped(name, 22), rotation=0, ha="right", va="center", fontsize=8)
+    return figure
 
 
 def _figure(width: float, height: float) -> Figure:

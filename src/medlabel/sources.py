@@ -191,16 +191,13 @@ def download_medmnist(flag: str, size: int, root: Path) -> None:
 
 
 def _draw_phantoms(spec: str, size: int) -> Source:
-    flag = spec.removeprefix("phantom:")
-    if flag not in phantoms.LOOKS:
-        raise MedlabelError(
-            f"no phantom is drawn for {flag!r}: choose from {', '.join(MEDMNIST_FLAGS)}"
-        )
+    """Phantoms in three splits; their labels are those of the set they look like."""
+    look = phantoms.look_named(spec.removeprefix("phantom:"))
     splits = {}
     for split, count in PHANTOM_COUNTS.items():
         seed = zlib.crc32(f"source/{split}".encode())
-        images = phantoms.draw(flag, count, seed, size)
-        splits[split] = Split(images, np.zeros((count, 1), dtype=np.int64))
+        images, kinds = phantoms.draw_look(look, count, seed, size)
+        splits[split] = Split(images, look.labels(kinds))
     return Source(source_name(spec), splits)
 
 

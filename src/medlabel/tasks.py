@@ -7,6 +7,7 @@
 | `sick=a.npz#0,well=a.npz#1,2` | labels within a set |
 | `effusion=chestmnist#2,none=chestmnist#!2` | a finding against all images without it |
 | `phantom:chestmnist,phantom:breastmnist` | drawn images |
+| `sick=phantom:pneumoniamnist#1,well=phantom:pneumoniamnist#0` | drawn images of labels |
 | `tasks/chest-vs-breast.yaml` | whatever the file says |
 """
 
@@ -22,7 +23,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medlabel.caption_sets import captions_in
+from medlabel.captions import NO_FINDING, class_labels
 from medlabel.errors import MedlabelError
+from medlabel.phantoms import LOOKS
 from medlabel.sources import MEDMNIST_FLAGS, Source, open_source, source_name
 from medlabel.truth import SealedTruth
 
@@ -59,17 +62,30 @@ class ClassSpec(BaseModel):
     def resolved_captions(self, caption_sets: str = "table") -> tuple[str, ...]:
         """The captions a teacher reads, of one set or of several joined by commas.
 
-        A class with captions of its own keeps them in place of the `table`'s and the `paper`'s.
+        A class of several labels has those of all of them; one that is `without` some, those of
+        all others and of images without any. A class with captions of its own keeps them in place
+        of the `table`'s and the `paper`'s.
         """
-        label = self.labels[0] if self.labels is not None and len(self.labels) == 1 else None
-        flag = None if label is None else _flag_of(self.source)
+        flag = _flag_of(self.source)
         found: list[str] = []
         for part in caption_sets.split(","):
             if self.captions is not None and part in ("table", "paper"):
                 found += self.captions
-            else:
+                continue
+            for label in self._told_labels(flag):
                 found += captions_in(part, self.name, flag=flag, label=label)
+            if self.without and part == "table":
+                found += NO_FINDING.get(flag or "", ())
         return tuple(dict.fromkeys(found))
+
+    def _told_labels(self, flag: str | None) -> tuple[int | None, ...]:
+        """The labels within a known set whose captions are this class's; (None,): the name's."""
+        if self.labels is not None:
+            return self.labels if flag is not None or len(self.labels) == 1 else (None,)
+        if self.without is not None and flag is not None:
+            others = [label for label in class_labels(flag) if label not in self.without]
+            return tuple(others) or (None,)
+        return (None,)
 
 
 class Task(BaseModel):
@@ -168,9 +184,9 @@ def _default_name(source: str) -> str:
 
 
 def _flag_of(source: str) -> str | None:
-    """The MedMNIST set a source is of, judged by its name (`.../bloodmnist-pbc6000.npz`)."""
+    """The set a source is of, judged by its name (`.../bloodmnist-pbc6000.npz`)."""
     stem = source_name(source).removeprefix("phantom-")
-    found = [flag for flag in MEDMNIST_FLAGS if re.match(rf"{flag}(?![a-z])", stem)]
+    found = [flag for flag in LOOKS if re.match(rf"{flag}(?![a-z])", stem)]
     return found[0] if found else None
 
 

@@ -16,6 +16,7 @@ ORDER = (
     "phantoms",
     "images",
     "captions",
+    "paraphrases",
     "caption_sets",
     "sources",
     "tasks",
@@ -45,8 +46,10 @@ ORDER = (
     "runs",
     "scoreboard",
     "figures",
+    "contact",
     "report",
     "run_report",
+    "progress",
     "cli",
 )
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))

@@ -11,14 +11,14 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 import open_clip  # isort: skip
 
 from medlabel import phantoms
-from medlabel.captions import SET_CAPTIONS
 from medlabel.contrastive import (
     Pretraining,
     PretrainingConfig,
+    _augment,
+    _match_loss,
     build_clip,
     fingerprint,
     save_clip,
-    training_captions,
 )
 
 CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8)
@@ -34,7 +34,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {flag: phantoms.draw(flag, 8, seed=0) for flag in phantoms.LOOKS}
+    return {flag: phantoms.draw_look(look, 8, 0) for flag, look in phantoms.LOOKS.items()}
 
 
 def weights_after(training: Pretraining) -> dict[str, torch.Tensor]:
@@ -102,9 +102,25 @@ def test_saved_settings_name_the_model_and_its_preprocessing(tmp_path):
     assert set(settings) == {"model_cfg", "preprocess_cfg"}
 
 
-@pytest.mark.parametrize("flag", sorted(SET_CAPTIONS))
-def test_the_tables_captions_are_trained_on(flag):
-    assert set(SET_CAPTIONS[flag]) <= set(training_captions(flag)[0])
+def test_a_row_without_a_match_counts_for_nothing():
+    logits = torch.tensor([[4.0, 0.0], [1.0, 3.0]])
+    matches = torch.tensor([[True, False], [False, False]])
+    assert _match_loss(logits, matches) == _match_loss(logits[:1], matches[:1])
+
+
+def test_what_is_not_allowed_is_not_held_against_a_row():
+    logits, matches = torch.tensor([[0.0, 9.0]]), torch.tensor([[True, False]])
+    assert _match_loss(logits, matches) > 8
+    assert _match_loss(logits, matches, torch.tensor([[True, False]])) < 1e-4
+
+
+def test_images_that_may_not_be_mirrored_are_not():
+    batch = torch.zeros(64, 3, 28, 28, dtype=torch.uint8)
+    batch[..., :10] = 255
+    dice = np.random.default_rng(0)
+    left = _augment(batch, np.repeat([True, False], 32), dice)[..., :20].mean((1, 2, 3)) > 0
+    assert left[32:].all()
+    assert 8 < left[:32].sum() < 24
 
 
 def test_the_fingerprint_is_of_the_config():

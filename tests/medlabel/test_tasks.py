@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support import write_npz
 
-from medlabel.captions import captions_for, paper_captions
+from medlabel.captions import NO_FINDING, captions_for, paper_captions
 from medlabel.errors import MedlabelError
 from medlabel.tasks import draw_cells, gather_images, open_sources, parse_task
 
@@ -78,6 +78,28 @@ def test_captions_come_from_the_table_by_name_and_finding():
     assert sick.resolved_captions() == captions_for("pneumonia", flag="pneumoniamnist", label=1)
     assert set_of.resolved_captions() == captions_for("chest")
     assert set_of.resolved_captions("paper") == paper_captions("chest")
+
+
+def test_captions_of_several_labels_and_of_all_but_some():
+    many, rest, none = parse_task(
+        "many=bloodmnist#1,6,rest=bloodmnist#!1,6,none=chestmnist#!0"
+    ).classes
+    told = {label: captions_for("x", flag="bloodmnist", label=label) for label in range(8)}
+    assert many.resolved_captions() == told[1] + told[6]
+    assert set(rest.resolved_captions()) == {c for k in (0, 2, 3, 4, 5, 7) for c in told[k]}
+    assert set(NO_FINDING["chestmnist"]) < set(none.resolved_captions())
+    assert captions_for("x", flag="chestmnist", label=0)[0] not in none.resolved_captions()
+
+
+def test_phantoms_have_the_labels_of_their_set():
+    task = parse_task(
+        "ill=phantom:pneumoniamnist#1,well=phantom:pneumoniamnist#0,big=phantom:chestmnist#1"
+    )
+    cells, truth = draw_cells(task, open_sources(task), [0], per_class=12)
+    assert np.bincount(truth.unseal(cells[0].pool)).tolist() == [12, 12, 12]
+    assert task.classes[0].resolved_captions() == captions_for(
+        "pneumonia", flag="pneumoniamnist", label=1
+    )
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def settings(drawn, checkpoint_every=1):
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {flag: phantoms.draw(flag, 8, seed=0) for flag in phantoms.LOOKS}
+    return {flag: phantoms.draw_look(look, 8, 0) for flag, look in phantoms.LOOKS.items()}
 
 
 @pytest.fixture

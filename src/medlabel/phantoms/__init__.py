@@ -24,18 +24,36 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.errors import MedlabelError
-from medlabel.phantoms import microscopy, photography, radiology
-from medlabel.phantoms.parts import Floats, Sheet
+from medlabel.phantoms.blood import BLOOD
+from medlabel.phantoms.chest import ADULT, CHILD
+from medlabel.phantoms.ct import AXIAL, CORONAL, SAGITTAL
+from medlabel.phantoms.fluorescence import TISSUE
+from medlabel.phantoms.fundus import RETINA
+from medlabel.phantoms.histology import PATH
+from medlabel.phantoms.looks import Kind, Look
+from medlabel.phantoms.oct import OCT
+from medlabel.phantoms.parts import Sheet
+from medlabel.phantoms.skin import DERMA
+from medlabel.phantoms.ultrasound import BREAST
 
-__all__ = ["LOOKS", "Look", "chunk_size", "draw"]
+__all__ = ["LOOKS", "Kind", "Look", "chunk_size", "draw", "draw_look", "look_named"]
+
+_OURS = (
+    *(PATH, ADULT, DERMA, OCT, CHILD, RETINA),
+    *(BREAST, BLOOD, TISSUE, AXIAL, CORONAL, SAGITTAL),
+)
+
+_LOOKS = {look.flag: look for look in _OURS}
+
+LOOKS: Mapping[str, Look] = MappingProxyType(_LOOKS)
+"""The twelve looks by MedMNIST flag, and after them those that the user has added (`own.py`)."""
 
 
 def chunk_size(size: int) -> int:
@@ -43,88 +61,58 @@ def chunk_size(size: int) -> int:
     return max(1, 64 * 28 // size)
 
 
-@dataclass(frozen=True)
-class Look:
-    """How the images of one MedMNIST set look, in words and as a program.
-
-    | field | what |
-    | --- | --- |
-    | flag | the MedMNIST set, `retinamnist` |
-    | colour | whether its images have three channels |
-    | drawing | fills a `Sheet`: brightness about 0 to 1, [n,size,size] or [n,size,size,3] |
-    | description | what a textbook says such an image looks like |
-    """
-
-    flag: str
-    colour: bool
-    drawing: Callable[[Sheet], Floats]
-    description: str
-
-
-_LOOKS = (
-    Look("pathmnist", True, microscopy.path,
-         "Colon tissue under the microscope, haematoxylin and eosin: nuclei blue-purple, fibres "
-         "and cytoplasm pink, glass, fat and mucus pale; nine kinds, from glass to carcinoma."),
-    Look("chestmnist", False, radiology.chest,
-         "Frontal chest film of an adult: two tall dark lungs, bright spine, heart to the image's "
-         "right, domed diaphragm over a bright abdomen, dark air above sloping shoulders; "
-         "sometimes opacities, tubes, markers, collimation."),
-    Look("dermamnist", True, photography.derma,
-         "Dermatoscopy: a brown, black or reddish lesion with a ragged edge on pink or tan skin, "
-         "with hairs, glare and the tube's dark corners."),
-    Look("octmnist", False, photography.oct_scan,
-         "Optical coherence tomography of the macula: bright retinal layers across a dark field, "
-         "brightest at the pigment epithelium, a dip at the fovea; drusen, fluid, membranes."),
-    Look("pneumoniamnist", False, radiology.pneumonia,
-         "Frontal chest film of a small child: a broad short chest that fills the field, crowded "
-         "flat ribs, a large heart, bright hazy opacities where there is pneumonia."),
-    Look("retinamnist", True, photography.retina,
-         "Fundus photograph: an orange-red disc in a black surround, a yellow optic nerve head, "
-         "vessels arching from it, a darker macula; bleeds and yellow exudates in diabetes."),
-    Look("breastmnist", False, radiology.breast,
-         "B-mode ultrasound of the breast: bright skin above, streaked layers of fat and gland in "
-         "speckle, dark masses with shadow or enhancement below them, darkness in depth."),
-    Look("bloodmnist", True, microscopy.blood,
-         "One Wright-Giemsa stained white cell or platelet in the middle: purple nucleus, round, "
-         "bent or lobed, pink, blue or orange cytoplasm; pale red cells on a cream ground."),
-    Look("tissuemnist", False, microscopy.tissue,
-         "One cell of the kidney cortex in fluorescence, brightest over the slices of a stack: a "
-         "soft glowing blob among dimmer neighbours in the dark."),
-    Look("organamnist", False, radiology.organ_axial,
-         "Abdominal CT cut across the body, cropped to one organ: even grey organ, dark fat, black "
-         "air, white bone; a round vertebra and ribs in cross-section."),
-    Look("organcmnist", False, radiology.organ_coronal,
-         "Abdominal CT cut from side to side, cropped to one organ: even grey organ under the dome "
-         "of the diaphragm, black lung, ribs in a row, white bone."),
-    Look("organsmnist", False, radiology.organ_sagittal,
-         "Abdominal CT cut from front to back, cropped to one organ: even grey organ, the spine's "
-         "white column with its discs at one side, dark fat, black air."),
-)  # fmt: skip
-
-LOOKS: Mapping[str, Look] = MappingProxyType({look.flag: look for look in _LOOKS})
-"""The twelve looks by MedMNIST flag."""
-
-
-def draw(flag: str, n: int, seed: int, size: int = 28) -> NDArray[np.uint8]:
-    """Draw n phantoms of one look: uint8 [n,size,size], or [n,size,size,3] where it is in colour.
-
-    Deterministic. Images are drawn in whole chunks of `chunk_size(size)`, and the dice of a chunk
-    are rolled from (flag, seed, size, chunk): image i is the same whatever n is.
+def look_named(flag: str) -> Look:
+    """The look of this name.
 
     Raises:
         MedlabelError: where no look has this flag.
     """
     if flag not in LOOKS:
-        raise MedlabelError(f"no phantom is drawn for '{flag}'; there are {', '.join(LOOKS)}")
-    chunks = [
-        _chunk(LOOKS[flag], seed, size, chunk) for chunk in range(math.ceil(n / chunk_size(size)))
-    ]
-    shape = (0, size, size, 3) if LOOKS[flag].colour else (0, size, size)
-    return np.concatenate([np.empty(shape, np.uint8), *chunks])[:n]
+        raise MedlabelError(
+            f"no phantom is drawn for {flag!r}: choose from {', '.join(LOOKS)}, or name the file "
+            "of a look of your own with --looks"
+        )
+    return LOOKS[flag]
 
 
-def _chunk(look: Look, seed: int, size: int, chunk: int) -> NDArray[np.uint8]:
-    """One whole chunk of images."""
-    dice = np.random.default_rng([zlib.crc32(look.flag.encode()), seed, size, chunk])
-    image = look.drawing(Sheet(dice, chunk_size(size), size))
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+def draw(flag: str, n: int, seed: int, size: int = 28) -> NDArray[np.uint8]:
+    """Draw n phantoms of one look: uint8 [n,size,size], or [n,size,size,3] where it is in colour.
+
+    Raises:
+        MedlabelError: where no look has this flag.
+    """
+    return draw_look(look_named(flag), n, seed, size)[0]
+
+
+def draw_look(
+    look: Look, n: int, seed: int, size: int = 28, even: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Draw n phantoms and say of which kind each is: uint8 [n,size,size(,3)] and int64 [n].
+
+    Deterministic. Images are drawn in whole chunks of `chunk_size(size)`, and the dice of a chunk
+    are rolled from (flag, seed, size, chunk): image i is the same whatever n is.
+
+    Args:
+        look: what is drawn.
+        n: how many.
+        seed: of everything that is random.
+        size: side in pixels.
+        even: each kind as often as any other, whatever its weight.
+    """
+    chunks = range(math.ceil(n / chunk_size(size)))
+    drawn = [_chunk(look, (seed, size, chunk), even) for chunk in chunks]
+    shape = (0, size, size, 3) if look.colour else (0, size, size)
+    images = np.concatenate([np.empty(shape, np.uint8), *(image for image, _ in drawn)])[:n]
+    kinds = np.concatenate([np.empty(0, np.int64), *(kinds for _, kinds in drawn)])[:n]
+    return images, kinds
+
+
+def _chunk(
+    look: Look, rolled: tuple[int, int, int], even: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """One whole chunk of images, and their kinds; `rolled` is seed, size and number."""
+    dice = np.random.default_rng([zlib.crc32(look.flag.encode()), *rolled])
+    size = rolled[1]
+    kinds = look.roll(dice, chunk_size(size), even)
+    image = look.draw(Sheet(dice, len(kinds), size), kinds)
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8), kinds

@@ -67,7 +67,7 @@ def expose(
 
 def photograph(
     sheet: Sheet, image: Floats, gain: Range = (0.8, 1.15), gamma: Range = (0.7, 1.4),
-    soft: Range = (0.1, 0.8), cast: float = 0.08, noise: float = 0.04,
+    soft: Range = (0.1, 0.8), cast: float = 0.08, noise: float = 0.02,
 ) -> Floats:  # fmt: skip
     """The colour chain: uneven light, blur, exposure, white balance, saturation, noise."""
     image = shade(sheet, blur(sheet, image, soft), 0.12)

@@ -1,0 +1,213 @@
+"""Stained blood smears: seven kinds of nucleated cells, and platelets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from medlabel.phantoms.acquisition import photograph
+from medlabel.phantoms.looks import Kind, Look
+from medlabel.phantoms.parts import Coordinates, Floats, Range, Sheet, colour, lay
+
+__all__ = ["BLOOD"]
+
+Tint = tuple[Range, Range, Range]
+Nucleus = Callable[[Sheet, Coordinates, Floats], Floats]
+"""The nucleus of cells of these radii [n,1,1], 0 to 1."""
+
+
+# --- Around the cell -----------------------------------------------------------------------------
+
+
+def _red_cells(sheet: Sheet, image: Floats) -> Floats:
+    """Red cells around the middle: pale pink-brown discs with paler centres."""
+    at = sheet.plane()
+    tint = colour(sheet, (0.68, 0.9), (0.5, 0.72), (0.5, 0.72))
+    for _ in range(9):
+        turn, far = sheet.between(0, 2 * np.pi), sheet.between(0.6, 1.35)
+        place = far * np.cos(turn), far * np.sin(turn)
+        radius = sheet.between(0.2, 0.36)
+        wide = (radius, radius * sheet.between(0.8, 1.1))
+        disc = sheet.ellipse(at, place, wide, 0.09) * sheet.chance(0.75)
+        hollow = (radius * 0.45, radius * 0.45)
+        pale = sheet.ellipse(at, place, hollow, 0.12) * sheet.between(0, 0.8)
+        image = lay(image, tint, disc * (1 - pale) * sheet.between(0.5, 1))
+    return image
+
+
+def _neighbour(sheet: Sheet, image: Floats) -> Floats:
+    """Now and then a second white cell or a piece of one, at the edge of the field."""
+    at = sheet.pose(0, (0.9, 1.1), 3.14, bend=0.04)
+    far, radius = sheet.between(0.85, 1.25), sheet.between(0.2, 0.5)
+    seen = sheet.chance(0.2)
+    body = sheet.ellipse(at, (far, 0.0), (radius, radius), 0.1, ragged=0.15) * seen
+    image = lay(image, colour(sheet, (0.5, 0.85), (0.4, 0.65), (0.6, 0.85)), body)
+    inside = radius * sheet.between(0.5, 1)
+    nucleus = sheet.ellipse(at, (far, 0.05), (inside, inside), 0.1, ragged=0.15) * seen
+    return lay(image, colour(sheet, *_PURPLE), nucleus)
+
+
+# --- Nuclei --------------------------------------------------------------------------------------
+
+
+def _round(fill: Range, off: float = 0.1) -> Nucleus:
+    """One round nucleus that takes this part of the cell's width, somewhat off its middle."""
+
+    def draw(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+        wide = radius * sheet.between(*fill)
+        place = radius * sheet.between(-off, off), radius * sheet.between(-off, off)
+        return sheet.ellipse(at, place, (wide, wide * sheet.between(0.85, 1)), 0.1, ragged=0.05)
+
+    return draw
+
+
+def _bent(fill: Range, bite: Range) -> Nucleus:
+    """An oval nucleus with a bite out of one side: a kidney, a horseshoe, a fold."""
+
+    def draw(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+        wide = radius * sheet.between(*fill)
+        whole = sheet.ellipse(at, (-0.1 * radius, 0), (wide, wide * sheet.between(0.75, 1)), 0.1,
+                              ragged=0.12)  # fmt: skip
+        place = radius * sheet.between(0.35, 0.75), radius * sheet.between(-0.2, 0.2)
+        reach = radius * sheet.between(*bite)
+        return whole * (1 - sheet.ellipse(at, place, (reach, reach * 0.7), 0.12))
+
+    return draw
+
+
+def _lobed(lobes: tuple[float, ...], size: Range, spread: Range) -> Nucleus:
+    """Round lobes on an arc, joined by threads; each is there with its chance."""
+
+    def draw(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+        nucleus = np.zeros_like(at[0])
+        gap, far = sheet.between(1.0, 1.5) * 4 / (len(lobes) + 1), radius * sheet.between(*spread)
+        for lobe, often in enumerate(lobes):
+            angle = gap * lobe + sheet.between(-0.2, 0.2)
+            place = far * np.cos(angle), far * np.sin(angle)
+            wide = radius * sheet.between(*size)
+            piece = sheet.ellipse(at, place, (wide, wide * sheet.between(0.8, 1.2)), 0.09)
+            nucleus = np.maximum(nucleus, piece * sheet.chance(often))
+        return nucleus
+
+    return draw
+
+
+def _band(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+    """A young neutrophil's: one sausage bent to a horseshoe."""
+    far = np.hypot(at[0], at[1])
+    ring = radius * sheet.between(0.4, 0.5)
+    sausage = np.clip((radius * sheet.between(0.16, 0.28) - np.abs(far - ring)) / 0.09 + 0.5, 0, 1)
+    opening = sheet.ellipse(at, (ring, 0), (radius * 0.35, radius * sheet.between(0.3, 0.7)), 0.1)
+    return sausage * (1 - opening)
+
+
+def _segmented(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+    """A neutrophil's: two to five lobes, or a band."""
+    lobed = _lobed((1, 1, 0.8, 0.5, 0.2), (0.26, 0.4), (0.35, 0.5))(sheet, at, radius)
+    return np.where(sheet.chance(0.35) > 0, _band(sheet, at, radius), lobed)
+
+
+def _none(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+    """No nucleus; a purple heart of granules."""
+    inner = radius * sheet.between(0.4, 0.8)
+    return sheet.ellipse(at, (0, 0), (inner, inner), 0.2) * sheet.between(0, 0.9)
+
+
+# --- Cells ---------------------------------------------------------------------------------------
+
+_PURPLE = (0.25, 0.45), (0.1, 0.28), (0.4, 0.6)
+_DEEP = (0.18, 0.38), (0.08, 0.22), (0.32, 0.52)
+_PINK = (0.78, 0.92), (0.58, 0.74), (0.68, 0.82)
+_ORANGE = (0.7, 0.92), (0.38, 0.58), (0.45, 0.65)
+_BLUE = (0.5, 0.7), (0.45, 0.65), (0.68, 0.84)
+_GREY = (0.6, 0.78), (0.52, 0.68), (0.68, 0.82)
+_LILAC = (0.58, 0.8), (0.4, 0.62), (0.6, 0.78)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A kind of cell; lengths are parts of half the picture, 12 micrometres or so.
+
+    `fluid` are the tints its cytoplasm may have, `grain` how strong its purple granules are,
+    `over` whether they hide the nucleus, `ragged` how far the outline strays, `holes` how often
+    the cytoplasm has vacuoles.
+    """
+
+    nucleus: Nucleus
+    size: Range
+    fluid: tuple[Tint, ...]
+    chromatin: Tint = _PURPLE
+    grain: float = 0.1
+    over: float = 0.0
+    ragged: Range = (0.0, 0.1)
+    holes: float = 0.0
+
+    def __call__(self, sheet: Sheet) -> Floats:
+        """Draw such cells."""
+        glass = colour(sheet, (0.86, 1.0), (0.78, 0.97), (0.68, 0.95))
+        blank = np.zeros((sheet.n, sheet.size, sheet.size, 1), np.float32)
+        image = _neighbour(sheet, _red_cells(sheet, glass + blank))
+        at = sheet.pose(0.1, (0.92, 1.12), 3.14, bend=0.04)
+        radius = sheet.between(*self.size)
+        wide = (radius, radius * sheet.between(0.88, 1.08))
+        body = sheet.ellipse(at, (0, 0), wide, 0.09, ragged=sheet.between(*self.ragged))
+        image = lay(image, self._tint(sheet), body * sheet.between(0.85, 1))
+        holes = np.clip(sheet.spots(4, (0.03, 0.07), within=0.6), 0, 1) * body
+        image = lay(image, glass, holes * sheet.chance(self.holes))
+        purple = colour(sheet, *self.chromatin)
+        inside = self.nucleus(sheet, at, radius) * body
+        image = lay(image, purple * (1 + 0.1 * sheet.field(9)[..., None]), inside)
+        grit = np.clip(0.7 + 0.6 * sheet.field(13), 0, 1.5) * body * sheet.between(0.5, 1)
+        grit = grit * (self.grain * (1 - inside) + self.over * inside)
+        return lay(image, 0.8 * purple, np.clip(grit, 0, 0.95))
+
+    def _tint(self, sheet: Sheet) -> Floats:
+        """The cytoplasm's colour, one of the tints an image."""
+        tints = np.stack([colour(sheet, *tint) for tint in self.fluid])
+        chosen = sheet.dice.integers(len(tints), size=sheet.n)
+        return np.asarray(tints[chosen, np.arange(sheet.n)])
+
+
+def _finish(sheet: Sheet, image: Floats) -> Floats:
+    return photograph(sheet, image, (0.85, 1.1), (0.7, 1.5), (0.05, 0.6), 0.05, 0.02)
+
+
+_BAIN = "Bain, Blood Cells: A Practical Guide; Acevedo et al., Data in Brief 2020"
+
+BLOOD = Look(
+    "bloodmnist", True,
+    "One Wright-Giemsa stained white cell or platelet in the middle: purple nucleus, round, "
+    "bent or lobed, pink, blue or orange cytoplasm; pale red cells on a cream ground.",
+    (
+        Kind("basophil",
+             _Cell(_round((0.7, 0.98)), (0.46, 0.68), (_LILAC,), _DEEP, 0.95, 0.6, (0.02, 0.12)),
+             "blue-black granules that hide the nucleus", _BAIN),
+        Kind("eosinophil",
+             _Cell(_lobed((1, 1, 0.25), (0.34, 0.5), (0.36, 0.52)), (0.56, 0.74), (_ORANGE,)),
+             "two lobes, orange-red granules", _BAIN),
+        Kind("erythroblast",
+             _Cell(_round((0.5, 0.82), 0.2), (0.3, 0.52), (_GREY, _BLUE), _DEEP),
+             "small; a round, very dark nucleus in a grey-blue rim", _BAIN),
+        Kind("immature granulocyte",
+             _Cell(_bent((0.68, 0.92), (0.0, 0.3)), (0.6, 0.84), (_LILAC, _GREY, _PINK),
+                   grain=0.35, ragged=(0.02, 0.14)),
+             "large; round or dented nucleus to one side, lilac with fine granules", _BAIN),
+        Kind("lymphocyte",
+             _Cell(_round((0.82, 1.05), 0.08), (0.36, 0.56), (_BLUE, _GREY), _DEEP,
+                   ragged=(0.02, 0.14)),
+             "small; a round dark nucleus that fills it, thin blue rim", _BAIN),
+        Kind("monocyte",
+             _Cell(_bent((0.6, 0.9), (0.25, 0.55)), (0.64, 0.9), (_GREY, _BLUE),
+                   ragged=(0.08, 0.32), holes=0.6),
+             "the largest; folded nucleus, grey-blue cytoplasm with holes", _BAIN),
+        Kind("neutrophil",
+             _Cell(_segmented, (0.5, 0.7), (_PINK,), grain=0.12),
+             "two to five lobes or a band, pale pink cytoplasm", _BAIN),
+        Kind("platelet",
+             _Cell(_none, (0.14, 0.28), (_LILAC,), grain=0.6, ragged=(0.0, 0.25)),
+             "a purple speck without a nucleus, smaller than a red cell", _BAIN),
+    ),
+    _finish,
+)  # fmt: skip

@@ -1,0 +1,85 @@
+"""A look of one's own: a Python file that a user names with `--looks`.
+
+The file is a program and is run, with all the rights of the user: it must be one's own, or read
+first. Only the command line names such files; a task's YAML cannot. In the file, `LOOKS` is a list
+of `Look`. Its text is kept, for other processes must draw the same, and it decides the teacher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medlabel.errors import MedlabelError
+from medlabel.phantoms import _LOOKS, Look, draw_look
+
+__all__ = ["add_look_files", "add_looks", "added_sources"]
+
+_TEXTS: dict[str, tuple[Look, ...]] = {}  # by the text of the file: what this process has added
+
+
+def added_sources() -> tuple[str, ...]:
+    """The texts of the files whose looks were added to this process, sorted."""
+    return tuple(sorted(_TEXTS))
+
+
+def add_look_files(paths: Sequence[Path]) -> None:
+    """Add the looks of these Python files to `medlabel.phantoms.LOOKS`.
+
+    Raises:
+        MedlabelError: a file cannot be read or run, or holds no looks that can be drawn.
+    """
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MedlabelError(f"cannot read looks {path}: {error}") from error
+        add_looks([text], str(path))
+
+
+def add_looks(texts: Sequence[str], name: str = "looks.py") -> None:
+    """Add the looks that these texts of Python files define, those once that come twice.
+
+    Raises:
+        MedlabelError: as in `add_look_files`.
+    """
+    for text in texts:
+        if text in _TEXTS:
+            continue
+        looks = _looks_in(text, name)
+        for look in looks:
+            _check(look, name)
+        _TEXTS[text] = looks
+        _LOOKS.update({look.flag: look for look in looks})
+
+
+def _looks_in(text: str, name: str) -> tuple[Look, ...]:
+    space: dict[str, Any] = {"__name__": Path(name).stem, "__file__": name}
+    try:
+        exec(compile(text, name, "exec"), space)  # noqa: S102  (the user asked for it)
+    except Exception as error:  # whatever a user's program may raise
+        raise MedlabelError(f"{name} does not run: {type(error).__name__}: {error}") from error
+    looks = space.get("LOOKS")
+    if not isinstance(looks, (list, tuple)) or not looks:
+        raise MedlabelError(f"{name} defines no looks: end it with LOOKS = [Look(...)]")
+    for look in looks:
+        if not isinstance(look, Look):
+            raise MedlabelError(f"{name}: LOOKS holds {type(look).__name__}, not Look")
+    return tuple(looks)
+
+
+def _check(look: Look, name: str) -> None:
+    """Raise unless the look has a name of its own, kinds, and images of the shape it promises."""
+    if not look.flag.isidentifier() or look.flag in _LOOKS:
+        raise MedlabelError(f"{name}: {look.flag!r} is taken or is no name: use letters and digits")
+    if not look.kinds:
+        raise MedlabelError(f"{name}: look {look.flag!r} has no kinds: give it one at least")
+    try:
+        draw_look(look, 8, 0, even=True)
+    except Exception as error:  # whatever a user's program may raise
+        shape = "[n,size,size,3]" if look.colour else "[n,size,size]"
+        raise MedlabelError(
+            f"{name}: look {look.flag!r} cannot be drawn as {shape}: "
+            f"{type(error).__name__}: {error}".splitlines()[0]
+        ) from error
