@@ -135,9 +135,7 @@ def _training_folder(folder: Path) -> Path:
 def _draw_look(flag: str, config: PretrainingConfig) -> Drawn:
     """All phantoms of one look, and the kind of each."""
     add_looks(config.looks)
-    return phantoms.draw_look(
-        phantoms.LOOKS[flag], config.phantoms_per_look, config.seed, even=True
-    )
+    return phantoms.draw_look(phantoms.LOOKS[flag], config.phantoms_per_look, config.seed)
 
 
 def _draw(config: PretrainingConfig, on_progress: OnProgress) -> dict[str, Any]:

@@ -11,8 +11,9 @@ def test_every_kind_is_a_row_of_as_many_images():
 
 
 def test_the_sheet_is_a_picture_and_longer_with_real_images(dark):
-    alone, beside = phantom_sheet("breastmnist", columns=3), phantom_sheet(
-        "breastmnist", str(dark), columns=3
+    alone, beside = (
+        phantom_sheet("breastmnist", columns=3),
+        phantom_sheet("breastmnist", str(dark), columns=3),
     )
     assert alone.startswith(b"\x89PNG")
     assert int.from_bytes(beside[20:24]) > int.from_bytes(alone[20:24])

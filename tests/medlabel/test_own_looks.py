@@ -1,5 +1,7 @@
 """A look in a user's own file: added by the command line alone, drawn and named like any other."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from medlabel.paraphrases import kind_paraphrases, set_paraphrases
 from medlabel.phantoms import own
 from medlabel.tasks import open_sources, parse_task
 
+DOCS = Path(__file__).parents[2] / "docs"
 HAND = """
 from medlabel.phantoms import Kind, Look
 from medlabel.phantoms.parts import step
@@ -70,7 +73,7 @@ def test_its_name_is_its_captions(hand):
 
 
 def test_without_its_file_the_message_says_what_to_do():
-    with pytest.raises(MedlabelError, match="'hand'.*--looks"):
+    with pytest.raises(MedlabelError, match=r"'hand'.*--looks"):
         phantoms.draw("hand", 1, 0)
 
 
@@ -98,6 +101,15 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, text, reason)
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(MedlabelError, match="cannot read looks"):
         own.add_look_files([tmp_path / "gone.py"])
+
+
+def test_the_example_of_the_how_to_page_draws():
+    example = (DOCS / "phantoms/hand.py").read_text()
+    assert example in (DOCS / "phantoms.md").read_text()
+    (look,) = own._looks_in(example, "hand.py")
+    images, kinds = phantoms.draw_look(look, 32, 0, even=True)
+    assert images.reshape(32, -1).std(axis=1).min() > 10
+    assert set(kinds) == {0, 1}
 
 
 def test_it_draws_the_same_in_any_process(hand):

@@ -341,7 +341,7 @@ ADULT = Look(
         _found("pleural thickening", _pleura, "a white rind along ribs or apex"),
         _found("hernia", _hernia, "a round shadow with gas behind the heart", _FELSON),
         Kind("no finding", partial(_adult, _clear, _Build()), "clear lungs, slim heart", _FELSON,
-             weight=7.0),
+             weight=3.0),
     ),
     _adult_finish, findings=14,
 )  # fmt: skip
@@ -352,7 +352,7 @@ CHILD = Look(
     "Frontal chest film of a small child: a broad short chest that fills the field, crowded "
     "flat ribs, a large heart, bright hazy opacities where there is pneumonia.",
     (
-        Kind("normal", partial(_child, _clear, (0.28, 0.46), (0.82, 1.15), 0.12),
+        Kind("normal", partial(_child, _clear, (0.28, 0.48), (0.82, 1.25), 0.15),
              "black lungs with fine vessels, sharp heart and diaphragm", _WHO, weight=1.0),
         Kind("pneumonia", partial(_child, _child_pneumonia, (0.3, 0.55), (0.85, 1.4), 0.18),
              "white clouds, even in a lobe, patchy, or about the roots; borders lost", _WHO,
