@@ -24,7 +24,7 @@ What was looked at while the drawings were made, for whoever judges what "zero-s
   images with their labels: once for each of the four sets, twice for blood cells; then the same
   of one trained CLIP, in which the test splits' figures were seen too. After the first time
   granules, lobes and tints of the blood cells were redrawn, after the second and the third dents of
-  nuclei, outlines of cells, granules of basophils; the poses of healthy children were widened; noise
+  nuclei, outlines of cells, granules of basophils; poses of healthy children were widened; noise
   that a picture made small cannot have was taken out of all sets.
 - Of the other eight sets: how the CLIP names crops of two of scikit-image's sample pictures (a
   fundus, an immunostained colon). No real image of theirs was looked at; nothing of their classes
