@@ -8,6 +8,9 @@ import pytest
 from support import write_npz
 
 import rayjobs  # noqa: F401  (its settings must be there before a test imports Ray)
+from medlabel import phantoms
+from medlabel.paraphrases import kind_paraphrases, set_paraphrases
+from medlabel.phantoms import own
 
 REAL = Path(os.environ.get("MEDLABEL_TEST_IMAGES", Path(__file__).parents[2] / "shared/medmnist"))
 
@@ -47,3 +50,15 @@ def ray_cluster() -> Iterator[None]:
     connect()
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def looks_restored(monkeypatch):
+    """Looks that a test adds are gone after it."""
+    monkeypatch.setattr(own, "_TEXTS", {})
+    before = dict(phantoms._LOOKS)
+    yield
+    phantoms._LOOKS.clear()
+    phantoms._LOOKS.update(before)
+    for cached in (kind_paraphrases, set_paraphrases):
+        cached.cache_clear()

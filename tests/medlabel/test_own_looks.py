@@ -34,17 +34,11 @@ LOOKS = [Look("hand", False, "film of a hand", (
 
 
 @pytest.fixture
-def hand(tmp_path, monkeypatch):
-    monkeypatch.setattr(own, "_TEXTS", {})
-    before = dict(phantoms._LOOKS)
+def hand(tmp_path, looks_restored):
     path = tmp_path / "hand.py"
     path.write_text(HAND)
     own.add_look_files([path, path])
-    yield path
-    phantoms._LOOKS.clear()
-    phantoms._LOOKS.update(before)
-    for cached in (kind_paraphrases, set_paraphrases):
-        cached.cache_clear()
+    return path
 
 
 def test_it_is_a_source_with_labels_and_captions(hand):

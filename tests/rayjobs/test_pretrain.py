@@ -1,6 +1,7 @@
 """The pretraining job: trained through Ray once, then reused."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,15 +135,19 @@ def test_progress_is_told_while_the_block_runs(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # Ray of its own code
-def test_through_ray_it_trains_once_and_is_kept(ray_cluster, tmp_path):
+def test_through_ray_it_trains_once_and_is_kept(ray_cluster, tmp_path, looks_restored):
+    """Of a look of the user's own too, whose file no worker has."""
+    hand = Path(__file__).parents[2] / "docs/phantoms/hand.py"
+    config = replace(CONFIG, looks=(hand.read_text(),))
     stages = []
     folder = job.ensure_phantom_clip(
-        tmp_path, CONFIG, lambda stage, done, total: stages.append((stage, done, total))
+        tmp_path, config, lambda stage, done, total: stages.append((stage, done, total))
     )
     assert stages[0][0] == "drawing"
+    assert stages[0][2] == 13
     assert stages[-1] == ("training", 3, 3)
     assert sorted(path.name for path in Path(folder).iterdir()) == [
         "medlabel.json", "open_clip_config.json", "open_clip_model.safetensors",
     ]  # fmt: skip
     assert not (tmp_path / "clip" / "training" / Path(folder).name).exists()
-    assert job.ensure_phantom_clip(tmp_path, CONFIG) == folder
+    assert job.ensure_phantom_clip(tmp_path, config) == folder
