@@ -159,7 +159,7 @@ class _Cell:
         purple = colour(sheet, *self.chromatin)
         inside = self.nucleus(sheet, at, radius) * body
         image = lay(image, purple * (1 + 0.1 * sheet.field(9)[..., None]), inside)
-        grit = np.clip(0.7 + 0.6 * sheet.field(13), 0, 1.5) * body * sheet.between(0.5, 1)
+        grit = np.clip(0.75 + 0.45 * sheet.field(13), 0, 1.5) * body * sheet.between(0.5, 1)
         grit = grit * (self.grain * (1 - inside) + self.over * inside)
         return lay(image, 0.8 * purple, np.clip(grit, 0, 0.95))
 
@@ -192,16 +192,16 @@ BLOOD = Look(
              _Cell(_round((0.5, 0.82), 0.2), (0.3, 0.52), (_GREY, _BLUE), _DEEP),
              "small; a round, very dark nucleus in a grey-blue rim", _BAIN),
         Kind("immature granulocyte",
-             _Cell(_bent((0.62, 0.88), (0.0, 0.3)), (0.6, 0.84), (_LILAC, _GREY, _PINK),
-                   grain=0.2, ragged=(0.02, 0.14)),
+             _Cell(_bent((0.68, 0.92), (0.0, 0.4)), (0.6, 0.84), (_LILAC, _GREY),
+                   grain=0.35, ragged=(0.02, 0.14)),
              "large; round or dented nucleus to one side, lilac with fine granules", _BAIN),
         Kind("lymphocyte",
              _Cell(_round((0.82, 1.05), 0.08), (0.36, 0.56), (_BLUE, _GREY), _DEEP,
                    ragged=(0.02, 0.14)),
              "small; a round dark nucleus that fills it, thin blue rim", _BAIN),
         Kind("monocyte",
-             _Cell(_bent((0.68, 0.92), (0.2, 0.45)), (0.66, 0.9), (_GREY, _BLUE),
-                   ragged=(0.08, 0.3), holes=0.6),
+             _Cell(_bent((0.6, 0.9), (0.2, 0.5)), (0.64, 0.9), (_GREY, _BLUE),
+                   ragged=(0.05, 0.25), holes=0.5),
              "the largest; folded nucleus, grey-blue cytoplasm with holes", _BAIN),
         Kind("neutrophil",
              _Cell(_segmented, (0.5, 0.7), (_PINK,), grain=0.12),

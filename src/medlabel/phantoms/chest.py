@@ -105,7 +105,9 @@ def _shoulders(sheet: Sheet, at: Coordinates) -> Floats:
     return bone * step(sheet.between(-0.6, 0.0) - y, 0.2) * sheet.between(0, 1.5)
 
 
-def _film(sheet: Sheet, at: Coordinates, air: Floats, depth: Range, ribs: Range) -> Floats:
+def _film(
+    sheet: Sheet, at: Coordinates, air: Floats, depth: Range, ribs: Range, count: Range
+) -> Floats:
     """The trunk as X-rays see it, without its outline: bright tissue, dark air, faint ribs."""
     tissue = sheet.between(0.5, 0.85) + 0.04 * sheet.field(3)
     tissue = tissue + sheet.between(0, 0.2) * _spine(sheet, at)
@@ -113,7 +115,7 @@ def _film(sheet: Sheet, at: Coordinates, air: Floats, depth: Range, ribs: Range)
     tissue = tissue - sheet.between(0, 0.3) * at[0] ** 2
     markings = 1 + 0.1 * sheet.field(6) + sheet.between(-0.3, 0.3) * at[1]
     image = tissue - air * sheet.between(*depth) * markings
-    return image + (0.4 + air) * _ribs(sheet, at, (4, 9)) * sheet.between(*ribs)
+    return image + (0.4 + air) * _ribs(sheet, at, count) * sheet.between(*ribs)
 
 
 def _air(sheet: Sheet, at: Coordinates, lungs: Floats, heart: Range) -> Floats:
@@ -265,10 +267,10 @@ class _Build:
 def _adult(finding: Finding, build: _Build, sheet: Sheet) -> Floats:
     """An adult's frontal chest film: shoulders, dark air beside the neck, two tall lungs."""
     at = sheet.pose(0.1, (0.85, 1.15), 0.08, bend=0.02)
-    body = _torso(sheet, at, (0.85, 1.3), 0.0)
+    body = _torso(sheet, at, (0.9, 1.5), 0.0)
     lungs = _lungs(sheet, at, (-0.85, -0.55), build.floor, (0.5, 0.8), build.dome)
     air = finding(sheet, at, _air(sheet, at, lungs, build.heart))
-    image = _film(sheet, at, air, (0.15, 0.6), (0, 0.03))
+    image = _film(sheet, at, air, (0.15, 0.6), (0, 0.03), (4, 9))
     outside = sheet.between(0, 0.12) + sheet.between(0, 0.2) * sheet.chance(0.15)
     image = lay(image, outside, _arms(sheet, at) * sheet.chance(0.4))
     image = lay(outside + 0 * image, image, body)
@@ -285,11 +287,11 @@ def _child(finding: Finding, heart: Range, scale: Range, turn: float, sheet: She
     at = sheet.pose(0.15, scale, turn, bend=0.03)
     lungs = _lungs(sheet, at, (-1.05, -0.65), (0.35, 0.85), (0.68, 1.1))
     air = finding(sheet, at, _air(sheet, at, lungs, heart))
-    image = _film(sheet, at, air, (0.2, 0.5), (0.0, 0.05))
+    image = _film(sheet, at, air, (0.2, 0.5), (0.01, 0.08), (6, 13))
     image = image + sheet.between(0.005, 0.05) * sheet.field(14) + 0.1 * _shoulders(sheet, at)
     gas = np.clip(sheet.field(4), 0, 2) * step(at[1] - 0.6, 0.3) * sheet.between(0, 0.15)
     outside = sheet.between(0, 0.15) + 0 * image
-    image = lay(outside, image - gas, _torso(sheet, at, (1.0, 1.6), 0.1))
+    image = lay(outside, image - gas, _torso(sheet, at, (1.1, 1.9), 0.1))
     chin = sheet.ellipse(at, (sheet.between(-0.15, 0.15), -1.05), (0.3, sheet.between(0.1, 0.3)))
     image = lay(image, sheet.between(0.6, 0.95), chin * sheet.chance(0.3))
     image = lay(image, 0.95, _devices(sheet, at))
