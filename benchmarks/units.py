@@ -188,7 +188,7 @@ def without(recipe: Recipe, plain: Recipe) -> dict[str, Recipe]:
     What only makes sense together (the optimiser and all that goes with it) is one ingredient.
     """
     ours, theirs = asdict(recipe), asdict(plain)
-    differing = [name for name in ours if name != "name" and ours[name] != theirs[name]]
+    differing = [name for name in ours if name not in _NEITHER and ours[name] != theirs[name]]
     ingredients = {name: [name] for name in differing if name not in _TRAINING}
     ingredients["optimiser"] = [name for name in differing if name in _TRAINING]
     return {
@@ -200,6 +200,7 @@ def without(recipe: Recipe, plain: Recipe) -> dict[str, Recipe]:
     }
 
 
+_NEITHER = ("name", "steps")  # of `steps`: pools of this size come to them anyway
 _TRAINING = (
     *("optimiser", "learning_rate", "schedule", "epochs", "patience", "settle", "batch_size"),
 )

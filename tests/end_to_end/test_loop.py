@@ -23,7 +23,7 @@ from medlabel.teacher import score_table
 from medlabel.truth import SealedTruth
 from rayjobs import run as job
 
-QUICK = replace(RECIPES["robust"], epochs=2, settle=0)
+QUICK = replace(RECIPES["robust"], epochs=2, steps=None, settle=0)
 
 
 @pytest.fixture
