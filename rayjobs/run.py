@@ -159,11 +159,11 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
     _start_ray(on_progress)
     fitted = fit_cells(store, workload, list(units.values()), partial(on_progress, "fitting"))
-    trust = trust_of(store, board, cells)
+    trust, best = trust_of(store, board, cells)
     store.write_json(runs.TRUST, trust.to_json())
     results = _evaluate(store, board, cells, truth, names)
     _compare(settings, store, board, workload, units, cells, truth, on_progress)
-    runs.publish_best(store, list(units))
+    runs.publish(store, best)
     on_progress("reporting", 0, 1)
     report = report_run(store, settings.data_root)
     on_progress("reporting", 1, 1)

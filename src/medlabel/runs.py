@@ -15,7 +15,7 @@ report/index.html
 ```
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from medlabel.errors import MedlabelError
 from medlabel.fit import Fitted
 from medlabel.store import Store
 
-__all__ = ["CellResult", "claim", "finished_seeds", "read_cell", "write_cell"]
+__all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
 
 MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
 RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
@@ -140,11 +140,8 @@ def read_cell(store: Store, seed: int) -> CellResult:
     )
 
 
-def publish_best(store: Store, seeds: Sequence[int]) -> int:
-    """Copy the bundle that fits its held-back pseudo-labels best to `bundle/`; returns its seed."""
-    losses = {seed: read_cell(store, seed).validation_loss for seed in seeds}
-    best = min(losses, key=lambda seed: (losses[seed], seed))
-    chosen = store / _folder(best) / "bundle"
+def publish(store: Store, seed: int) -> None:
+    """Copy the bundle of a seed to `bundle/`."""
+    chosen = store / _folder(seed) / "bundle"
     for name in chosen.list("*"):
         (store / BUNDLE).write(name, chosen.read(name))
-    return best

@@ -18,7 +18,14 @@ from medlabel.runs import read_cell
 from medlabel.store import Store
 from medlabel.tasks import Cell
 from medlabel.teacher import score_table
-from medlabel.trust import Trust, between_draws, pixel_features, signals, summarise_trust
+from medlabel.trust import (
+    Trust,
+    best_draw,
+    between_draws,
+    pixel_features,
+    signals,
+    summarise_trust,
+)
 from medlabel.truth import SealedTruth
 
 __all__ = [
@@ -135,8 +142,8 @@ def recalls_table(
     return pd.DataFrame(rows)
 
 
-def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> Trust:
-    """`trust.json`: what teacher, students and images agree on; no truth has a part in it."""
+def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> tuple[Trust, int]:
+    """`trust.json`, and the seed of the best student; no truth has a part in either."""
     each, draws = [], []
     for cell in cells:
         student, at = read_cell(store, cell.seed).test, board.at(cell.test)
@@ -146,7 +153,8 @@ def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> Trust:
             features = np.asarray(board.embeddings[at], np.float32)
         each.append(signals(board.judged[cell.seed].test, student, features))
         draws.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
-    return summarise_trust(each, between_draws(draws, student.shape[1]))
+    k = student.shape[1]
+    return summarise_trust(each, between_draws(draws, k)), cells[best_draw(each, draws, k)].seed
 
 
 def timings_table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
