@@ -193,7 +193,8 @@ def main() -> None:
     ranked = rankings(rows)
     picked = picks(frame, {unit.key: unit for unit in asked})
     print_table(ranked)
-    print_table(picked)
+    if picked:
+        print_table(picked)
     write_plots(rows, options.plots or options.out)
     finish(rows, rankings=ranked, picks=picked, finished=len(frame), units=len(asked))
 
