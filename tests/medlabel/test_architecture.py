@@ -37,6 +37,8 @@ ORDER = (
     "selection",
     "training",
     "fit",
+    "provenance",
+    "sweeps",
     "paired",
     "trust",
     "evaluation",
@@ -44,9 +46,12 @@ ORDER = (
     "bundle",
     "runs",
     "scoreboard",
+    "sweep_tables",
     "figures",
+    "sweep_figures",
     "report",
     "run_report",
+    "sweep_report",
     "cli",
 )
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))
