@@ -36,6 +36,7 @@ class SweepOutcome:
 
     results: pd.DataFrame
     failures: pd.DataFrame
+    leaderboard: pd.DataFrame
     report: str
     encoded: int
     fitted: int
@@ -46,13 +47,14 @@ def sweep(
 ) -> SweepOutcome:
     """Do what is missing of a sweep, and write its tables and its report."""
     store = Store(settings.out)
+    clock = _Clock()
     prepared = prepare(settings, on_progress)
     store.check_writable()
-    clock = _Clock()
-    seen, encoded = embed_all(settings, prepared, on_progress)
-    clock.lap("embedding")
+    clock.lap("reading")
     start_ray(on_progress)
     clock.lap("starting")
+    seen, encoded = embed_all(settings, prepared, on_progress)
+    clock.lap("embedding")
     fitted, failures = fit_all(settings, store, prepared, seen, partial(on_progress, "fitting"))
     clock.lap("fitting")
     progress = partial(on_progress, "judging")
@@ -65,7 +67,8 @@ def sweep(
     on_progress("reporting", 0, 1)
     report = report_sweep(store)
     on_progress("reporting", 1, 1)
-    return SweepOutcome(results, tables.failure_table(failures), report, encoded, fitted)
+    board = store.read_table(tables.LEADERBOARD)
+    return SweepOutcome(results, tables.failure_table(failures), board, report, encoded, fitted)
 
 
 class _Clock:

@@ -25,7 +25,7 @@ from rayjobs.cluster import fitting_resources, last_line
 from rayjobs.fit import Unit, Workload, fit_unit
 from rayjobs.sweep_prepare import Group, Prepared, Seen, SweepSettings, groups
 
-__all__ = ["fit_all", "room"]
+__all__ = ["fit_all", "gather", "room"]
 
 _TRIES = 2  # of a fit that raises
 _CRASHES = 5  # of a worker, before its cells are given up
@@ -93,8 +93,8 @@ def fit_all(
 
 def room(settings: SweepSettings) -> int:
     """Fits at a time; asked anew each time, for a cluster may grow."""
-    room, _ = fitting_resources(10**6, settings.gpus)
-    return min(room, settings.workers or room)
+    most, _ = fitting_resources(10**6, settings.gpus)
+    return min(most, settings.workers or most)
 
 
 class _Pixels:
@@ -220,7 +220,7 @@ def _cell_workload(
     cell = taught.cells[seed]
     rows, n = np.concatenate([cell.pool, cell.test]), len(cell.pool)
     workload = Workload(
-        _gather(pixels, taught.stack[rows], taught.row[rows]),
+        gather(pixels, taught.stack[rows], taught.row[rows]),
         taught.scores[..., rows, :],
         taught.classes,
         chunk.recipe,
@@ -232,7 +232,7 @@ def _cell_workload(
     return workload, Unit(seed, np.arange(n), np.arange(n, len(rows)))
 
 
-def _gather(
+def gather(
     pixels: Sequence[NDArray[np.uint8]], stack: NDArray[np.int64], row: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
     """Images uint8 [n, S, S], or [n, S, S, 3] with grey repeated where a source is in colour."""

@@ -85,7 +85,10 @@ def gain_boxes(results: pd.DataFrame, title: Sequence[str]) -> Figure:
         results: a row a cell.
         title: of the columns that tell boxes apart.
     """
-    parts = [(" / ".join(names), part) for names, part in results.groupby(list(title), sort=False)]
+    parts = [
+        (" / ".join(map(str, names)), part)
+        for names, part in results.groupby(list(title), sort=False)
+    ]
     width = max(9.5, 4.0 + 1.1 * len(parts))
     figure = Figure(figsize=(width, 4.6), layout="constrained", facecolor="white")
     for axes, (column, name) in zip(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from medlabel.report import (
     picture,
     render,
 )
+from medlabel.run_report import report_run
 from medlabel.store import Store
 from medlabel.sweep_figures import gain_boxes, heat_maps
 from medlabel.sweep_tables import GROUPS, SweepTables, comparisons, leaderboard, pair_matrix
 
-__all__ = ["report_sweep", "sweep_answer"]
+__all__ = ["report_folder", "report_sweep", "sweep_answer"]
 
 _WHO = ["teacher", "recipe", "student"]
 _MAPPED = 6  # of teachers, recipes and students, so many have a heat map on the page
@@ -36,6 +38,12 @@ class _Table:
     caption: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[bool, tuple[str, ...]]]
+
+
+def report_folder(uri: str, data_root: Path | None = None) -> str:
+    """Write the report of a run or of a sweep, whichever this folder holds; returns its path."""
+    store = Store(uri)
+    return report_sweep(store) if tables.is_sweep(store) else report_run(store, data_root)
 
 
 def report_sweep(store: Store) -> str:
@@ -238,7 +246,9 @@ def _facts(found: SweepTables) -> dict[str, str]:
         "Image size": f"{spec['size']} pixels",
         "Cells": f"{len(found.results):,} fitted, {len(found.failures):,} failed",
         "Fitting": f"{seconds.sum():,.0f} s of one worker in all",
-        "A fit": "; ".join(f"{'/'.join(who)} {value:.2f} s" for who, value in by_recipe.items()),
+        "A fit": "; ".join(
+            f"{'/'.join(map(str, who))} {value:.2f} s" for who, value in by_recipe.items()
+        ),
         "Last call": (
             f"{cost['encoded']:,} images encoded, {cost['fitted']:,} cells fitted by "
             f"{_counted(cost['workers'], 'worker')}: {stages}"
