@@ -207,7 +207,8 @@ def _try(
     """Fit one cell; returns why it failed, in a line."""
     try:
         workload, unit = _cell_workload(chunk, taught, pixels, seed)
-        fit_unit(Store(chunk.uri), workload, unit, keep_student=False)
+        device = None if ray.get_gpu_ids() else "cpu"  # a GPU may be there and not be ours
+        fit_unit(Store(chunk.uri), workload, unit, keep_student=False, device=device)
     except Exception as error:  # whatever it is, it must not stop the others
         return f"{type(error).__name__}: {last_line(error)}"
     return None

@@ -21,6 +21,7 @@ per_class: 200
 Paths are read from the spec's folder.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -217,10 +218,26 @@ def _beside(spec: SweepSpec, folder: Path) -> SweepSpec:
     def near(text: str) -> str:
         return str(folder / text) if text.endswith((".npz", ".yaml", ".yml")) else text
 
-    sources = [c.model_copy(update={"source": near(c.source)}) for c in spec.sources]
+    def near_task(text: str) -> str:
+        return re.sub(r"[^,=#]+\.(npz|ya?ml)\b", lambda found: str(folder / found[0].strip()), text)
+
+    def near_model(text: str) -> str:
+        return str(folder / text) if (folder / text).exists() else text
+
+    teachers = [
+        one.model_copy(
+            update={
+                "clip": tuple(near_model(name) for name in one.clip),
+                "captions": ",".join(near(part) for part in one.captions.split(",")),
+            }
+        )
+        for one in spec.teachers
+    ]
+    sources = [one.model_copy(update={"source": near(one.source)}) for one in spec.sources]
     changed = {
         "sources": tuple(sources),
-        "tasks": tuple(near(text) for text in spec.tasks),
+        "teachers": tuple(teachers),
+        "tasks": tuple(near_task(text) for text in spec.tasks),
         "recipes": tuple(near(text) for text in spec.recipes),
     }
     return spec.model_copy(update=changed)

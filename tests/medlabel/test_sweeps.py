@@ -57,10 +57,19 @@ def test_modality_is_known_by_name_or_told():
 
 def test_paths_are_read_from_the_specs_folder(tmp_path):
     (tmp_path / "mine.yaml").write_text("base: paper\nepochs: 3\n")
-    (tmp_path / "s.yaml").write_text("sources: [a=a.npz, b=b.npz]\nrecipes: mine.yaml\n")
-    (unit,) = plan(read_sweep(tmp_path / "s.yaml"))
-    assert unit.task.classes[0].source == str(tmp_path / "a.npz")
-    assert (unit.recipe.name, unit.recipe.epochs) == ("mine", 3)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "s.yaml").write_text(
+        "sources: [a=a.npz, b=b.npz]\nrecipes: mine.yaml\n"
+        "tasks: [pairs, 'c=c.npz#1,d=/d.npz#0,2']\n"
+        "teachers: {clip: [model, phantom], captions: 'paper,words.yaml'}\n"
+    )
+    first, second = plan(read_sweep(tmp_path / "s.yaml"))
+    assert first.task.classes[0].source == str(tmp_path / "a.npz")
+    assert [one.source for one in second.task.classes] == [str(tmp_path / "c.npz"), "/d.npz"]
+    assert second.task.classes[1].labels == (0, 2)
+    assert (first.recipe.name, first.recipe.epochs) == ("mine", 3)
+    assert first.teacher.clip == (str(tmp_path / "model"), "phantom")
+    assert first.teacher.captions == f"paper,{tmp_path / 'words.yaml'}"
 
 
 def read_and_check(path):
