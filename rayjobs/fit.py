@@ -119,7 +119,14 @@ def _fit_share(config: dict[str, Any]) -> None:
     ray.train.report({"fitted": len(units)})
 
 
-def fit_unit(store: Store, workload: Workload, unit: Unit, *, keep_student: bool = True) -> None:
+def fit_unit(
+    store: Store,
+    workload: Workload,
+    unit: Unit,
+    *,
+    keep_student: bool = True,
+    device: str | None = None,
+) -> None:
     """Fit one cell and write it; the folder is whole or it does not count."""
     start = time.perf_counter()
     images = workload.images
@@ -130,7 +137,7 @@ def fit_unit(store: Store, workload: Workload, unit: Unit, *, keep_student: bool
         workload.recipe,
         unit.seed,
         architecture=workload.architecture,
-        device=default_device(),
+        device=device or default_device(),
     )
     write_cell(
         store,

@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medlabel import __version__
+from medlabel.cli_sweep import SWEEP_STAGES, add_sweep
 from medlabel.errors import MedlabelError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _STAGES = {
     "ceiling": "fitting on true labels, to compare",
     "baselines": "comparing with simple baselines",
     "reporting": "writing the report",
+    **SWEEP_STAGES,
 }
 _IMAGE_STAGES = ("cataloguing", "embedding", "writing")
 
@@ -220,14 +222,13 @@ def _print_summary(summary: "Summary") -> None:
 
 @app.command("report")
 def report_command(
-    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run or sweep.")],
     data_root: DataRoot = None,
 ) -> None:
     """Write the report of a finished run anew, without Ray."""
-    from medlabel.run_report import report_run
-    from medlabel.store import Store
+    from medlabel.sweep_report import report_folder
 
-    _console.print(f"report: {report_run(Store(run_folder), data_root)}", soft_wrap=True)
+    _console.print(f"report: {report_folder(run_folder, data_root)}", soft_wrap=True)
 
 
 @app.command("serve")
@@ -374,6 +375,9 @@ def _summary_table(results: "pd.DataFrame") -> Table:
             f"{row.macro_f1:.4f} ± {row.macro_f1_spread:.4f}",
         )
     return table
+
+
+add_sweep(app, default_home, StageBars)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ adjusted on their own.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from medlabel.adjust import Adjustment
 from medlabel.baselines import embedding_clusters, majority_class, pixel_statistics
 from medlabel.evaluation import evaluate_baseline, evaluate_cell, recalls
-from medlabel.runs import read_cell
+from medlabel.runs import CellResult, read_cell
 from medlabel.store import Store
 from medlabel.tasks import Cell
 from medlabel.teacher import score_table
@@ -35,6 +36,7 @@ __all__ = [
     "baselines_table",
     "judge",
     "recalls_table",
+    "result_row",
     "results_table",
     "timings_table",
     "trust_of",
@@ -109,20 +111,17 @@ def results_table(
     store: Store, board: Board, cells: Sequence[Cell], truth: SealedTruth
 ) -> pd.DataFrame:
     """`results.parquet`: how right teacher and student are on each seed's test."""
-    rows = []
-    for cell in cells:
-        fitted = read_cell(store, cell.seed)
-        metrics = evaluate_cell(
-            truth,
-            cell.pool,
-            cell.test,
-            board.judged[cell.seed].pool,
-            board.judged[cell.seed].test,
-            fitted.test,
-        )
-        names = {"task": board.names["task"], "seed": cell.seed, **board.names}
-        rows.append({**names, **metrics, "versions": fitted.versions})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [result_row(board, cell, read_cell(store, cell.seed), truth) for cell in cells]
+    )
+
+
+def result_row(board: Board, cell: Cell, fitted: CellResult, truth: SealedTruth) -> dict[str, Any]:
+    """One row of `results.parquet`."""
+    judged = board.judged[cell.seed]
+    metrics = evaluate_cell(truth, cell.pool, cell.test, judged.pool, judged.test, fitted.test)
+    names = {"task": board.names["task"], "seed": cell.seed, **board.names}
+    return {**names, **metrics, "versions": fitted.versions}
 
 
 def recalls_table(

@@ -92,7 +92,7 @@ def test_the_same_command_gives_the_same_table_and_more_seeds_keep_what_is_there
 def test_a_rows_number_does_not_tell_its_class(teacher):
     task = parse_task(teacher[0])
     cells, truth = job.draw_cells(task, job.open_sources(task), range(2))
-    labels = truth.unseal(job._drawn_ids(cells))
+    labels = truth.unseal(job.drawn_ids(cells))
     assert 0.3 < np.abs(np.diff(labels)).mean() < 0.7
 
 
