@@ -39,6 +39,7 @@ ORDER = (
     "fit",
     "paired",
     "trust",
+    "guarantee",
     "evaluation",
     "baselines",
     "bundle",
