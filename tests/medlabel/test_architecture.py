@@ -27,6 +27,7 @@ ORDER = (
     "embeddings",
     "listing",
     "shards",
+    "annotations",
     "export",
     "teacher",
     "adjust",
@@ -48,6 +49,7 @@ ORDER = (
     "figures",
     "report",
     "run_report",
+    "overview",
     "cli",
 )
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))

@@ -62,7 +62,7 @@ def test_the_classes_promises_hold_together():
     assert broken <= binom.ppf(0.999, 200, FEW)
 
 
-def test_299_right_answers_promise_99_percent_of_many_and_298_do_not():
+def test_299_right_answers_promise_99_percent_of_many_and_290_do_not():
     assert fewest_answers(0.99, 0.05) == 299
     n = 10**6
     everything = np.linspace(0, 1, n, dtype=np.float32), np.zeros(n, dtype=int), np.ones(n, bool)
@@ -127,6 +127,26 @@ def test_the_order_of_the_sets_does_not_depend_on_the_sample():
         for c, a in [(confidences, draw(confidences, labels, d))]
     }
     assert len(starts) == 1
+
+
+def test_one_early_mistake_is_not_the_end():
+    confidences, labels = np.linspace(0, 1, 10**5, dtype=np.float32), np.zeros(10**5, dtype=int)
+    design = Design(1000, precision=0.95)
+    asked = draw(confidences, labels, design)
+    right = np.ones(1000, dtype=bool)
+    right[confidences[asked].argmax()] = False
+    whole, _ = certify(confidences, labels, asked, right, design)
+    assert whole.coverage == 1
+
+
+def test_of_a_label_that_nobody_was_asked_about_nothing_is_promised():
+    confidences = np.array([0.9] * 500 + [0.1] * 500, dtype=np.float32)
+    labels = np.repeat([0, 1], 500)
+    design = Design(200, precision=0.9, among=0.5)
+    asked = draw(confidences, labels, design)
+    whole, classes = certify(confidences, labels, asked, np.ones(200, dtype=bool), design)
+    assert (whole.coverage, classes[0].coverage, classes[1].coverage) == (0.5, 1.0, 0.0)
+    assert classes[1].further() is None
 
 
 def test_looking_twice_costs_half_the_level():
