@@ -34,7 +34,7 @@ from medlabel.annotations import (
 )
 from medlabel.bundle import Bundle, load_bundle
 from medlabel.errors import MedlabelError
-from medlabel.framing import CentreSquare
+from medlabel.explain import layout_of
 from medlabel.images import ImageError
 from medlabel.listing import Part, pixels_of
 from medlabel.overview import Overview, look_over, write_page
@@ -55,7 +55,7 @@ from rayjobs.streaming import (
     working_cpus,
 )
 
-__all__ = ["Annotated", "Order", "annotate_sources", "layout_of"]
+__all__ = ["Annotated", "Order", "annotate_sources"]
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,6 @@ def annotate_sources(
     seen, page = _finish(store, table, parts, layout, order, origin)
     on_progress("reporting", 1, 1)
     return Annotated(labelled, seen, page)
-
-
-def layout_of(bundle: Bundle) -> Layout:
-    """How images are prepared and cut for a student."""
-    return Layout.of(CentreSquare(bundle.size, bundle.student.channels))
 
 
 def _claim(store: Store, order: Order, bundle: Bundle) -> Origin:

@@ -142,7 +142,7 @@ class Guarantee:
         Of the whole plan's, for only some of them fall into that set.
         """
         failed = self.failed
-        if failed is None:
+        if failed is None or not failed.images:
             return None
         rate = failed.wrong / failed.asked if failed.asked else 0.0
         sizes = np.unique(np.geomspace(1, failed.images, _FURTHER).astype(np.int64))

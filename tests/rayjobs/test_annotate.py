@@ -8,6 +8,7 @@ from PIL import Image
 
 from medlabel.bundle import load_bundle, save_bundle
 from medlabel.errors import MedlabelError
+from medlabel.explain import explain, layout_of
 from medlabel.store import Store
 from medlabel.students import Student
 from rayjobs import annotate as job
@@ -68,6 +69,8 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
     rows = pd.read_parquet(out / "annotations")
     assert len(rows) == rows["uri"].nunique() == 75
     one = rows.set_index("uri").loc[str(scans / "3.png")]
+    for uri in rows["uri"].sample(10, random_state=0):
+        assert explain(Store(str(out)), uri).reproduced
     loaded = load_bundle(bundle)
     image = loaded.prepare(Image.open(scans / "3.png"))
     by_hand = loaded.predict(image[None])[0]
@@ -89,7 +92,7 @@ def test_a_threshold_is_a_confidence(bundle, dark, tmp_path):
 
 def test_a_student_is_shown_what_its_bundle_prepares(bundle):
     loaded, rng = load_bundle(bundle), np.random.default_rng(0)
-    square = job.layout_of(loaded).square
+    square = layout_of(loaded).square
     for shape in ((28, 28), (40, 30), (31, 64, 3), (28, 28, 3), (20, 20)):
         image = rng.integers(0, 256, shape, dtype=np.uint8)
         np.testing.assert_array_equal(square(image), loaded.prepare(Image.fromarray(image)))
