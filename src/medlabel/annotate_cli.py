@@ -10,6 +10,7 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from medlabel.explain import Explanation
+    from rayjobs.annotate import Annotated as Outcome
 
 __all__ = ["add_commands"]
 
@@ -22,12 +23,15 @@ def _say(*lines: str) -> None:
         _console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def add_commands(app: typer.Typer, bars: Callable[[], AbstractContextManager[Any]]) -> None:
-    """Add annotate, audit, explain and export to the command line.
+def add_commands(
+    app: typer.Typer, bars: Callable[[], AbstractContextManager[Any]], home: Callable[[], Path]
+) -> None:
+    """Add annotate, label, audit, explain and export to the command line.
 
     Args:
         app: the command line.
         bars: makes what shows progress; what it gives has an `advance(stage, done, total)`.
+        home: where what can be made again is kept.
     """
 
     @app.command("annotate")
@@ -70,18 +74,52 @@ def add_commands(app: typer.Typer, bars: Callable[[], AbstractContextManager[Any
             Replicas(workers),
         )  # fmt: skip
         with bars() as shown:
-            done = annotate_sources(order, shown.advance)
-        seen = done.overview
-        _say(
-            f"{seen.annotations:,} annotations and {seen.rejects:,} rejects, "
-            f"{done.labelled:,} images labelled now; {seen.automatic.total():,} auto",
-            "Nothing is guaranteed of them yet: medlabel audit plan says whom to ask about what.",
-            f"summary: {done.page}",
-        )
+            _tell(annotate_sources(order, shown.advance))
+
+    @app.command("label")
+    def label_command(
+        sources: Annotated[
+            list[str], typer.Argument(metavar="INPUT...", help="As annotate takes them.")
+        ],
+        classes: Annotated[str, typer.Option(help="Names of the classes: chest,breast")],
+        out: Annotated[str, typer.Option(help="Folder or bucket for student and annotations.")],
+        clip: Annotated[str, typer.Option(help="Teacher, as in `run`.")] = "phantom",
+        captions: Annotated[str, typer.Option(help="Caption sets, as in `run`.")] = "table",
+        recipe: Annotated[str, typer.Option(help="How to train, as in `run`.")] = "robust",
+        pool: Annotated[int, typer.Option(min=100, help="Images to learn from, at most.")] = 5000,
+        threshold: Annotated[
+            float, typer.Option(help="Labels of this confidence and more need no review.")
+        ] = 0.95,
+        seed: Annotated[int, typer.Option(min=0, help="Of the student.")] = 0,
+        image_column: Annotated[
+            str | None, typer.Option(help="Column of Parquet files that holds the images.")
+        ] = None,
+    ) -> None:
+        """Label your own images by the names of the classes: teacher, student, annotations."""
+        from medlabel.recipes import recipe_named
+        from rayjobs.label import Wish, label_sources
+
+        names = tuple(name.strip() for name in classes.split(","))
+        wish = Wish(
+            tuple(sources), names, out, home(), recipe_named(recipe), clip, captions,
+            threshold, pool, seed=seed, column=image_column,
+        )  # fmt: skip
+        with bars() as shown:
+            _tell(label_sources(wish, shown.advance))
 
     _add_audit(app)
     app.command("explain")(_explain)
     app.command("export")(_export)
+
+
+def _tell(done: "Outcome") -> None:
+    seen = done.overview
+    _say(
+        f"{seen.annotations:,} annotations and {seen.rejects:,} rejects, "
+        f"{done.labelled:,} images labelled now; {seen.automatic.total():,} auto",
+        "Nothing is guaranteed of them yet: medlabel audit plan says whom to ask about what.",
+        f"summary: {done.page}",
+    )
 
 
 def _add_audit(app: typer.Typer) -> None:

@@ -349,7 +349,7 @@ class StageBars:
         self._progress.update(self._bars[stage], completed=done, total=total if done else None)
 
 
-add_commands(app, StageBars)
+add_commands(app, StageBars, default_home)
 
 
 def _print_outcome(outcome: "Outcome") -> None:
