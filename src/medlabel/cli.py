@@ -25,7 +25,11 @@ from rich.table import Table
 from rich.text import Text
 
 from medlabel import __version__
+<<<<<<< HEAD
 from medlabel.cli_sweep import SWEEP_STAGES, add_sweep
+=======
+from medlabel.annotate_cli import add_commands
+>>>>>>> annotate
 from medlabel.errors import MedlabelError
 
 if TYPE_CHECKING:
@@ -51,13 +55,14 @@ _STAGES = {
     "cataloguing": "reading the images once",
     "embedding": "embedding images",
     "writing": "writing the table",
+    "annotating": "labelling images",
     "fitting": "fitting students",
     "ceiling": "fitting on true labels, to compare",
     "baselines": "comparing with simple baselines",
     "reporting": "writing the report",
     **SWEEP_STAGES,
 }
-_IMAGE_STAGES = ("cataloguing", "embedding", "writing")
+_IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
 
 
 def default_home() -> Path:
@@ -348,6 +353,9 @@ class StageBars:
         self._progress.update(self._bars[stage], completed=done, total=total if done else None)
 
 
+add_commands(app, StageBars, default_home)
+
+
 def _print_outcome(outcome: "Outcome") -> None:
     _console.print(_summary_table(outcome.results))
     _console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
@@ -385,15 +393,12 @@ def main() -> None:
     errors = Console(stderr=True)
     try:
         app()
-    except MedlabelError as error:
+    except (MedlabelError, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         errors.print("stopped; what is finished is kept: run the same command to go on")
         sys.exit(130)
-    except OSError as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

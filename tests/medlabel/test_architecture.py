@@ -27,6 +27,7 @@ ORDER = (
     "embeddings",
     "listing",
     "shards",
+    "annotations",
     "export",
     "teacher",
     "adjust",
@@ -41,6 +42,7 @@ ORDER = (
     "sweeps",
     "paired",
     "trust",
+    "guarantee",
     "evaluation",
     "baselines",
     "bundle",
@@ -51,11 +53,22 @@ ORDER = (
     "sweep_figures",
     "report",
     "run_report",
+<<<<<<< HEAD
     "sweep_report",
     "cli_sweep",
     "cli",
 )
 ROOF = {"cli", "cli_sweep"}
+=======
+    "overview",
+    "audit",
+    "explain",
+    "label_export",
+    "annotate_cli",
+    "cli",
+)
+ROOF = ("cli", "annotate_cli")
+>>>>>>> annotate
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))
 
 
