@@ -41,6 +41,7 @@ ORDER = (
     "trust",
     "evaluation",
     "baselines",
+    "confidence",
     "bundle",
     "runs",
     "scoreboard",
