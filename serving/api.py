@@ -15,11 +15,13 @@ there is no internet, `/openapi.json` says the same. The server itself fetches n
 the one Label Studio that it was told of.
 """
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -77,6 +79,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": Refusal, "description": "Without the token"},
     403: {"model": Refusal, "description": "From another site's page"},
     404: {"model": Refusal, "description": "No such student"},
+    408: {"model": Refusal, "description": "Sent too slowly"},
     413: {"model": Refusal, "description": "Too many bytes, pixels or images"},
     415: {"model": Refusal, "description": "Not a PNG, JPEG, TIFF, DICOM, npy or npz"},
     422: {"model": Refusal, "description": "An image that cannot be read"},
@@ -92,12 +95,34 @@ def make_api(service: Service, token: str | None = None) -> ASGIApp:
         description="Labels medical images with small CNNs that learned from a zero-shot teacher, "
         "and says when a person should look. Not for clinical use.",
     )
+    api.router.route_class = _Lean
     api.add_exception_handler(Refused, _refuse)
     _add_annotate(api, service)
     _add_corrections(api, service)
     _add_watching(api, service)
     _add_page(api)
     return Guard(api, token, service.telemetry)
+
+
+class _Lean(APIRoute):
+    """A route that is called as it is where a request has nothing for FastAPI to parse.
+
+    It is a ninth of the time that a replica takes for an image.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook for what handles a request."""
+        full = super().get_route_handler()
+        if self.path != "/annotate":
+            return full
+
+        async def handle(request: Request) -> Response:
+            if request.scope["query_string"]:
+                return await full(request)
+            answer: Response = await self.endpoint(request)  # its parameters have defaults
+            return answer
+
+        return handle
 
 
 def _add_annotate(api: FastAPI, service: Service) -> None:

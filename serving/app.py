@@ -94,6 +94,8 @@ def build(args: ServeArgs) -> serve.Application:
         max_ongoing_requests=args.max_ongoing,
         max_queued_requests=args.max_queued,
         backpressure_config=BackpressureConfig(status_code=503, retry_after_s=1),
+        # A line a request is in the audit; what is missing there is in /metrics.
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": args.num_cpus, "num_gpus": args.num_gpus},
         # The digests make a bundle that was overwritten in its place a change.
         user_config={"bundles": bundles, "digests": digests},

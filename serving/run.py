@@ -18,7 +18,6 @@ from serving.shelf import Shelf
 
 __all__ = ["serve_run"]
 
-_REQUEST_TIMEOUT = 60.0  # seconds; whoever sends slower is told 408
 _PATIENCE = 20.0  # seconds until HAProxy must have heard of the first replica
 
 
@@ -77,7 +76,7 @@ def _deploy(args: ServeArgs, host: str, port: int) -> None:
     from serving.app import start
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    http = {"host": host, "port": port, "request_timeout_s": _REQUEST_TIMEOUT}
+    http = {"host": host, "port": port}
     try:
         serve.start(proxy_location="HeadOnly", http_options=http)
         start(args)

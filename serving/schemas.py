@@ -37,6 +37,9 @@ class ServeArgs(BaseModel):
     max_batch_size: int = Field(default=256, ge=1, le=4096, description="Images labelled at once.")
     max_images: int = Field(default=1024, ge=1, le=100_000, description="Images a request.")
     max_body_mib: float = Field(default=64, gt=0, le=4096, description="MiB a request.")
+    max_sending_s: float = Field(
+        default=60, gt=0, description="Seconds in which a request has to have been sent; then 408."
+    )
     max_held_mib: float = Field(
         default=512, gt=0, description="MiB of requests that a copy holds at once; then 503."
     )

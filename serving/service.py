@@ -20,7 +20,7 @@ from serving.images import Budget, Refused
 from serving.schemas import Annotation, Answer, RefusedFile, ServeArgs
 from serving.shelf import Place, Shelf
 from serving.telemetry import Telemetry
-from serving.uploads import Gate, Upload, read_uploads
+from serving.uploads import Gate, Limits, Upload, read_uploads
 
 __all__ = ["Asked", "Service", "request_id"]
 
@@ -63,6 +63,7 @@ class Service:
         self.telemetry = Telemetry(name)
         self.corrections = Corrections(folder / "corrections.sqlite")
         self._audit = Audit(folder, name)
+        self._limits = Limits(int(args.max_body_mib * 2**20), args.max_images, args.max_sending_s)
         self._gate = Gate(int(args.max_held_mib * 2**20))
         self._batcher: Batcher[Job, Results] = Batcher(self._work, args.max_batch_size, _size)
 
@@ -89,8 +90,7 @@ class Service:
             Refused: there is nothing in it that could be labelled.
         """
         bundle = await self.find(asked.bundle)
-        limit = int(self.args.max_body_mib * 2**20)
-        uploads, held = await read_uploads(request, limit, self.args.max_images, self._gate)
+        uploads, held = await read_uploads(request, self._limits, self._gate)
         try:
             return Answer.model_construct(
                 request_id=asked.request_id, results=await self.annotate(uploads, bundle, asked)

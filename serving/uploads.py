@@ -1,5 +1,6 @@
 """Read the files of a request, and never more of them than is allowed."""
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from serving.images import Refused
 
-__all__ = ["FIELDS", "Gate", "Upload", "read_uploads"]
+__all__ = ["FIELDS", "Gate", "Limits", "Upload", "read_uploads"]
 
 FIELDS = ("file", "files")
 _NAME = 255  # characters of a file's name that are kept
@@ -57,32 +58,46 @@ class _Body:
             yield chunk
 
 
-async def read_uploads(
-    request: Request, limit: int, most: int, gate: Gate
-) -> tuple[list[Upload], int]:
+@dataclass(frozen=True)
+class Limits:
+    """What a request may have: bytes, files, and seconds to send them in."""
+
+    size: int
+    files: int
+    seconds: float
+
+
+async def read_uploads(request: Request, limits: Limits, gate: Gate) -> tuple[list[Upload], int]:
     """The files that were sent, as a form's file fields or as the whole body, and their bytes.
 
     The caller gives the bytes back to the gate when it is done with them.
 
     Raises:
-        Refused: there is none, there are more than `most`, or the body is longer than `limit`
-            bytes, whatever its header says.
+        Refused: there is none, or a limit is passed, whatever the request's header says.
     """
-    body = _Body(request, limit, gate)
+    body = _Body(request, limits.size, gate)
     try:
-        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-            uploads = await _read_form(request, body, most)
-        else:
-            uploads = [Upload("", b"".join([piece async for piece in body.pieces()]))]
+        async with asyncio.timeout(limits.seconds):
+            uploads = await _read(request, body, limits.files)
         if not any(upload.data for upload in uploads):
             raise Refused(400, "nothing was sent: put an image into the body or a file field")
     except ClientDisconnect as error:
         gate.release(body.taken)
         raise Refused(400, "the upload was cut short") from error
+    except TimeoutError as error:
+        gate.release(body.taken)
+        reason = f"not sent within {limits.seconds:g} seconds: send it in parts"
+        raise Refused(408, reason) from error
     except BaseException:
         gate.release(body.taken)
         raise
     return uploads, body.taken
+
+
+async def _read(request: Request, body: _Body, most: int) -> list[Upload]:
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return await _read_form(request, body, most)
+    return [Upload("", b"".join([piece async for piece in body.pieces()]))]
 
 
 class _MemoryParser(MultiPartParser):
