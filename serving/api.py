@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
@@ -97,6 +98,7 @@ def make_api(service: Service, token: str | None = None) -> ASGIApp:
     )
     api.router.route_class = _Lean
     api.add_exception_handler(Refused, _refuse)
+    api.add_exception_handler(RequestValidationError, _explain)
     _add_annotate(api, service)
     _add_corrections(api, service)
     _add_watching(api, service)
@@ -242,3 +244,10 @@ async def _refuse(_request: Request, refused: Exception) -> JSONResponse:
     status = refused.status if isinstance(refused, Refused) else 500
     headers = {"Retry-After": "1"} if status == 503 else None
     return JSONResponse({"detail": str(refused)}, status, headers)
+
+
+async def _explain(_request: Request, error: Exception) -> JSONResponse:
+    """One line for what pydantic found, without repeating what was sent."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found]
+    return JSONResponse({"detail": "; ".join(told)}, 422)

@@ -50,7 +50,8 @@ _SCRIPT = """#!/bin/sh
 before=
 for argument in "$@"; do
   if [ "$before" = -f ]; then
-    sed -i -E 's/^( *bind )(\\*?):([0-9])/\\1127.0.0.1:\\3/' "$argument"
+    sed -i -E -e 's/^( *bind ):([0-9])/\\1127.0.0.1:\\2/' \\
+      -e '/^listen stats/,$ s/^( *bind )\\*:([0-9])/\\1127.0.0.1:\\2/' "$argument"
   fi
   before=$argument
 done
