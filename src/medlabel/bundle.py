@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 
+from medlabel.confidence import Judgement
 from medlabel.errors import MedlabelError
 from medlabel.fit import predict
 from medlabel.store import Store
 from medlabel.students import Student, blank, parameter_count
 
-__all__ = ["Bundle", "load_bundle", "save_bundle"]
+__all__ = ["CALIBRATION", "Bundle", "load_bundle", "save_bundle"]
 
 _FILES = ("config.json", "model.safetensors")
 _PROVENANCE = "provenance.json"
+CALIBRATION = "calibration.safetensors"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Bundle:
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities float32 [N, K] of prepared images uint8 [N, S, S] or [N, S, S, 3]."""
         return predict(self.student, images)
+
+    def judge(self, images: NDArray[np.uint8]) -> Judgement:
+        """Probabilities of prepared images, and how far they are from what was learned."""
+        unknown = np.full(len(images), np.nan, dtype=np.float32)
+        return Judgement(self.predict(images), unknown, calibrated=False)
 
 
 def save_bundle(store: Store, student: Student, provenance: Mapping[str, Any]) -> None:

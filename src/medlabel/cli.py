@@ -238,21 +238,54 @@ def report_command(
 
 @app.command("serve")
 def serve_command(
-    run_folder: Annotated[
-        str, typer.Argument(metavar="RUN", help="Folder of a finished run, or of a bundle.")
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Folders of finished runs, or of bundles; the first answers unless asked.",
+        ),
     ],
-    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; a token is needed beyond loopback.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            help="File with the token that clients must send. \\[default: MEDLABEL_TOKEN]"
+        ),
+    ] = None,
+    auto_above: Annotated[
+        float, typer.Option(min=0, max=1, help="Below this probability a label is for review.")
+    ] = 0.9,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies; one a core is the most.")] = 1,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Folder for corrections and audit lines. \\[default: the user's own]"),
+    ] = None,
+    label_studio: Annotated[
+        str | None,
+        typer.Option(help="Address of the Label Studio whose images may be read."),
+    ] = None,
+    label_studio_token_file: Annotated[
+        str | None,
+        typer.Option(help="File with its token. \\[default: LABEL_STUDIO_API_KEY]"),
+    ] = None,
 ) -> None:
-    """Serve the best student of a run: an image in, a label out."""
-    from medlabel.runs import BUNDLE
-    from medlabel.store import Store
-    from serving.app import serve_run
+    """Serve students: images in; labels, probabilities and doubts out; a page to correct them."""
+    from serving.run import serve_run
+    from serving.schemas import ServeArgs
 
-    store = Store(run_folder)
-    serve_run(
-        store.path(BUNDLE) if store.exists(f"{BUNDLE}/config.json") else store.uri, host, port
+    args = ServeArgs(
+        bundles=runs,
+        auto_above=auto_above,
+        min_replicas=replicas,
+        state=state,
+        token_file=token_file,
+        label_studio_url=label_studio,
+        label_studio_token_file=label_studio_token_file,
     )
+    serve_run(args, host, port)
 
 
 @app.command("models")

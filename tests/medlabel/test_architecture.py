@@ -45,6 +45,7 @@ ORDER = (
     "guarantee",
     "evaluation",
     "baselines",
+    "confidence",
     "bundle",
     "runs",
     "scoreboard",
