@@ -25,11 +25,8 @@ from rich.table import Table
 from rich.text import Text
 
 from medlabel import __version__
-<<<<<<< HEAD
 from medlabel.cli_sweep import SWEEP_STAGES, add_sweep
-=======
-from medlabel.annotate_cli import add_commands
->>>>>>> annotate
+from medlabel.cli_annotate import add_commands
 from medlabel.errors import MedlabelError
 
 if TYPE_CHECKING:

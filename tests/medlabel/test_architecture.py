@@ -54,22 +54,16 @@ ORDER = (
     "sweep_figures",
     "report",
     "run_report",
-<<<<<<< HEAD
     "sweep_report",
-    "cli_sweep",
-    "cli",
-)
-ROOF = {"cli", "cli_sweep"}
-=======
     "overview",
     "audit",
     "explain",
     "label_export",
-    "annotate_cli",
+    "cli_annotate",
+    "cli_sweep",
     "cli",
 )
-ROOF = ("cli", "annotate_cli")
->>>>>>> annotate
+ROOF = {"cli", "cli_annotate", "cli_sweep"}
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))
 
 
