@@ -26,7 +26,7 @@ from PIL import Image
 
 from benchmarks.common import arguments, class_of, finish
 from benchmarks.fit import fit_naively
-from medlabel.cli import StageBars, default_home
+from medlabel.cli_shared import StageBars, default_home
 from medlabel.clip import Clip
 from medlabel.evaluation import true_labels, true_scores
 from medlabel.fit import fit, predict

@@ -3,30 +3,18 @@
 Heavy imports wait inside the commands, so that `medlabel --help` answers at once.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Task as RichTask
 from rich.table import Table
-from rich.text import Text
 
 from medlabel import __version__
-from medlabel.cli_sweep import SWEEP_STAGES, add_sweep
-from medlabel.cli_annotate import add_commands
+from medlabel.cli_annotate import add_annotating
+from medlabel.cli_shared import StageBars, console, default_home
+from medlabel.cli_sweep import add_sweep
 from medlabel.errors import MedlabelError
 
 if TYPE_CHECKING:
@@ -42,29 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-_console = Console()
-_STAGES = {
-    "reading": "reading the images",
-    "starting": "starting Ray",
-    "drawing": "drawing phantoms for the teacher",
-    "training": "training the teacher on them",
-    "listing": "listing the sources",
-    "cataloguing": "reading the images once",
-    "embedding": "embedding images",
-    "writing": "writing the table",
-    "annotating": "labelling images",
-    "fitting": "fitting students",
-    "ceiling": "fitting on true labels, to compare",
-    "baselines": "comparing with simple baselines",
-    "reporting": "writing the report",
-    **SWEEP_STAGES,
-}
-_IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
-
-
-def default_home() -> Path:
-    """Where what can be made again is kept: MEDLABEL_HOME, else `~/.cache/medlabel`."""
-    return Path(os.environ.get("MEDLABEL_HOME", Path.home() / ".cache" / "medlabel"))
 
 
 DataRoot = Annotated[
@@ -208,12 +173,12 @@ def embed_command(
         summaries = embed_sources(request, bars.advance)
     for summary in summaries:
         _print_summary(summary)
-    _console.print(f"table: {out}", soft_wrap=True)
+    console.print(f"table: {out}", soft_wrap=True)
 
 
 def _print_summary(summary: "Summary") -> None:
     rate = f", {summary.encoded / summary.seconds:,.0f} images/s" if summary.encoded else ""
-    _console.print(
+    console.print(
         f"{summary.clip}: {summary.images:,} images ({summary.distinct:,} distinct), "
         f"{summary.encoded:,} encoded, {summary.reused:,} reused, {summary.rejected:,} rejected, "
         f"{summary.seconds:.1f} s{rate}, {summary.workers} workers",
@@ -230,7 +195,7 @@ def report_command(
     """Write the report of a finished run anew, without Ray."""
     from medlabel.sweep_report import report_folder
 
-    _console.print(f"report: {report_folder(run_folder, data_root)}", soft_wrap=True)
+    console.print(f"report: {report_folder(run_folder, data_root)}", soft_wrap=True)
 
 
 @app.command("serve")
@@ -294,9 +259,9 @@ def models_command(
     """List teachers: their size, their input, an image's work, and whether they are here."""
     from medlabel.models import LISTED, describe, models_table
 
-    with _console.status("building architectures without weights"):
+    with console.status("building architectures without weights"):
         facts = [describe(name, default_home()) for name in names or LISTED]
-    _console.print(models_table(facts))
+    console.print(models_table(facts))
 
 
 @app.command("fetch")
@@ -318,13 +283,13 @@ def fetch_command(
     places = Places(default_home(), data_root, size)
     outcomes: dict[str, Checked | MedlabelError | OSError] = {}
     for item in expand(items, places):
-        _console.print(f"{item} ...", highlight=False, soft_wrap=True)
+        console.print(f"{item} ...", highlight=False, soft_wrap=True)
         try:
             outcomes[item] = fetch(item, places, _train_phantom)
         except (MedlabelError, OSError) as error:
             outcomes[item] = error
-            _console.print(f"  {error}", style="red", markup=False, soft_wrap=True)
-    _console.print(fetched_table(outcomes))
+            console.print(f"  {error}", style="red", markup=False, soft_wrap=True)
+    console.print(fetched_table(outcomes))
     failed = [item for item, outcome in outcomes.items() if not isinstance(outcome, Checked)]
     if failed:
         raise MedlabelError(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}")
@@ -341,58 +306,19 @@ def _train_phantom() -> None:
 @app.command("version")
 def version_command() -> None:
     """Print the version."""
-    _console.print(f"medlabel {__version__}", highlight=False)
+    console.print(f"medlabel {__version__}", highlight=False)
 
 
-class _Rate(ProgressColumn):
-    """Steps a second, for the stages whose steps are images."""
-
-    def render(self, task: RichTask) -> Text:
-        """What is shown right of the bar."""
-        speed = task.finished_speed or task.speed
-        images = task.fields["stage"] in _IMAGE_STAGES
-        return Text(f"{speed:,.0f} images/s" if images and speed else "")
-
-
-class StageBars:
-    """One progress bar a stage, made when the stage first speaks."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<36}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=_console,
-        )
-        self._bars: dict[str, TaskID] = {}
-
-    def __enter__(self) -> "StageBars":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, stage: str, done: int, total: int) -> None:
-        """Set a stage's bar to `done` of `total`; one that is not yet begun pulses."""
-        if stage not in self._bars:
-            self._bars[stage] = self._progress.add_task(_STAGES[stage], total=None, stage=stage)
-        self._progress.update(self._bars[stage], completed=done, total=total if done else None)
-
-
-add_commands(app, StageBars, default_home)
+add_annotating(app)
 
 
 def _print_outcome(outcome: "Outcome") -> None:
-    _console.print(_summary_table(outcome.results))
-    _console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
-    _console.print(f"student: {outcome.bundle}", soft_wrap=True)
-    _console.print(f"report:  {outcome.report}", soft_wrap=True)
+    console.print(_summary_table(outcome.results))
+    console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
+    console.print(f"student: {outcome.bundle}", soft_wrap=True)
+    console.print(f"report:  {outcome.report}", soft_wrap=True)
     for warning in outcome.trust.warnings:
-        _console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _summary_table(results: "pd.DataFrame") -> Table:
@@ -415,7 +341,7 @@ def _summary_table(results: "pd.DataFrame") -> Table:
     return table
 
 
-add_sweep(app, default_home, StageBars)
+add_sweep(app)
 
 
 def main() -> None:

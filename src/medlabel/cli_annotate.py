@@ -1,38 +1,28 @@
 """The commands about annotations, beside `medlabel.cli`: a part of the roof."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+
+from medlabel.cli_shared import StageBars, console, default_home
 
 if TYPE_CHECKING:
     from medlabel.explain import Explanation
     from rayjobs.annotate import Annotated as Outcome
 
-__all__ = ["add_commands"]
+__all__ = ["add_annotating"]
 
 Folder = Annotated[str, typer.Argument(metavar="URI", help="Folder or bucket of annotations.")]
-_console = Console()
 
 
 def _say(*lines: str) -> None:
     for line in lines:
-        _console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def add_commands(
-    app: typer.Typer, bars: Callable[[], AbstractContextManager[Any]], home: Callable[[], Path]
-) -> None:
-    """Add annotate, label, audit, explain and export to the command line.
-
-    Args:
-        app: the command line.
-        bars: makes what shows progress; what it gives has an `advance(stage, done, total)`.
-        home: where what can be made again is kept.
-    """
+def add_annotating(app: typer.Typer) -> None:
+    """Add annotate, label, audit, explain and export to the command line."""
 
     @app.command("annotate")
     def annotate_command(
@@ -73,7 +63,7 @@ def add_commands(
             tuple(sources), bundle, out, threshold, size, data_root, image_column,
             Replicas(workers),
         )  # fmt: skip
-        with bars() as shown:
+        with StageBars() as shown:
             _tell(annotate_sources(order, shown.advance))
 
     @app.command("label")
@@ -101,10 +91,10 @@ def add_commands(
 
         names = tuple(name.strip() for name in classes.split(","))
         wish = Wish(
-            tuple(sources), names, out, home(), recipe_named(recipe), clip, captions,
+            tuple(sources), names, out, default_home(), recipe_named(recipe), clip, captions,
             threshold, pool, seed=seed, column=image_column,
         )  # fmt: skip
-        with bars() as shown:
+        with StageBars() as shown:
             _tell(label_sources(wish, shown.advance))
 
     _add_audit(app)

@@ -1,42 +1,22 @@
 """`medlabel sweep`: a part of the roof, in a file of its own."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from medlabel.cli_shared import StageBars, console, default_home
 
 if TYPE_CHECKING:
     from rayjobs.sweep import SweepOutcome
     from rayjobs.sweep_estimate import Estimate
 
-__all__ = ["SWEEP_STAGES", "add_sweep"]
-
-SWEEP_STAGES = {"measuring": "measuring some fits", "judging": "comparing with the truth"}
-
-_console = Console()
+__all__ = ["add_sweep"]
 
 
-class Bars(Protocol):
-    """Where progress is shown."""
-
-    def advance(self, stage: str, done: int, total: int) -> None:
-        """`done` of `total` of a stage."""
-
-
-def add_sweep(
-    app: typer.Typer, home: Callable[[], Path], bars: Callable[[], AbstractContextManager[Bars]]
-) -> None:
-    """Give the command line its `sweep`.
-
-    Args:
-        app: the command line.
-        home: where what can be made again is kept.
-        bars: makes the progress bars.
-    """
+def add_sweep(app: typer.Typer) -> None:
+    """Give the command line its `sweep`."""
 
     @app.command("sweep")
     def sweep_command(
@@ -69,9 +49,9 @@ def add_sweep(
         from rayjobs.sweep_estimate import Rates, estimate
 
         settings = SweepSettings(
-            read_sweep(spec), out, home(), data_root, workers=workers, gpus=gpus_per_fit
+            read_sweep(spec), out, default_home(), data_root, workers=workers, gpus=gpus_per_fit
         )
-        with bars() as shown:
+        with StageBars() as shown:
             if dry_run:
                 rates = Rates(seconds_per_fit, images_per_second)
                 found = estimate(settings, rates, shown.advance)
@@ -87,7 +67,7 @@ def _print_estimate(found: "Estimate") -> None:
     table = Table("", "", show_header=False, box=None)
     for name, value in found.lines():
         table.add_row(name, value)
-    _console.print(table)
+    console.print(table)
 
 
 def _print_outcome(outcome: "SweepOutcome") -> None:
@@ -103,11 +83,11 @@ def _print_outcome(outcome: "SweepOutcome") -> None:
             f"{100 * row['gain']:+.2f} [{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]",
             str(row["lost"]),
         )
-    _console.print(table)
-    _console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} cells")
-    _console.print(f"report:  {outcome.report}", soft_wrap=True)
+    console.print(table)
+    console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} cells")
+    console.print(f"report:  {outcome.report}", soft_wrap=True)
     if failed := len(outcome.failures):
-        _console.print(
+        console.print(
             f"warning: {failed} cells could not be fitted, the first: "
             f"{outcome.failures['reason'].iloc[0]}; run the same command to try them again",
             style="yellow",

@@ -247,7 +247,8 @@ def _facts(found: SweepTables) -> dict[str, str]:
         "Cells": f"{len(found.results):,} fitted, {len(found.failures):,} failed",
         "Fitting": f"{seconds.sum():,.0f} s of one worker in all",
         "A fit": "; ".join(
-            f"{'/'.join(map(str, who))} {value:.2f} s" for who, value in by_recipe.items()
+            f"{'/'.join(map(str, who))} {value:.2f} s"
+            for who, value in zip(by_recipe.index.to_list(), by_recipe, strict=True)
         ),
         "Last call": (
             f"{cost['encoded']:,} images encoded, {cost['fitted']:,} cells fitted by "

@@ -59,11 +59,12 @@ ORDER = (
     "audit",
     "explain",
     "label_export",
+    "cli_shared",
     "cli_annotate",
     "cli_sweep",
     "cli",
 )
-ROOF = {"cli", "cli_annotate", "cli_sweep"}
+ROOF = {"cli", "cli_shared", "cli_annotate", "cli_sweep"}
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))
 
 
