@@ -237,7 +237,11 @@ def _maps(
 def _facts(found: SweepTables) -> dict[str, str]:
     spec, cost, fits = found.manifest["spec"], found.cost, found.fits
     seconds = fits["seconds"]
-    by_recipe = fits.groupby(["recipe", "student"], sort=False)["seconds"].median()
+    each = fits.groupby(["recipe", "student"], sort=False)["seconds"].median().reset_index()
+    a_fit = [
+        f"{row['recipe']} / {row['student']} {row['seconds']:.2f} s"
+        for row in each.to_dict("records")
+    ]
     stages = ", ".join(f"{stage} {value:,.0f} s" for stage, value in cost["seconds"].items())
     return {
         "Tasks": f"{len(found.manifest['tasks']):,}",
@@ -246,10 +250,7 @@ def _facts(found: SweepTables) -> dict[str, str]:
         "Image size": f"{spec['size']} pixels",
         "Cells": f"{len(found.results):,} fitted, {len(found.failures):,} failed",
         "Fitting": f"{seconds.sum():,.0f} s of one worker in all",
-        "A fit": "; ".join(
-            f"{'/'.join(map(str, who))} {value:.2f} s"
-            for who, value in zip(by_recipe.index.to_list(), by_recipe, strict=True)
-        ),
+        "A fit": "; ".join(a_fit),
         "Last call": (
             f"{cost['encoded']:,} images encoded, {cost['fitted']:,} cells fitted by "
             f"{_counted(cost['workers'], 'worker')}: {stages}"
