@@ -190,7 +190,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bundle, sources = prepare(folder, options.data_root, images, files)
-        sample = tiled(options.data_root, min(images, _SAMPLE))
+        sample = tiled(options.data_root, _SAMPLE // (4 if options.quick else 1))
         bare = [bare_rate(bundle, sample)]
         figures = job(sources[:1], bundle, folder / "calm")
         bare.append(bare_rate(bundle, sample))
