@@ -30,6 +30,8 @@ from medlabel import __version__
 from serving.corrections import as_csv, as_tasks
 from serving.guard import Guard
 from serving.images import Refused
+from serving.label_studio import make_backend
+from serving.reader import ImageReader
 from serving.schemas import (
     Answer,
     Correction,
@@ -88,8 +90,13 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_api(service: Service, token: str | None = None) -> ASGIApp:
-    """The application around a service; with a token, nothing is told without it."""
+def make_api(
+    service: Service, token: str | None = None, reader: ImageReader | None = None
+) -> ASGIApp:
+    """The application around a service; with a token, nothing is told without it.
+
+    `reader` reads the images of Label Studio's tasks; without one, those in the tasks themselves.
+    """
     api = FastAPI(
         title="medlabel",
         version=__version__,
@@ -103,6 +110,8 @@ def make_api(service: Service, token: str | None = None) -> ASGIApp:
     _add_corrections(api, service)
     _add_watching(api, service)
     _add_page(api)
+    most = int(service.args.max_body_mib * 2**20)
+    api.include_router(make_backend(service, reader or ImageReader(None, None, most)))
     return Guard(api, token, service.telemetry)
 
 

@@ -20,6 +20,7 @@ from medlabel.store import Store
 from serving.api import make_api
 from serving.guard import TOKEN, read_secret
 from serving.listen import check_authorised, state_folder
+from serving.reader import ImageReader
 from serving.schemas import ServeArgs
 from serving.service import Service
 from serving.shelf import Place, Shelf, find_bundle
@@ -41,13 +42,18 @@ class Annotator:
         torch.set_num_threads(max(1, int(args.num_cpus)))
         self._token = read_secret(args.token_file, TOKEN)
         check_authorised(_listening_host(), self._token)
+        self._reader = ImageReader(
+            args.label_studio_url,
+            read_secret(args.label_studio_token_file, "LABEL_STUDIO_API_KEY"),
+            int(args.max_body_mib * 2**20),
+        )
         self._device = "cuda" if args.num_gpus else "cpu"
         name = serve.get_replica_context().replica_id.unique_id
         self._service = Service(args, name, state_folder(args.state), self._find)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What Serve asks for when the replica is made."""
-        return make_api(self._service, self._token)
+        return make_api(self._service, self._token, self._reader)
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
         """Serve's way to say that the bundles have changed."""

@@ -43,12 +43,12 @@ def write_bundle(folder, name="test", seed=0, classes=CLASSES):
 class Door:
     """A service and clients for it, in this process."""
 
-    def __init__(self, folder, token=None, **settings):
+    def __init__(self, folder, token=None, reader=None, **settings):
         self.folder = folder
         self.loaded = []
         self.kept = {}
         self.service = Service(ServeArgs(**settings), "copy", folder, self._load)
-        self._api = make_api(self.service, token)
+        self._api = make_api(self.service, token, reader)
 
     async def _load(self, place):
         if place.key not in self.kept:

@@ -92,9 +92,8 @@ async function onKey(event) {
       : Object.keys(one.probabilities)[Number(event.key) - 1];
   if (label === undefined || event.key === " ") return;
   event.preventDefault();
-  const next = nextToReview(card)?.dataset.key;
+  focusOn(nextToReview(card)); // before anything is waited for: the next key is for the next image
   await choose(one, label);
-  focusOn(document.querySelector(`#grid > li[data-key="${next ?? card.dataset.key}"]`));
 }
 
 // Folders that are dropped are walked; a browser gives them a hundred entries at a time.

@@ -28,8 +28,8 @@ def open_door(tmp_path, bundle_folder):
     """Makes doors; settings may be changed."""
     made = []
 
-    def make(token=None, **settings):
-        door = Door(tmp_path / "state", token, **({"bundles": [bundle_folder]} | settings))
+    def make(token=None, reader=None, **settings):
+        door = Door(tmp_path / "state", token, reader, **({"bundles": [bundle_folder]} | settings))
         made.append(door)
         return door
 

@@ -121,6 +121,19 @@ def test_accepting_goes_on_to_the_next_to_review(site, page):
     assert page.locator("#grid > li.review").count() == 0
 
 
+def test_keys_that_come_quickly_go_to_one_image_each(site, page):
+    page.goto(site.url)
+    put(page, files(0, 1, 2))
+    page.focus("#grid > li")
+    page.evaluate(
+        "for (const key of ['2', '1', '2']) document.activeElement.dispatchEvent("
+        "new KeyboardEvent('keydown', { key, bubbles: true }))"
+    )
+    expect(page.locator("#grid > li.done")).to_have_count(3)
+    kept = {one.file: one.label for one in site.door.service.corrections.history()}
+    assert kept == {"0.png": "breast", "1.png": "chest", "2.png": "breast"}
+
+
 def test_filters_and_order_show_what_they_say(site, page):
     page.goto(site.url)
     junk = {"name": "junk.png", "mimeType": "image/png", "buffer": b"junk"}
