@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.common import arguments, finish
-from medlabel.cli import default_home
+from medlabel.cli_shared import default_home
 from medlabel.store import Store
 from medlabel.sweeps import SweepSpec
 from rayjobs.sweep import SweepSettings, sweep
