@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from medlabel.clip import Clip, load_clip
 from medlabel.embeddings import digest_image, to_digests
 from medlabel.errors import MedlabelError
+from medlabel.evaluation import measure
 from medlabel.recipes import Recipe
 from medlabel.shards import Catalogue, missing_rows
 from medlabel.store import Store
@@ -37,7 +38,8 @@ __all__ = ["Estimate", "Rates", "estimate"]
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 _LOOKED_AT = 128  # images to measure an encoder by
-_JUDGED = 0.02  # seconds a cell: reading its predictions, and metrics of three sets of scores
+_JUDGED = 0.04  # seconds a cell where nothing is measured: its predictions read, its metrics
+_JUDGINGS = 20
 _TRAINED = 0.8  # of a pool; the rest is held back
 
 
@@ -152,12 +154,26 @@ def estimate(
         encode_seconds=sum(
             _encoding(rates, clips[name], count, some, workers) for name, count in encodes.items()
         ),
-        judge_seconds=_JUDGED * len(prepared.units) * settings.spec.seeds,
+        judge_seconds=(_JUDGED if stated else _judging(prepared))
+        * len(prepared.units)
+        * settings.spec.seeds,
         start_seconds=started,
         workers=workers,
         gpus=gpus,
         measured=not stated,
     )
+
+
+def _judging(prepared: Prepared) -> float:
+    """Seconds a cell: metrics of made-up scores and labels, three times."""
+    draw = next(iter(prepared.draws.values()))
+    k, n = len(draw.task.classes), len(draw.cells[0].test)
+    labels = np.arange(n) % k
+    scores = np.random.default_rng(0).dirichlet(np.ones(k), n)
+    began = time.perf_counter()
+    for _ in range(_JUDGINGS):
+        measure(scores, labels)
+    return 3 * (time.perf_counter() - began) / _JUDGINGS  # teacher, student, reading the files
 
 
 # ---------------------------------------------------------------- encodes

@@ -79,11 +79,11 @@ def fit_all(
     chunked = _chunks(store, groups(settings, prepared, seen), _Pixels(prepared), size)
     running: dict[ray.ObjectRef[dict[int, str]], _Chunk] = {}
     done, failures = 0, list[dict[str, Any]]()
-    for chunk in chunked:
-        running[_start(chunk, settings.gpus)] = chunk
-        if len(running) >= room(settings):
+    for chunk in chunked:  # the next one is made while all workers are busy
+        while len(running) >= room(settings):
             done += _collect(running, failures)
             on_progress(done, total)
+        running[_start(chunk, settings.gpus)] = chunk
     while running:
         done += _collect(running, failures)
         on_progress(done, total)
