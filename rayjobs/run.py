@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from medlabel import (
     adjust,
     augment,
+    confidence,
     fit,
     losses,
     recipes,
@@ -332,7 +333,7 @@ def _adjust_names(settings: Settings, asked: _Teacher) -> list[str]:
 def _code_hash() -> str:
     """Of the modules that decide a student: cells fitted by other code are another run's."""
     data = (adjust, fit, losses, recipes, selection, teacher)
-    networks = (augment, backbones, cnn, named, student, training)
+    networks = (augment, backbones, cnn, confidence, named, student, training)
     sources = [inspect.getsource(module) for module in (*data, *networks)]
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
 
