@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel import adjust, augment, fit, losses, recipes, selection, teacher, training
+from medlabel import (
+    adjust,
+    augment,
+    confidence,
+    fit,
+    losses,
+    recipes,
+    selection,
+    teacher,
+    training,
+)
 from medlabel.recipes import Recipe
 from medlabel.students import backbones, cnn, named, student
 from medlabel.tasks import Task
@@ -69,7 +79,7 @@ class Identity:
 def _code_hash() -> str:
     """Of the modules that decide a student: cells fitted by other code are another run's."""
     data = (adjust, fit, losses, recipes, selection, teacher)
-    networks = (augment, backbones, cnn, named, student, training)
+    networks = (augment, backbones, cnn, confidence, named, student, training)
     sources = [inspect.getsource(module) for module in (*data, *networks)]
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
 

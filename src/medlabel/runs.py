@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medlabel.bundle import save_bundle
+from medlabel.confidence import Calibration
 from medlabel.errors import MedlabelError
 from medlabel.fit import Fitted
 from medlabel.store import Store
@@ -94,6 +95,7 @@ def write_cell(
     seconds: float,
     provenance: Mapping[str, Any],
     keep_student: bool = True,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a finished cell; it counts from the moment its last file is there."""
     cell = store / _folder(seed)
@@ -109,7 +111,7 @@ def write_cell(
     if keep_student:
         bundle_id = f"{provenance['key']}-seed-{seed:04d}"
         origin = {**provenance, "seed": seed, "bundle_id": bundle_id}
-        save_bundle(cell / "bundle", fitted.student, origin)
+        save_bundle(cell / "bundle", fitted.student, origin, calibration)
     facts: dict[str, Any] = {
         "best_epoch": fitted.best_epochs[0],
         "validation_loss": fitted.validation_loss,
