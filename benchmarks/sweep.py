@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -37,6 +36,8 @@ from medlabel.sweeps import SweepSpec
 from medlabel.tasks import draw_cells, gather_images, open_sources, parse_task
 from rayjobs.sweep import SweepSettings, sweep
 from rayjobs.sweep_prepare import prepare
+
+import open_clip  # isort: skip  (after medlabel, which mends torchvision)
 
 CELLS = 66 * 30
 MEDMNIST = 707_962  # images of all twelve sets
