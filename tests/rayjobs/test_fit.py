@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medlabel.bundle import load_bundle
 from medlabel.errors import MedlabelError
 from medlabel.recipes import RECIPES
 from medlabel.runs import finished_seeds, read_cell
 from medlabel.store import Store
-from rayjobs.fit import Unit, Workload, fit_cells
+from rayjobs.fit import Unit, Workload, fit_cells, fit_unit
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -54,3 +55,13 @@ def test_a_fit_that_cannot_succeed_ends_in_one_line(workload, tmp_path):
         fit_cells(Store(str(tmp_path)), replace(workload, architecture="none"), units(1))
     assert "unknown student" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_fitted_student_is_calibrated_on_its_pool(workload, tmp_path):
+    store = Store(str(tmp_path))
+    (unit,) = units(1)
+    fit_unit(store, workload, unit)
+    bundle = load_bundle(store.path("cells/seed-0000/bundle"))
+    judgement = bundle.judge(workload.images[unit.pool])
+    assert judgement.calibrated
+    assert (judgement.unlikeness <= 1.01).mean() > 0.9

@@ -10,6 +10,11 @@ from broken_images import png_promising
 from doors import npy, picture, png, write_bundle
 from PIL import Image
 
+from medlabel.bundle import load_bundle, save_bundle
+from medlabel.confidence import calibrate
+from medlabel.fit import predict
+from medlabel.store import Store
+
 PICTURES = np.stack([picture(seed) for seed in range(3)])
 
 
@@ -167,3 +172,37 @@ def test_interface_is_documented(door):
 def test_new_bundles_answer_from_the_moment_they_are_offered(door, tmp_path):
     asyncio.run(door.service.offer([write_bundle(tmp_path / "new", "new", seed=5)]))
     assert door.post(png(picture())).json()["results"][0]["bundle"] == "new"
+
+
+def test_a_thousand_real_images_are_labelled_as_offline(door, bundle, real):
+    images = np.concatenate(
+        [
+            np.load(real / name)["train_images"][:500]
+            for name in ("breastmnist.npz", "chestmnist-nih1000.npz")
+        ]
+    )
+    files = [(f"{n}.png", png(image)) for n, image in enumerate(images)]
+    results = door.post(*files).raise_for_status().json()["results"]
+    expected = bundle.predict(images)
+    served = np.array([list(one["probabilities"].values()) for one in results])
+    np.testing.assert_allclose(served, expected, atol=1e-5)
+    assert [one["label"] for one in results] == [bundle.classes[k] for k in expected.argmax(axis=1)]
+
+
+def test_calibrated_student_decides(open_door, tmp_path):
+    images = np.stack([picture(n, (28, 28)) for n in range(40)])
+    student = load_bundle(write_bundle(tmp_path / "plain")).student
+    wanted = np.eye(2, dtype=np.float32)[student_labels(student, images)]
+    save_bundle(
+        Store(str(tmp_path / "b")), student, {"bundle_id": "b"}, calibrate(student, images, wanted)
+    )
+    door = open_door(bundles=[str(tmp_path / "b")])
+    assert door.ask("GET", "/models").json()["models"][0]["calibrated"]
+    like = door.post(png(images[0]), path="/annotate?auto_above=0.4").json()["results"][0]
+    black = door.post(png(np.zeros((28, 28), np.uint8))).json()["results"][0]
+    assert (like["decision"], like["doubts"]) == ("auto", [])
+    assert (black["decision"], "unlike" in black["doubts"]) == ("review", True)
+
+
+def student_labels(student, images):
+    return predict(student, images).argmax(axis=1)
