@@ -134,6 +134,13 @@ def test_missing_bundle_is_said_before_anything_starts(tmp_path):
         serve_run(ServeArgs(bundles=[str(tmp_path)]), port=free_port())
 
 
+def test_damaged_bundle_is_not_offered(tmp_path):
+    write_bundle(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(MedlabelError, match="damaged bundle"):
+        build(ServeArgs(bundles=[str(tmp_path)]))
+
+
 def test_yaml_for_clusters_is_one_that_serve_accepts():
     config = ServeDeploySchema.model_validate(yaml.safe_load(SERVE_YAML.read_text()))
     assert check_authorised(config.http_options.host, None) is None
