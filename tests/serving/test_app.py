@@ -112,7 +112,7 @@ def test_new_bundle_is_rolled_out_without_a_failed_request(served, folder):
     for thread in threads:
         thread.start()
     write_bundle(folder / "bundle", "new", seed=7)
-    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)
     try:
         _wait_for(lambda: _label(client, png(picture()))["bundle"] == "new", process)
     finally:
