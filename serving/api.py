@@ -89,6 +89,13 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": Refusal, "description": "Busy: come back after Retry-After seconds"},
 }
 
+_IN_JSON: dict[int | str, dict[str, Any]] = {  # a refusal, of a route that else answers in CSV
+    422: {
+        "description": "A value that is not allowed",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
+    }
+}
+
 
 def make_api(
     service: Service, token: str | None = None, reader: ImageReader | None = None
@@ -102,6 +109,7 @@ def make_api(
         version=__version__,
         description="Labels medical images with small CNNs that learned from a zero-shot teacher, "
         "and says when a person should look. Not for clinical use.",
+        responses={422: {"model": Refusal, "description": "A value that is not allowed"}},
     )
     api.router.route_class = _Lean
     api.add_exception_handler(Refused, _refuse)
@@ -113,6 +121,10 @@ def make_api(
     most = int(service.args.max_body_mib * 2**20)
     api.include_router(make_backend(service, reader or ImageReader(None, None, most)))
     return Guard(api, token, service.telemetry)
+
+
+class _Csv(PlainTextResponse):
+    media_type = "text/csv"
 
 
 class _Lean(APIRoute):
@@ -178,7 +190,7 @@ def _add_corrections(api: FastAPI, service: Service) -> None:
         notes = service.corrections
         return notes.history() if all_of_them else notes.latest()
 
-    @api.post("/corrections", status_code=201, responses={422: {"model": Refusal}}, tags=["people"])
+    @api.post("/corrections", status_code=201, responses={400: {"model": Refusal}}, tags=["people"])
     def correct(correction: Correction) -> StoredCorrection:
         """Keep a person's word on an image: its label accepted, or another class."""
         if correction.label not in service.shelf.classes(correction.bundle):
@@ -190,11 +202,11 @@ def _add_corrections(api: FastAPI, service: Service) -> None:
         """The latest word on each image."""
         return Corrections(corrections=rows(False))
 
-    @api.get("/corrections.csv", response_class=PlainTextResponse, tags=["people"])
+    @api.get("/corrections.csv", response_class=_Csv, responses=_IN_JSON, tags=["people"])
     def corrections_csv(everything: every = False) -> Response:
         """A table: one line an image."""
         headers = {"Content-Disposition": 'attachment; filename="corrections.csv"'}
-        return PlainTextResponse(as_csv(rows(everything)), media_type="text/csv", headers=headers)
+        return _Csv(as_csv(rows(everything)), headers=headers)
 
     @api.get("/corrections.json", tags=["people"])
     def corrections_json(

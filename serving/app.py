@@ -83,10 +83,16 @@ def _listening_host() -> str | None:
 
 
 def build(args: ServeArgs) -> serve.Application:
-    """The application for `serve.run`, `serve run` and Serve's YAML files."""
+    """The application for `serve.run`, `serve run` and Serve's YAML files.
+
+    Raises:
+        MedlabelError: a bundle is none, or is damaged.
+    """
     bundles = [find_bundle(Store(uri).uri) for uri in args.bundles]
     args = args.model_copy(update={"bundles": bundles})
     digests = [place.key for place in Shelf(bundles).places]
+    for folder in bundles:
+        load_bundle(folder)  # what is damaged is found here, and not by every copy
     replicas: dict[str, Any] = {"num_replicas": args.min_replicas}
     if args.max_replicas is not None and args.max_replicas > args.min_replicas:
         replicas = {

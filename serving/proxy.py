@@ -4,7 +4,8 @@ Ray's Python proxy hands a request to a replica through Ray: 126 requests a seco
 measured. With its HAProxy in front a replica is asked over HTTP itself. But Ray 2.60 writes a
 configuration in which HAProxy's figures and its page of statistics listen on every address, and
 its socket for commands lies open in /tmp. So what Ray starts as HAProxy is a script that binds
-them to loopback first, and the socket lies in a folder of the user's own.
+them to loopback first, and the socket lies in a folder of the user's own. The script also has
+HAProxy say 503 and when to come back while no copy is ready, where Ray's says 500.
 
 Ray reads these settings when it is first imported, here and in its own processes. For a cluster
 that is joined they have to be in the environment of its nodes: see `serving/serve.yaml`.
@@ -45,6 +46,18 @@ _PORTS = (
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
     "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
 )
+# What HAProxy answers when no copy does: Ray has it say 500, as if there were no use to retry.
+_REASON = '{"detail":"no copy is ready: come back in a second"}'
+_BUSY = "\\r\\n".join(
+    (
+        "HTTP/1.1 503 Service Unavailable",
+        "Content-Type: application/json",
+        f"Content-Length: {len(_REASON)}",
+        "Retry-After: 1",
+        "",
+        _REASON,
+    )
+)
 _SCRIPT = """#!/bin/sh
 # Bind what Ray leaves open to loopback, then be HAProxy.
 before=
@@ -52,6 +65,7 @@ for argument in "$@"; do
   if [ "$before" = -f ]; then
     sed -i -E -e 's/^( *bind ):([0-9])/\\1127.0.0.1:\\2/' \\
       -e '/^listen stats/,$ s/^( *bind )\\*:([0-9])/\\1127.0.0.1:\\2/' "$argument"
+    printf '{busy}' > "$(dirname "$argument")/500.http"
   fi
   before=$argument
 done
@@ -74,7 +88,7 @@ def prepare() -> Path | None:
         return None  # a system that Ray has no HAProxy for: its Python proxy serves
     folder = Path(tempfile.mkdtemp(prefix="medlabel-serve-"))  # nobody else may read it
     script = folder / "haproxy"
-    script.write_text(_SCRIPT.format(binary=shlex.quote(str(binary))))
+    script.write_text(_SCRIPT.format(binary=shlex.quote(str(binary)), busy=_BUSY))
     script.chmod(0o700)
     settings = _FAST | {key: str(folder / name) for key, name in _FILES.items()}
     settings |= {key: str(free_port()) for key in _PORTS}  # two servers on a machine need two

@@ -24,7 +24,7 @@ _PATIENCE = 20.0  # seconds until HAProxy must have heard of the first replica
 def serve_run(
     args: ServeArgs, host: str = "127.0.0.1", port: int = 8000, *, blocking: bool = True
 ) -> None:
-    """Serve bundles on this machine until Ctrl-C or SIGTERM; SIGHUP looks at the bundles anew.
+    """Serve bundles on this machine until Ctrl-C or SIGTERM; SIGUSR1: look for new bundles.
 
     Returns as soon as it answers if not `blocking`.
 
@@ -53,12 +53,12 @@ def serve_run(
 
 
 def _wait(args: ServeArgs) -> None:
-    """Until somebody stops it; a SIGHUP offers the bundles as they lie there then."""
+    """Until somebody stops it; a SIGUSR1 offers the bundles as they lie there then."""
     from serving.app import start
 
     again = threading.Event()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own would abort
-    signal.signal(signal.SIGHUP, lambda *_: again.set())
+    signal.signal(signal.SIGUSR1, lambda *_: again.set())
     with suppress(KeyboardInterrupt):
         while True:
             again.wait()

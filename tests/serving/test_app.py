@@ -112,7 +112,7 @@ def test_new_bundle_is_rolled_out_without_a_failed_request(served, folder):
     for thread in threads:
         thread.start()
     write_bundle(folder / "bundle", "new", seed=7)
-    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)
     try:
         _wait_for(lambda: _label(client, png(picture()))["bundle"] == "new", process)
     finally:
@@ -132,6 +132,13 @@ def test_it_will_not_listen_to_the_network_without_a_token(bundle_folder, monkey
 def test_missing_bundle_is_said_before_anything_starts(tmp_path):
     with pytest.raises(MedlabelError, match="no bundle"):
         serve_run(ServeArgs(bundles=[str(tmp_path)]), port=free_port())
+
+
+def test_damaged_bundle_is_not_offered(tmp_path):
+    write_bundle(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(MedlabelError, match="damaged bundle"):
+        build(ServeArgs(bundles=[str(tmp_path)]))
 
 
 def test_yaml_for_clusters_is_one_that_serve_accepts():
