@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import FILES, arguments, class_of, finish
 from medlabel.adjust import Adjustment, parse_steps
-from medlabel.cli import default_home
+from medlabel.cli_shared import default_home
 from medlabel.clip import Clip, load_clip
 from medlabel.evaluation import evaluate_baseline
 from medlabel.sources import Source

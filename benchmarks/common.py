@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from medlabel.cli import StageBars, default_home
+from medlabel.cli_shared import StageBars, default_home
 from medlabel.recipes import recipe_named
 from medlabel.tasks import parse_task
 from rayjobs.run import Settings, run

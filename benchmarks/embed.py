@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.common import FILES, arguments, finish
-from medlabel.cli import default_home
+from medlabel.cli_shared import default_home
 from medlabel.clip import Clip, load_clip
 from medlabel.embeddings import EmbeddingTable
 from medlabel.listing import list_parts

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.common import FILES, arguments, finish
 from benchmarks.embed import tiled, write_parquet
-from medlabel.cli import default_home
+from medlabel.cli_shared import default_home
 from rayjobs.cluster import connect
 from rayjobs.pretrain import ensure_phantom_clip
 

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from benchmarks.common import FILES, arguments, class_of, finish
 from benchmarks.pairs import PER_CLASS
-from medlabel.cli import default_home
+from medlabel.cli_shared import default_home
 from medlabel.clip import load_clip
 from medlabel.embeddings import EmbeddingTable, digest_image
 from medlabel.store import Store

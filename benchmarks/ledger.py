@@ -6,9 +6,11 @@ A recipe whose fields have changed is another unit. After a change of the code, 
 import argparse
 import json
 import multiprocessing
+import signal
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -54,24 +56,34 @@ def _fit_missing(missing: Sequence[Unit], path: Path, workers: int) -> None:
     _end_last_line(path)
     start = time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; the same command goes on"))
+    pool = ProcessPoolExecutor(min(workers, len(missing)), mp_context=context)
+    try:
         pending = {pool.submit(measure, unit): unit for unit in missing}
         for done, future in enumerate(as_completed(pending), start=1):
-            unit = pending[future]
-            try:
-                line = future.result()
-            except MedlabelError as error:  # too few images, or a noise that cannot be made
-                print(f"left out {unit.path} seed {unit.seed}: {error}", flush=True)
+            line = _line_of(future, pending[future])
+            if line is None:
                 continue
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             left = (time.perf_counter() - start) / done * (len(missing) - done)
             print(
-                f"{done}/{len(missing)} {unit.path} seed {unit.seed}: "
+                f"{done}/{len(missing)} {pending[future].path} seed {pending[future].seed}: "
                 f"teacher {line['teacher_accuracy']:.4f} student {line['student_accuracy']:.4f} "
                 f"({line['seconds']:.1f} s, {left / 60:.0f} min left)",
                 flush=True,
             )
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever stops it waits for two units, not for all
+
+
+def _line_of(future: Future[dict[str, Any]], unit: Unit) -> dict[str, Any] | None:
+    """What a unit came to; None, said aloud, of too few images or a noise that cannot be made."""
+    try:
+        return future.result()
+    except MedlabelError as error:
+        print(f"left out {unit.path} seed {unit.seed}: {error}", flush=True)
+        return None
 
 
 def _end_last_line(path: Path) -> None:

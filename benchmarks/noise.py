@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from benchmarks.common import arguments, finish, print_table
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.plots import write_plots
-from benchmarks.units import PER_CLASS, Unit, trust_of_lines, without
+from benchmarks.units import PER_CLASS, Unit, best_of_lines, trust_of_lines, without
 from medlabel.recipes import RECIPES, Recipe, recipe_named
 
 SYMMETRIC = tuple(f"symmetric-{percent}" for percent in (0, 10, 20, 30, 40))
@@ -31,6 +31,7 @@ ABLATED, ABLATION_NOISES, ABLATION_SEEDS = (
     10,
 )
 TRUE_LABELS = "symmetric-0"
+SPREAD = 0.005  # standard deviation of accuracy over draws: below, any draw will do
 SIGNALS = ("sure", "teacher", "neighbours", "balance", "validation_accuracy", "students")
 
 
@@ -138,6 +139,37 @@ def rankings(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def picks(frame: pd.DataFrame, by_key: Mapping[str, Unit]) -> list[dict[str, Any]]:
+    """How right the student of one draw is, by how the draw is chosen: a row a task and recipe.
+
+    Means over the noises in which the choice matters: where accuracies of draws spread by half a
+    point or more. `rank` is Spearman's correlation over draws, mean over the same noises.
+    """
+    found = []
+    side_by_side = frame[frame["recipe"].isin(recipes())]
+    for (task, recipe), group in side_by_side.groupby(["task", "recipe"], sort=False):
+        parts = [
+            part.sort_values("seed")
+            for _, part in group.groupby("noise")
+            if len(part) > 2 and part["student_accuracy"].std() > SPREAD
+        ]
+        if parts:
+            rows = pd.DataFrame([_picked(part, by_key) for part in parts]).mean().round(4)
+            found.append({"task": task, "recipe": recipe, "noises": len(parts), **rows})
+    return found
+
+
+def _picked(part: pd.DataFrame, by_key: Mapping[str, Unit]) -> dict[str, float]:
+    right, loss = part["student_accuracy"].to_numpy(), part["validation_loss"].to_numpy()
+    return {
+        "any draw": float(right.mean()),
+        "lowest loss": float(right[loss.argmin()]),
+        "agrees most": float(right[best_of_lines(part, by_key)]),
+        "best draw": float(right.max()),
+        "rank of the loss": _spearman(-part["validation_loss"], part["student_accuracy"]),
+    }
+
+
 def _spearman(signal: pd.Series, accuracy: pd.Series) -> float:
     """NaN where either does not vary: there is nothing to rank."""
     seen = signal.notna()
@@ -159,9 +191,12 @@ def main() -> None:
     frame = run_units(asked, options)
     rows = table(frame, {unit.key: unit for unit in asked})
     ranked = rankings(rows)
+    picked = picks(frame, {unit.key: unit for unit in asked})
     print_table(ranked)
+    if picked:
+        print_table(picked)
     write_plots(rows, options.plots or options.out)
-    finish(rows, rankings=ranked, finished=len(frame), units=len(asked))
+    finish(rows, rankings=ranked, picks=picked, finished=len(frame), units=len(asked))
 
 
 if __name__ == "__main__":

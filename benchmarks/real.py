@@ -14,7 +14,7 @@ import pandas as pd
 from benchmarks.common import arguments, finish
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.units import PER_CLASS, PHANTOM, Unit, trust_of_lines
-from medlabel.cli import default_home
+from medlabel.cli_shared import default_home
 from medlabel.paired import Comparison, corrected_t, over_tasks
 from medlabel.recipes import recipe_named
 from rayjobs.pretrain import ensure_phantom_clip

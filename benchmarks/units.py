@@ -23,10 +23,27 @@ from medlabel.recipes import Recipe
 from medlabel.sources import Source
 from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
 from medlabel.teacher import class_embeddings, score
-from medlabel.trust import Signals, Trust, between_draws, pixel_features, signals, summarise_trust
+from medlabel.trust import (
+    Signals,
+    Trust,
+    best_draw,
+    between_draws,
+    pixel_features,
+    signals,
+    summarise_trust,
+)
 from medlabel.truth import SealedTruth
 
-__all__ = ["PER_CLASS", "PHANTOM", "TASKS", "Unit", "measure", "trust_of_lines", "without"]
+__all__ = [
+    "PER_CLASS",
+    "PHANTOM",
+    "TASKS",
+    "Unit",
+    "best_of_lines",
+    "measure",
+    "trust_of_lines",
+    "without",
+]
 
 PHANTOM = "phantom"  # in the place of a noise: the phantom CLIP's own scores
 PER_CLASS = 546  # BreastMNIST's training images, as many as the paper's pool has a class
@@ -172,14 +189,29 @@ def _embedded(unit: Unit, ids: Sequence[str]) -> NDArray[np.float32]:
 
 def trust_of_lines(group: pd.DataFrame, units: Mapping[str, Unit]) -> Trust:
     """What a run with these draws would say of itself, from its lines."""
+    return summarise_trust(_signals(group), between_draws(_labels(group, units), _classes(group)))
+
+
+def best_of_lines(group: pd.DataFrame, units: Mapping[str, Unit]) -> int:
+    """Which of these lines' students a run would publish: its place in order of seed."""
+    return best_draw(_signals(group), _labels(group, units), _classes(group))
+
+
+def _signals(group: pd.DataFrame) -> list[Signals]:
+    return [Signals(**found) for found in group.sort_values("seed")["signals"]]
+
+
+def _labels(group: pd.DataFrame, units: Mapping[str, Unit]) -> list[dict[str, int]]:
+    """Each student's labels by image id."""
     group = group.sort_values("seed")
-    draws = []
-    for key, labels in zip(group["key"], group["labels"], strict=True):
-        _, _, cell, _ = _drawn(units[key])
-        draws.append(dict(zip(cell.test, labels, strict=True)))
-    k = len(TASKS[str(group["task"].iloc[0])])
-    each = [Signals(**found) for found in group["signals"]]
-    return summarise_trust(each, between_draws(draws, k))
+    return [
+        dict(zip(_drawn(units[key])[2].test, labels, strict=True))
+        for key, labels in zip(group["key"], group["labels"], strict=True)
+    ]
+
+
+def _classes(group: pd.DataFrame) -> int:
+    return len(TASKS[str(group["task"].iloc[0])])
 
 
 def without(recipe: Recipe, plain: Recipe) -> dict[str, Recipe]:
@@ -188,7 +220,7 @@ def without(recipe: Recipe, plain: Recipe) -> dict[str, Recipe]:
     What only makes sense together (the optimiser and all that goes with it) is one ingredient.
     """
     ours, theirs = asdict(recipe), asdict(plain)
-    differing = [name for name in ours if name != "name" and ours[name] != theirs[name]]
+    differing = [name for name in ours if name not in _NEITHER and ours[name] != theirs[name]]
     ingredients = {name: [name] for name in differing if name not in _TRAINING}
     ingredients["optimiser"] = [name for name in differing if name in _TRAINING]
     return {
@@ -200,6 +232,7 @@ def without(recipe: Recipe, plain: Recipe) -> dict[str, Recipe]:
     }
 
 
+_NEITHER = ("name", "steps")  # of `steps`: pools of this size come to them anyway
 _TRAINING = (
     *("optimiser", "learning_rate", "schedule", "epochs", "patience", "settle", "batch_size"),
 )

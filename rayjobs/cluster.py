@@ -13,7 +13,7 @@ from ray.train import TrainingFailedError
 
 from medlabel.errors import MedlabelError
 
-__all__ = ["connect", "fitting_resources", "one_line_errors"]
+__all__ = ["connect", "fitting_resources", "last_line", "one_line_errors"]
 
 _OWN = f"{MedlabelError.__module__}.{MedlabelError.__name__}"
 _FITS_PER_GPU = 4  # a small CNN leaves most of a GPU idle
@@ -55,11 +55,16 @@ def one_line_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (RayError, TrainingFailedError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = (lines or [type(error).__name__])[-1].removeprefix(f"{_OWN}: ")
         raise MedlabelError(
-            f"{what} failed: {reason}. What is finished is kept; run the same command to go on"
+            f"{what} failed: {last_line(error)}. "
+            "What is finished is kept; run the same command to go on"
         ) from error
+
+
+def last_line(error: Exception) -> str:
+    """The reason at the end of a traceback that came from afar."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[-1].removeprefix(f"{_OWN}: ")
 
 
 @contextmanager
@@ -76,11 +81,19 @@ def _quiet_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def fitting_resources(units: int) -> tuple[int, dict[str, float]]:
-    """Workers for so many units of work, and what each of them takes of the cluster."""
+def fitting_resources(units: int, share: float | None = None) -> tuple[int, dict[str, float]]:
+    """Workers for so many units of work, and what each of them takes of the cluster.
+
+    Args:
+        units: no more workers than these.
+        share: of a GPU for each; a quarter where there are GPUs when None, 0 for the CPUs alone.
+    """
     total = ray.cluster_resources()
     cpus, gpus = int(total.get("CPU", 1)), total.get("GPU", 0.0)
-    if gpus:
-        workers = min(cpus, int(gpus * _FITS_PER_GPU))
-        return max(1, min(workers, units)), {"CPU": 1, "GPU": 1 / _FITS_PER_GPU}
+    if share and gpus < share:
+        raise MedlabelError(f"{share:g} GPUs a fit, but the cluster has {gpus:g}")
+    if gpus and share != 0:
+        each = share or 1 / _FITS_PER_GPU
+        workers = min(cpus, int(gpus / each + 1e-9))
+        return max(1, min(workers, units)), {"CPU": 1, "GPU": each}
     return max(1, min(cpus, units)), {"CPU": 1}

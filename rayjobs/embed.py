@@ -7,9 +7,8 @@ does exactly the rest.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import ceil, log2
 from pathlib import Path
@@ -17,21 +16,32 @@ from typing import Any, cast
 
 import numpy as np
 import ray
-import torch
 from numpy.typing import NDArray
-from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from medlabel.clip import Clip, check_clip, load_clip
-from medlabel.device import default_device
 from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
-from medlabel.errors import MedlabelError
 from medlabel.export import EXPORT_MANIFEST, export, write_rejects
-from medlabel.listing import Part, list_parts
+from medlabel.listing import Part
 from medlabel.shards import Catalogue, KeptCatalogues, RawShard, missing_rows
 from medlabel.store import Store
-from rayjobs.cluster import connect, one_line_errors
+from rayjobs.cluster import connect
 from rayjobs.pretrain import ensure_phantom_clip
 from rayjobs.reading import Cataloguer, pack, read, unpack
+from rayjobs.streaming import (
+    READING,
+    WORKING,
+    OnProgress,
+    Progress,
+    Replicas,
+    a_block_a_row,
+    blocks,
+    cpus,
+    drain,
+    list_sources,
+    own_device,
+    working_cpus,
+)
 
 __all__ = [
     "Counts",
@@ -45,55 +55,8 @@ __all__ = [
     "shard_size",
 ]
 
-_READING = 0.25  # CPUs a reader asks for, so that readers and encoders both find room on two
-_ENCODING = 0.5  # and an encoder; unlike the readers', or Ray Data would make one stage of both
-_ENCODING_ON_GPU = 0.125
 _FEW = 256  # images: more of them are worth another encoder, as large ones make small shards
 _WORK = 2**34  # weights times images that a core does in ten to sixty seconds
-Progress = Callable[[int, int], None]
-OnProgress = Callable[[str, int, int], None]  # stage, done, total
-
-
-@dataclass(frozen=True)
-class Replicas:
-    """How many copies of the model encode, and what each takes.
-
-    Attributes:
-        workers: copies; None for as many as the cluster's GPUs (or else CPUs) can hold.
-        gpus: of each copy, such as 0.5 for two on a GPU; None for 1 where there are GPUs.
-        batch_size: images the model sees at once; None for 256 on a GPU and 64 on a CPU.
-    """
-
-    workers: int | None = None
-    gpus: float | None = None
-    batch_size: int | None = None
-
-    def fitted(self, shards: int) -> tuple[int, float, int]:
-        """Copies, GPUs of each and batch size on this cluster; no copy that would be idle.
-
-        Raises:
-            MedlabelError: the cluster has no room for what is asked; Ray would wait for ever.
-        """
-        there, cpus = ray.cluster_resources().get("GPU", 0.0), _cpus()
-        gpus = (1.0 if there else 0.0) if self.gpus is None else self.gpus
-        room = _room(cpus, there, gpus)
-        if room < (self.workers or 1):
-            raise MedlabelError(
-                f"{self.workers or 1} workers with {gpus:g} GPUs each: there is room for {room} on "
-                f"{cpus} CPUs and {there:g} GPUs"
-            )
-        workers = self.workers or (room if gpus else min(room, cpus))
-        return max(1, min(workers, shards)), gpus, self.batch_size or (256 if gpus else 64)
-
-
-def _room(cpus: int, there: float, gpus: float) -> int:
-    """How many encoders fit beside a reader; shares of a GPU do not span two."""
-    room = int((cpus - _READING) / (_ENCODING_ON_GPU if gpus else _ENCODING))
-    if not gpus:
-        return room
-    if gpus > 1 and gpus != int(gpus):
-        raise MedlabelError(f"{gpus:g} GPUs a worker: take a whole number, or a share below one")
-    return min(room, int(there) * int(1 / gpus) if gpus < 1 else int(there / gpus))
 
 
 @dataclass(frozen=True)
@@ -129,7 +92,7 @@ class Request:
     data_root: Path | None = None
     column: str | None = None
     precision: str = "fp32"
-    replicas: Replicas = Replicas()
+    replicas: Replicas = field(default_factory=Replicas)
 
 
 @dataclass(frozen=True)
@@ -154,7 +117,9 @@ def embed_sources(
         check_clip(name, request.precision)
     out, home = Store(request.out), Store(str(request.home))
     out.check_writable()
-    parts = _list(request, on_progress)
+    parts = list_sources(
+        request.sources, request.size, request.data_root, request.column, on_progress
+    )
     on_progress("starting", 0, 1)
     connect()
     request.replicas.fitted(shards=1)  # raises before the work, not after it
@@ -188,19 +153,6 @@ def embed_sources(
     return summaries
 
 
-def _list(request: Request, on_progress: OnProgress) -> list[Part]:
-    """All parts of all sources, after a look at their names: two of a name cannot be told apart."""
-    on_progress("listing", 0, len(request.sources))
-    parts: list[Part] = []
-    for done, spec in enumerate(request.sources, start=1):
-        new = list_parts(spec, request.size, request.data_root, request.column)
-        if {part.source for part in new} & {part.source for part in parts}:
-            raise MedlabelError(f"two sources are both called {new[0].source}: rename one")
-        parts += new
-        on_progress("listing", done, len(request.sources))
-    return parts
-
-
 def _load(name: str, request: Request, on_progress: OnProgress) -> Clip:
     if name == "phantom":
         folder = ensure_phantom_clip(request.home, on_progress=on_progress)
@@ -214,10 +166,7 @@ class _Encoder:
     def __init__(
         self, shared: list[ray.ObjectRef[Clip]], table: EmbeddingTable, batch: int
     ) -> None:
-        torch.set_num_threads(1)  # OpenMP threads of several replicas contend
-        cuda = default_device().startswith("cuda")  # it may be there and not be ours
-        device = "cpu" if cuda and not ray.get_gpu_ids() else default_device()
-        self._clip = ray.get(shared[0]).to(device)
+        self._clip = ray.get(shared[0]).to(own_device())
         self._table, self._batch = table, batch
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -298,11 +247,11 @@ def catalogue_parts(
     todo = [part for part in parts if part.key not in known]
     if todo:
         total = sum(part.count for part in todo)
-        made = _blocks([{"part": part} for part in todo]).map(
-            cast(Any, Cataloguer), fn_constructor_kwargs={"kept": kept}, num_cpus=_ENCODING,
-            compute=ActorPoolStrategy(min_size=1, max_size=min(len(todo), _cpus())),
+        made = blocks([{"part": part} for part in todo]).map(
+            cast(Any, Cataloguer), fn_constructor_kwargs={"kept": kept}, num_cpus=WORKING,
+            compute=ActorPoolStrategy(min_size=1, max_size=min(len(todo), cpus())),
         )  # fmt: skip
-        _count(made, total, "reading the images", on_progress)
+        drain(made, total, "reading the images", on_progress)
         known |= kept.read(todo, final=False)
     return [known[part.key] for part in parts]
 
@@ -318,11 +267,11 @@ def _encode(
 ) -> tuple[int, int]:
     """Run readers beside encoders until all is written; returns encoders, and images encoded."""
     workers, gpus, batch = replicas.fitted(len(items) if shards is None else shards)
-    with _a_block_a_row():
-        rows = _blocks(items)
+    with a_block_a_row():
+        rows = blocks(items)
         if shards is not None:
-            readers = TaskPoolStrategy(min(_cpus(), len(items)))
-            rows = rows.flat_map(read, num_cpus=_READING, compute=readers)
+            readers = TaskPoolStrategy(min(cpus(), len(items)))
+            rows = rows.flat_map(read, num_cpus=READING, compute=readers)
         encoded = rows.map(
             cast(Any, _Encoder),
             fn_constructor_kwargs={
@@ -331,37 +280,7 @@ def _encode(
                 "batch": batch,
             },
             compute=ActorPoolStrategy(size=workers),
-            num_cpus=_ENCODING_ON_GPU if gpus else _ENCODING,
+            num_cpus=working_cpus(gpus),
             num_gpus=gpus,
         )
-        return workers, _count(encoded, todo, "embedding", on_progress)
-
-
-def _blocks(items: Sequence[dict[str, Any]]) -> Dataset:
-    """A dataset with one item a block, so that each can go to a worker of its own."""
-    return ray.data.from_items(list(items), override_num_blocks=len(items))
-
-
-@contextmanager
-def _a_block_a_row() -> Iterator[None]:
-    """Let Ray Data put no two shards into one block: small or not, each is work of seconds."""
-    context = DataContext.get_current().copy()
-    context.target_max_block_size = 1
-    with DataContext.current(context):
-        yield
-
-
-def _count(dataset: Dataset, total: int, what: str, on_progress: Progress) -> int:
-    """Run it, and tell how many images are through; returns how many of them were encoded."""
-    done = encoded = 0
-    on_progress(0, total)
-    with one_line_errors(what):
-        for batch in dataset.iter_batches(batch_size=None, batch_format="numpy"):
-            done += int(batch["images"].sum())
-            encoded += int(batch["encoded"].sum()) if "encoded" in batch else 0
-            on_progress(min(done, total), total)
-    return encoded
-
-
-def _cpus() -> int:
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return workers, drain(encoded, todo, "embedding", on_progress)["encoded"]

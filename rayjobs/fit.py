@@ -16,10 +16,12 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from medlabel.adjust import RAW, Adjustment
+from medlabel.confidence import calibrate
 from medlabel.device import default_device
 from medlabel.fit import fit, predict
 from medlabel.recipes import Recipe
 from medlabel.runs import finished_seeds, write_cell
+from medlabel.selection import targets
 from medlabel.store import Store
 from rayjobs.cluster import fitting_resources, one_line_errors
 
@@ -119,19 +121,28 @@ def _fit_share(config: dict[str, Any]) -> None:
     ray.train.report({"fitted": len(units)})
 
 
-def fit_unit(store: Store, workload: Workload, unit: Unit, *, keep_student: bool = True) -> None:
+def fit_unit(
+    store: Store,
+    workload: Workload,
+    unit: Unit,
+    *,
+    keep_student: bool = True,
+    device: str | None = None,
+) -> None:
     """Fit one cell and write it; the folder is whole or it does not count."""
     start = time.perf_counter()
-    images = workload.images
+    images, scores = workload.images, workload.adjusted(unit.pool)
     fitted = fit(
         images[unit.pool],
-        workload.adjusted(unit.pool),
+        scores,
         workload.classes,
         workload.recipe,
         unit.seed,
         architecture=workload.architecture,
-        device=default_device(),
+        device=device or default_device(),
     )
+    wanted = targets(scores, workload.recipe)
+    calibration = calibrate(fitted.student, images[unit.pool], wanted) if keep_student else None
     write_cell(
         store,
         unit.seed,
@@ -141,6 +152,7 @@ def fit_unit(store: Store, workload: Workload, unit: Unit, *, keep_student: bool
         seconds=time.perf_counter() - start,
         provenance=workload.provenance,
         keep_student=keep_student,
+        calibration=calibration,
     )
 
 

@@ -11,11 +11,20 @@ from typing import Any, cast
 
 import numpy as np
 
+from medlabel.annotations import Layout, Prepared, read_pieces
 from medlabel.framing import Framing
 from medlabel.listing import Part
 from medlabel.shards import KeptCatalogues, RawShard, catalogue, read_shards
 
-__all__ = ["Cataloguer", "pack", "read", "unpack"]
+__all__ = [
+    "Cataloguer",
+    "pack",
+    "pack_prepared",
+    "read",
+    "read_annotated",
+    "unpack",
+    "unpack_prepared",
+]
 
 
 class Cataloguer:
@@ -58,5 +67,37 @@ def unpack(row: dict[str, Any]) -> RawShard:
         tuple(pixels.reshape(shape) for pixels, shape in zip(flat, shapes, strict=True)),
         np.frombuffer(row["digests"], dtype="S16"),
         np.frombuffer(row["rejected"], dtype="S16"),
+        tuple(json.loads(row["reasons"])),
+    )
+
+
+def read_annotated(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a reader of images to label does: prepare a part's images, a piece at a time."""
+    part, layout = cast(Part, row["part"]), cast(Layout, row["layout"])
+    for prepared in read_pieces(part, row["starts"], layout):
+        yield pack_prepared(prepared)
+
+
+def pack_prepared(prepared: Prepared) -> dict[str, Any]:
+    """A piece as a row of plain values, as `pack` does with a shard."""
+    return {
+        "key": prepared.key,
+        "start": prepared.start,
+        "addresses": json.dumps(prepared.addresses),
+        "pixels": prepared.images.tobytes(),
+        "shape": json.dumps(prepared.images.shape),
+        "digests": prepared.digests.tobytes(),
+        "reasons": json.dumps(prepared.reasons),
+    }
+
+
+def unpack_prepared(row: dict[str, Any]) -> Prepared:
+    """The piece that `pack_prepared` made a row of."""
+    return Prepared(
+        row["key"],
+        int(row["start"]),
+        tuple(json.loads(row["addresses"])),
+        np.frombuffer(row["pixels"], dtype=np.uint8).reshape(json.loads(row["shape"])),
+        np.frombuffer(row["digests"], dtype="S16"),
         tuple(json.loads(row["reasons"])),
     )

@@ -1,13 +1,8 @@
 """The loop, end to end: draw, embed, score, fit, evaluate, report."""
 
-import hashlib
-import inspect
-import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel import (
-    adjust,
-    augment,
-    fit,
-    losses,
-    recipes,
-    runs,
-    selection,
-    teacher,
-    training,
-)
+from medlabel import runs
 from medlabel.adjust import RAW, Adjustment, vote_mean
-from medlabel.clip import Clip, load_clip
-from medlabel.embeddings import EmbeddingTable, embed_captions
+from medlabel.provenance import Identity, digest_scores, versions
 from medlabel.recipes import Recipe
 from medlabel.run_report import report_run
 from medlabel.scoreboard import (
@@ -43,16 +27,14 @@ from medlabel.scoreboard import (
 )
 from medlabel.sources import Source
 from medlabel.store import Store
-from medlabel.students import backbones, check_student, cnn, named, student
-from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, own_image
-from medlabel.teacher import class_embeddings, read_scores, score, score_table
+from medlabel.students import check_student
+from medlabel.tasks import Cell, Task, draw_cells, drawn_ids, gather_images, open_sources
+from medlabel.teacher import read_scores, score_table
 from medlabel.trust import Trust
 from medlabel.truth import SealedTruth
 from rayjobs.ceiling import fit_ceiling
-from rayjobs.cluster import connect
-from rayjobs.embed import embed_drawn
 from rayjobs.fit import Unit, Workload, fit_cells
-from rayjobs.pretrain import ensure_phantom_clip
+from rayjobs.teaching import Asked, ask, embed_ids, load_teacher, start_ray, together
 
 __all__ = ["Outcome", "Settings", "run"]
 
@@ -111,17 +93,6 @@ class Outcome:
     trust: Trust
 
 
-@dataclass(frozen=True)
-class _Teacher:
-    """Raw scores float32 [N, K] of the drawn images ([T, N, K] of several teachers) and origin."""
-
-    scores: NDArray[np.float32]
-    embeddings: NDArray[np.floating] | None
-    name: str
-    facts: Mapping[str, Any]
-    encoded: int = 0
-
-
 def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total: None) -> Outcome:
     """Run the whole loop, doing only what is missing in `settings.out` and `settings.home`."""
     _check(settings)
@@ -129,7 +100,7 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     on_progress("reading", 0, 1)
     sources = open_sources(settings.task, settings.data_root)
     cells, truth = draw_cells(settings.task, sources, range(settings.seeds), settings.per_class)
-    ids = _drawn_ids(cells)
+    ids = drawn_ids(cells)
     store.check_writable()
     on_progress("reading", 1, 1)
     asked = _ask_teacher(settings, sources, ids, on_progress)
@@ -157,13 +128,13 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
         asked.embeddings if settings.adjustment.sees_images else None,
     )
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
-    _start_ray(on_progress)
+    start_ray(on_progress)
     fitted = fit_cells(store, workload, list(units.values()), partial(on_progress, "fitting"))
-    trust = trust_of(store, board, cells)
+    trust, best = trust_of(store, board, cells)
     store.write_json(runs.TRUST, trust.to_json())
     results = _evaluate(store, board, cells, truth, names)
     _compare(settings, store, board, workload, units, cells, truth, on_progress)
-    runs.publish_best(store, list(units))
+    runs.publish(store, best)
     on_progress("reporting", 0, 1)
     report = report_run(store, settings.data_root)
     on_progress("reporting", 1, 1)
@@ -184,66 +155,21 @@ def _captions(settings: Settings) -> list[tuple[str, ...]]:
     return [spec.resolved_captions(settings.captions) for spec in settings.task.classes]
 
 
-def _drawn_ids(cells: Sequence[Cell]) -> list[str]:
-    """Ids of all drawn images, shuffled: in order of name, a row's number would tell its class."""
-    ids = sorted({image_id for cell in cells for image_id in (*cell.pool, *cell.test)})
-    return [ids[row] for row in np.random.default_rng(0).permutation(len(ids))]
-
-
 def _ask_teacher(
     settings: Settings, sources: Mapping[str, Source], ids: Sequence[str], on_progress: OnProgress
-) -> _Teacher:
+) -> Asked:
     """Raw scores from the user's file, from a CLIP, or from several."""
     names = settings.task.class_names
     if settings.scores is not None:
         scores = read_scores(settings.scores, ids, names)
-        return _Teacher(scores, None, settings.scores.stem, {"scores": _digest(scores)})
-    clips = {name: _load(name, settings.home, on_progress) for name in settings.clips}
-    asked = [_ask_clip(settings, n, c, sources, ids, on_progress) for n, c in clips.items()]
-    return asked[0] if len(asked) == 1 else _together(asked)
-
-
-def _load(name: str, home: Path, on_progress: OnProgress) -> Clip:
-    if name == "phantom":
-        _start_ray(on_progress)
-        name = ensure_phantom_clip(home, on_progress=on_progress)
-    return load_clip(name, "cpu")
-
-
-def _ask_clip(
-    settings: Settings,
-    name: str,
-    clip: Clip,
-    sources: Mapping[str, Source],
-    ids: Sequence[str],
-    on_progress: OnProgress,
-) -> _Teacher:
-    """Scores from one CLIP by way of the embedding table."""
+        return Asked(scores, None, settings.scores.stem, {"scores": digest_scores(scores)})
     captions = _captions(settings)
-    table = EmbeddingTable(Store(str(settings.home / "embeddings")), clip.key)
-    _start_ray(on_progress)
-    drawn = {image_id: own_image(sources, image_id) for image_id in ids}
-    embeddings, encoded = embed_drawn(clip, drawn, table, partial(on_progress, "embedding"))
-    texts = EmbeddingTable(Store(str(settings.home / "captions")), clip.key)
-    embed_texts = partial(embed_captions, texts, embed=clip.embed_texts)
-    scores = score(embeddings, class_embeddings(captions, embed_texts), clip.logit_scale)
-    facts = {"model": clip.key, "captions": captions}
-    return _Teacher(scores, embeddings, name, facts, encoded)
-
-
-def _together(asked: Sequence[_Teacher]) -> _Teacher:
-    """Several teachers: scores [T, N, K], and embeddings whose cosine is the mean of theirs."""
-    seen = [one.embeddings for one in asked if one.embeddings is not None]
-    return _Teacher(
-        np.stack([one.scores for one in asked]),
-        np.concatenate([np.float32(matrix) for matrix in seen], axis=1) / np.sqrt(len(seen)),
-        " & ".join(one.name for one in asked),
-        {
-            "model": " & ".join(str(one.facts["model"]) for one in asked),
-            "captions": asked[0].facts["captions"],
-        },
-        sum(one.encoded for one in asked),
-    )
+    asked = []
+    clips = {n: load_teacher(n, settings.home, on_progress) for n in settings.clips}
+    for name, clip in clips.items():
+        embeddings, encoded = embed_ids(clip, settings.home, sources, ids, on_progress)
+        asked.append(ask(clip, settings.home, name, captions, embeddings, encoded))
+    return together(asked)
 
 
 def _write_scores(
@@ -254,13 +180,6 @@ def _write_scores(
     store.write_table(runs.SCORES, score_table(ids, one, names))
     for number, own in enumerate(scores if scores.ndim == 3 else (), start=1):
         store.write_table(f"scores-{number}.parquet", score_table(ids, own, names))
-
-
-def _start_ray(on_progress: OnProgress) -> None:
-    """Start or join Ray; said aloud, for it takes some seconds."""
-    on_progress("starting", 0, 1)
-    connect()
-    on_progress("starting", 1, 1)
 
 
 def _evaluate(
@@ -301,47 +220,21 @@ def _names(settings: Settings, manifest: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _manifest(settings: Settings, sources: Mapping[str, Source], asked: _Teacher) -> dict[str, Any]:
-    """What makes this run this run, as plain JSON; its hash is the key of all it makes."""
-    decisive = {
-        "task": settings.task.model_dump(mode="json"),
-        "sources": {spec: source.content_hash for spec, source in sources.items()},
-        "teacher": {"name": asked.name, **asked.facts, "adjust": _adjust_names(settings, asked)},
-        "recipe": asdict(settings.recipe),
-        "student": settings.architecture,
-        "per_class": settings.per_class,
-        "code": _code_hash(),
-    }
-    text = json.dumps(decisive, sort_keys=True)
+def _manifest(settings: Settings, sources: Mapping[str, Source], asked: Asked) -> dict[str, Any]:
+    """What makes a run this run, as plain JSON; its hash is the key of all it makes."""
+    identity = Identity(
+        settings.task,
+        {spec: source.content_hash for spec, source in sources.items()},
+        asked.facts_with(settings.adjustment),
+        settings.recipe,
+        settings.architecture,
+        settings.per_class,
+    )
     synthetic = any(spec.source.startswith("phantom:") for spec in settings.task.classes)
     return {
-        **json.loads(text),
-        "key": hashlib.sha256(text.encode()).hexdigest()[:16],
+        **identity.to_json(),
+        "key": identity.key,
         "seeds": settings.seeds,
         "synthetic": synthetic,
-        "versions": _versions(),
+        "versions": versions(),
     }
-
-
-def _adjust_names(settings: Settings, asked: _Teacher) -> list[str]:
-    """The vote, where there is one, and the steps, as they are typed."""
-    vote = [f"vote={settings.adjustment.vote}"] if asked.scores.ndim == 3 else []
-    return vote + [str(step) for step in settings.adjustment.steps]
-
-
-def _code_hash() -> str:
-    """Of the modules that decide a student: cells fitted by other code are another run's."""
-    data = (adjust, fit, losses, recipes, selection, teacher)
-    networks = (augment, backbones, cnn, named, student, training)
-    sources = [inspect.getsource(module) for module in (*data, *networks)]
-    return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
-
-
-def _versions() -> str:
-    """Of the software that decides figures, for the results table and the bundle."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("medlabel", "torch", "ray"))
-    return f"{packages}, python {platform.python_version()}"
-
-
-def _digest(scores: NDArray[np.float32]) -> str:
-    return hashlib.sha256(scores.tobytes()).hexdigest()[:16]

@@ -1,42 +1,132 @@
 """Files in, labels out: all the computing of a batch, without Ray and without HTTP."""
 
+import base64
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from medlabel.bundle import Bundle
-from serving.images import Refused, open_image
-from serving.schemas import Annotation
+from medlabel.confidence import Judgement, doubts
+from serving.images import Budget, Refused, open_images
+from serving.schemas import Annotation, RefusedFile
+from serving.uploads import Upload
 
-__all__ = ["annotate"]
+__all__ = ["Job", "annotate"]
+
+_THUMBNAIL = 96  # pixels
+
+Result = Annotation | RefusedFile
 
 
-def annotate(bundle: Bundle, files: Sequence[bytes]) -> list[Annotation | Refused]:
-    """Label each file, or say why not: one that is refused does not spoil its batch."""
-    prepared = [_prepare(bundle, data) for data in files]
-    images = [image for image in prepared if not isinstance(image, Refused)]
-    rows = iter(bundle.predict(np.stack(images)) if images else ())
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Files of one request, which student is asked, and what the request may still unfold to."""
+
+    bundle: Bundle
+    uploads: Sequence[Upload]
+    budget: Budget
+    auto_above: float
+    thumbnails: bool = False
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A file on its way: its images as the student sees them, or why there are none."""
+
+    job: Job
+    upload: Upload
+    digest: str
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    thumbnails: list[str | None] = field(default_factory=list)
+    refused: Refused | None = None
+
+
+def annotate(jobs: Sequence[Job]) -> list[list[Result]]:
+    """Label the files of each job; one that is refused does not spoil its batch.
+
+    Images of different jobs go through a student together, wherever it is the same student.
+    """
+    opened = [[_open(job, upload) for upload in job.uploads] for job in jobs]
+    by_bundle: dict[int, list[_Opened]] = {}
+    for file in (file for files in opened for file in files if file.images):
+        by_bundle.setdefault(id(file.job.bundle), []).append(file)
+    labelled: dict[int, list[Annotation]] = {}
+    for files in by_bundle.values():
+        labelled |= _label(files)
+    return [[one for file in files for one in _results(file, labelled)] for files in opened]
+
+
+def _open(job: Job, upload: Upload) -> _Opened:
+    opened = _Opened(job, upload, sha256(upload.data).hexdigest())
+    try:
+        images = open_images(upload.data, job.budget)
+    except Refused as refused:
+        opened.refused = refused
+        return opened
+    pictures = [Image.fromarray(image) for image in images]
+    opened.images = [job.bundle.prepare(picture) for picture in pictures]
+    opened.thumbnails = [_thumbnail(one) if job.thumbnails else None for one in pictures]
+    return opened
+
+
+def _label(files: Sequence[_Opened]) -> dict[int, list[Annotation]]:
+    """Annotations of files that go to one student, by the file's id."""
+    bundle = files[0].job.bundle
+    judgement = bundle.judge(np.stack([image for file in files for image in file.images]))
+    labelled, start = {}, 0
+    for file in files:
+        rows = slice(start, start + len(file.images))
+        start = rows.stop
+        own = Judgement(
+            judgement.probabilities[rows], judgement.unlikeness[rows], judgement.calibrated
+        )
+        labelled[id(file)] = _annotations(file, bundle, own)
+    return labelled
+
+
+def _annotations(file: _Opened, bundle: Bundle, judgement: Judgement) -> list[Annotation]:
+    found = doubts(judgement, file.job.auto_above)
+    chances = judgement.probabilities.tolist()
+    best = judgement.probabilities.argmax(axis=1).tolist()
+    unlike = judgement.unlikeness.tolist()
     return [
-        image if isinstance(image, Refused) else _annotation(bundle, data, next(rows))
-        for data, image in zip(files, prepared, strict=True)
+        Annotation.model_construct(  # our own values: there is nothing to check
+            file=file.upload.name,
+            index=index,
+            sha256=file.digest,
+            label=bundle.classes[best[index]],
+            confidence=chances[index][best[index]],
+            probabilities=dict(zip(bundle.classes, chances[index], strict=True)),
+            decision="review" if found[index] else "auto",
+            doubts=list(found[index]),
+            unlikeness=unlike[index] if unlike[index] == unlike[index] else None,  # not NaN
+            bundle=bundle.id,
+            thumbnail=file.thumbnails[index],
+        )
+        for index in range(len(chances))
     ]
 
 
-def _prepare(bundle: Bundle, data: bytes) -> NDArray[np.uint8] | Refused:
-    try:
-        return bundle.prepare(open_image(data))
-    except Refused as refused:
-        return refused
+def _results(file: _Opened, labelled: dict[int, list[Annotation]]) -> Sequence[Result]:
+    if file.refused is None:
+        return labelled[id(file)]
+    refused = file.refused
+    return [
+        RefusedFile(
+            file=file.upload.name, sha256=file.digest, status=refused.status, error=refused.reason
+        )
+    ]
 
 
-def _annotation(bundle: Bundle, data: bytes, row: NDArray[np.float32]) -> Annotation:
-    best = int(row.argmax())
-    return Annotation(
-        label=bundle.classes[best],
-        confidence=float(row[best]),
-        probabilities=dict(zip(bundle.classes, map(float, row), strict=True)),
-        bundle=bundle.id,
-        sha256=sha256(data).hexdigest(),
-    )
+def _thumbnail(picture: Image.Image) -> str:
+    """A small PNG as a data: URL, for pages that cannot show a TIFF or a DICOM file."""
+    small = picture.copy()
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BICUBIC)
+    buffer = BytesIO()
+    small.save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

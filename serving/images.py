@@ -1,10 +1,11 @@
-"""What the door says of an image that it cannot take: the decoder's reason, with an HTTP status."""
+"""What the door says of files that it cannot take: the decoder's reason, with an HTTP status."""
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
 
-from medlabel.images import Fault, ImageError, decode_image
+from medlabel.images import Fault, ImageError, decode_image, decode_stack, is_stack
 
-__all__ = ["Refused", "open_image"]
+__all__ = ["Budget", "Refused", "open_images"]
 
 _STATUS = {
     Fault.UNSUPPORTED: 415,
@@ -15,16 +16,47 @@ _STATUS = {
 
 
 class Refused(Exception):
-    """A request that is the client's to mend: an HTTP status (4xx) and a reason of one line."""
+    """A request that cannot be answered: an HTTP status and a reason of one line."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status, self.reason = status, reason
 
 
-def open_image(data: bytes) -> Image.Image:
-    """The image in `data`, decoded whole, grey or RGB; `Refused` if it cannot be used."""
+class Budget:
+    """What the files of one request may unfold to together."""
+
+    def __init__(self, images: int, pixels: int = 2**28) -> None:
+        self._images, self._pixels, self._most = images, pixels, images
+
+    @property
+    def images(self) -> int:
+        """So many images are left."""
+        return self._images
+
+    def spend(self, image: NDArray[np.uint8]) -> None:
+        """Count an image; `Refused` when there were too many, or too large ones."""
+        self._images -= 1
+        self._pixels -= image.shape[0] * image.shape[1]
+        if self._images < 0:
+            raise Refused(413, f"more than {self._most:,} images in a request: send it in parts")
+        if self._pixels < 0:
+            raise Refused(413, "too many pixels in one request: send it in parts")
+
+
+def open_images(data: bytes, budget: Budget) -> list[NDArray[np.uint8]]:
+    """The image in `data`, or those of a stack: decoded whole, grey [H, W] or RGB [H, W, 3].
+
+    Raises:
+        Refused: it cannot be used, or is more than the request's `budget` allows.
+    """
     try:
-        return Image.fromarray(decode_image(data))
+        if is_stack(data):
+            images = decode_stack(data, max(budget.images, 1))
+        else:
+            images = [decode_image(data)]
     except ImageError as error:
         raise Refused(_STATUS[error.kind], error.reason) from error
+    for image in images:
+        budget.spend(image)
+    return images

@@ -1,7 +1,9 @@
-"""Read the one image of a request, and never more of it than is allowed."""
+"""Read the files of a request, and never more of them than is allowed."""
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -9,55 +11,116 @@ from starlette.requests import ClientDisconnect, Request
 
 from serving.images import Refused
 
-__all__ = ["FIELD", "MAX_BODY", "read_upload"]
+__all__ = ["FIELDS", "Gate", "Limits", "Upload", "read_uploads"]
 
-MAX_BODY = 20 * 2**20  # bytes
-FIELD = "file"
+FIELDS = ("file", "files")
+_NAME = 255  # characters of a file's name that are kept
 
 
-async def read_upload(request: Request, limit: int = MAX_BODY) -> bytes:
-    """The bytes of the image that was sent, as the form's `file` field or as the whole body.
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file: the name its sender gave, and its content."""
+
+    name: str
+    data: bytes
+
+
+class Gate:
+    """Counts the bytes of all bodies that are held at once, so that memory has an end."""
+
+    def __init__(self, most: int) -> None:
+        self.held, self._most = 0, most
+
+    def take(self, size: int) -> None:
+        """Let so many bytes in; `Refused` with 503 when that is too much for now."""
+        if self.held + size > self._most:
+            raise Refused(503, "busy with other requests: come back in a second")
+        self.held += size
+
+    def release(self, size: int) -> None:
+        """Forget bytes that are no longer held."""
+        self.held -= size
+
+
+class _Body:
+    """A request's body in pieces, until it grows beyond `limit` bytes."""
+
+    def __init__(self, request: Request, limit: int, gate: Gate) -> None:
+        self._request, self._limit, self._gate, self.taken = request, limit, gate, 0
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        async for chunk in self._request.stream():
+            if self.taken + len(chunk) > self._limit:
+                reason = f"more than {self._limit / 2**20:g} MiB: send it in parts"
+                raise Refused(413, reason)
+            self._gate.take(len(chunk))
+            self.taken += len(chunk)
+            yield chunk
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may have: bytes, files, and seconds to send them in."""
+
+    size: int
+    files: int
+    seconds: float
+
+
+async def read_uploads(request: Request, limits: Limits, gate: Gate) -> tuple[list[Upload], int]:
+    """The files that were sent, as a form's file fields or as the whole body, and their bytes.
+
+    The caller gives the bytes back to the gate when it is done with them.
 
     Raises:
-        Refused: there is none, or the body is longer than `limit`, whatever its header says.
+        Refused: there is none, or a limit is passed, whatever the request's header says.
     """
+    body = _Body(request, limits.size, gate)
     try:
-        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-            data = await _read_form(request, limit)
-        else:
-            data = b"".join([chunk async for chunk in _limited(request, limit)])
+        async with asyncio.timeout(limits.seconds):
+            uploads = await _read(request, body, limits.files)
+        if not any(upload.data for upload in uploads):
+            raise Refused(400, "nothing was sent: put an image into the body or a file field")
     except ClientDisconnect as error:
+        gate.release(body.taken)
         raise Refused(400, "the upload was cut short") from error
-    if not data:
-        raise Refused(400, "nothing was sent: put an image into the body or a file field")
-    return data
+    except TimeoutError as error:
+        gate.release(body.taken)
+        reason = f"not sent within {limits.seconds:g} seconds: send it in parts"
+        raise Refused(408, reason) from error
+    except BaseException:
+        gate.release(body.taken)
+        raise
+    return uploads, body.taken
 
 
-async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body in pieces, until it grows beyond `limit` bytes."""
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > limit:
-            raise Refused(413, f"more than {limit / 2**20:g} MiB: send a smaller image")
-        yield chunk
+async def _read(request: Request, body: _Body, most: int) -> list[Upload]:
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return await _read_form(request, body, most)
+    return [Upload("", b"".join([piece async for piece in body.pieces()]))]
 
 
 class _MemoryParser(MultiPartParser):
-    """Keeps the file in memory: patients' images are not to lie about in temporary files."""
+    """Keeps files in memory: patients' images are not to lie about in temporary files."""
 
     spool_max_size = sys.maxsize
 
 
-async def _read_form(request: Request, limit: int) -> bytes:
-    parser = _MemoryParser(request.headers, _limited(request, limit), max_files=1, max_fields=8)
+async def _read_form(request: Request, body: _Body, most: int) -> list[Upload]:
+    parser = _MemoryParser(request.headers, body.pieces(), max_files=most, max_fields=8)
     try:
         form = await parser.parse()
-    except (MultiPartException, KeyError, ValueError) as error:
+    except MultiPartException as error:
+        status = 413 if "Too many files" in error.message else 400
+        raise Refused(status, f"a form that is refused: {error.message}".splitlines()[0]) from error
+    except (KeyError, ValueError) as error:
         raise Refused(400, f"a malformed form: {error}".splitlines()[0]) from error
-    upload = form.get(FIELD)
-    data = await upload.read() if isinstance(upload, UploadFile) else None
+    uploads = [
+        Upload((value.filename or "")[:_NAME], await value.read())
+        for name, value in form.multi_items()
+        if isinstance(value, UploadFile) and name in FIELDS
+    ]
     await form.close()
-    if data is None:
-        raise Refused(400, f"the form has no file in its field {FIELD!r}")
-    return data
+    if not uploads:
+        raise Refused(400, f"the form has no file in a field {FIELDS[0]!r}")
+    return uploads

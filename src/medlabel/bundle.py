@@ -1,5 +1,7 @@
 """A trained student as a folder: `config.json`, `model.safetensors`, a model card, provenance.
 
+`calibration.safetensors` is there too, unless the bundle is older than calibration.
+
 Nothing in a bundle is code or pickle. It loads with `load_bundle("runs/demo/bundle")`.
 """
 
@@ -8,24 +10,27 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.torch
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 
+from medlabel.confidence import Calibration, Judgement, Reader
 from medlabel.errors import MedlabelError
-from medlabel.fit import predict
 from medlabel.store import Store
 from medlabel.students import Student, blank, parameter_count
 
-__all__ = ["Bundle", "load_bundle", "save_bundle"]
+__all__ = ["CALIBRATION", "Bundle", "load_bundle", "save_bundle"]
 
 _FILES = ("config.json", "model.safetensors")
 _PROVENANCE = "provenance.json"
+CALIBRATION = "calibration.safetensors"
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Bundle:
     id: str
     student: Student
     provenance: Mapping[str, Any]
+    calibration: Calibration | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -60,11 +66,35 @@ class Bundle:
         return np.array(square, dtype=np.uint8)  # a copy: Pillow's own is read-only
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities float32 [N, K] of prepared images uint8 [N, S, S] or [N, S, S, 3]."""
-        return predict(self.student, images)
+        """Probabilities float32 [N, K] of prepared images uint8 [N, S, S] or [N, S, S, 3].
+
+        They are calibrated if the bundle is.
+        """
+        return self.judge(images).probabilities
+
+    def judge(self, images: NDArray[np.uint8]) -> Judgement:
+        """Probabilities of prepared images, and how far they are from what was learned."""
+        probabilities, features = self._reader(images)
+        if self.calibration is None:
+            unknown = np.full(len(images), np.nan, dtype=np.float32)
+            return Judgement(probabilities, unknown, calibrated=False)
+        return Judgement(
+            self.calibration.soften(probabilities),
+            self.calibration.unlikeness(features),
+            calibrated=True,
+        )
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.student)
 
 
-def save_bundle(store: Store, student: Student, provenance: Mapping[str, Any]) -> None:
+def save_bundle(
+    store: Store,
+    student: Student,
+    provenance: Mapping[str, Any],
+    calibration: Calibration | None = None,
+) -> None:
     """Write a bundle into a folder; `provenance` says what it was made of and with."""
     with tempfile.TemporaryDirectory() as folder:
         student.save_pretrained(folder)
@@ -72,7 +102,11 @@ def save_bundle(store: Store, student: Student, provenance: Mapping[str, Any]) -
             data = (Path(folder) / name).read_bytes()
             store.write(name, data if name != "README.md" else _card(student, provenance))
         digest = hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()
-    facts = {"sha256": digest, "parameters": parameter_count(student)}
+    facts: dict[str, Any] = {"sha256": digest, "parameters": parameter_count(student)}
+    if calibration is not None:
+        data = _packed(calibration)
+        store.write(CALIBRATION, data)
+        facts["calibration_sha256"] = hashlib.sha256(data).hexdigest()
     store.write_json(_PROVENANCE, {**provenance, **facts})
 
 
@@ -93,7 +127,33 @@ def load_bundle(uri: str) -> Bundle:
         student.load_state_dict(safetensors.torch.load(weights))
     except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:
         raise MedlabelError(f"{uri} is a damaged bundle: {error}".splitlines()[0]) from error
-    return Bundle(str(provenance.get("bundle_id", "unknown")), student.eval(), provenance)
+    name = str(provenance.get("bundle_id", "unknown"))
+    return Bundle(name, student.eval(), provenance, _calibration(store, provenance))
+
+
+def _packed(calibration: Calibration) -> bytes:
+    tensors = {
+        name: torch.as_tensor(np.asarray(value, dtype=np.float32))
+        for name, value in vars(calibration).items()
+    }
+    return bytes(safetensors.torch.save(tensors))
+
+
+def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | None:
+    """A bundle's calibration; None of an older one."""
+    digest = provenance.get("calibration_sha256")
+    if digest is None:
+        return None
+    data = store.read(CALIBRATION)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise MedlabelError(f"{store.uri} is a damaged bundle: its calibration is not its own")
+    values = {name: np.asarray(value) for name, value in safetensors.torch.load(data).items()}
+    return Calibration(
+        float(values["temperature"]),
+        values["centres"],
+        values["whitening"],
+        float(values["limit"]),
+    )
 
 
 def _card(student: Student, provenance: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,6 @@
 Heavy imports wait inside the commands, so that `medlabel --help` answers at once.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from medlabel import __version__
+from medlabel.cli_annotate import add_annotating
+from medlabel.cli_shared import StageBars, console, default_home
+from medlabel.cli_sweep import add_sweep
 from medlabel.errors import MedlabelError
-from medlabel.progress import StageBars
+from serving.command import serve_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,12 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-_console = Console()
-
-
-def default_home() -> Path:
-    """Where what can be made again is kept: MEDLABEL_HOME, else `~/.cache/medlabel`."""
-    return Path(os.environ.get("MEDLABEL_HOME", Path.home() / ".cache" / "medlabel"))
 
 
 Looks = Annotated[
@@ -141,7 +137,7 @@ def run_command(
         data_root=data_root,
         ceiling_seeds=ceiling_seeds,
     )
-    with StageBars(_console) as bars:
+    with StageBars() as bars:
         outcome = run(settings, bars.advance)
     _print_outcome(outcome)
 
@@ -189,16 +185,16 @@ def embed_command(
         precision,
         Replicas(workers, gpus_per_worker, batch_size),
     )
-    with StageBars(_console) as bars:
+    with StageBars() as bars:
         summaries = embed_sources(request, bars.advance)
     for summary in summaries:
         _print_summary(summary)
-    _console.print(f"table: {out}", soft_wrap=True)
+    console.print(f"table: {out}", soft_wrap=True)
 
 
 def _print_summary(summary: "Summary") -> None:
     rate = f", {summary.encoded / summary.seconds:,.0f} images/s" if summary.encoded else ""
-    _console.print(
+    console.print(
         f"{summary.clip}: {summary.images:,} images ({summary.distinct:,} distinct), "
         f"{summary.encoded:,} encoded, {summary.reused:,} reused, {summary.rejected:,} rejected, "
         f"{summary.seconds:.1f} s{rate}, {summary.workers} workers",
@@ -209,16 +205,15 @@ def _print_summary(summary: "Summary") -> None:
 
 @app.command("report")
 def report_command(
-    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run or sweep.")],
     data_root: DataRoot = None,
     looks: Looks = None,
 ) -> None:
     """Write the report of a finished run anew, without Ray."""
-    from medlabel.run_report import report_run
-    from medlabel.store import Store
+    from medlabel.sweep_report import report_folder
 
     _add_looks(looks)
-    _console.print(f"report: {report_run(Store(run_folder), data_root)}", soft_wrap=True)
+    console.print(f"report: {report_folder(run_folder, data_root)}", soft_wrap=True)
 
 
 @app.command("phantoms")
@@ -238,26 +233,10 @@ def phantoms_command(
 
     _add_looks(looks)
     out.write_bytes(phantom_sheet(look, beside, columns, size, data_root))
-    _console.print(f"picture: {out}", soft_wrap=True)
+    console.print(f"picture: {out}", soft_wrap=True)
 
 
-@app.command("serve")
-def serve_command(
-    run_folder: Annotated[
-        str, typer.Argument(metavar="RUN", help="Folder of a finished run, or of a bundle.")
-    ],
-    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-) -> None:
-    """Serve the best student of a run: an image in, a label out."""
-    from medlabel.runs import BUNDLE
-    from medlabel.store import Store
-    from serving.app import serve_run
-
-    store = Store(run_folder)
-    serve_run(
-        store.path(BUNDLE) if store.exists(f"{BUNDLE}/config.json") else store.uri, host, port
-    )
+app.command("serve")(serve_command)
 
 
 @app.command("models")
@@ -269,9 +248,9 @@ def models_command(
     """List teachers: their size, their input, an image's work, and whether they are here."""
     from medlabel.models import LISTED, describe, models_table
 
-    with _console.status("building architectures without weights"):
+    with console.status("building architectures without weights"):
         facts = [describe(name, default_home()) for name in names or LISTED]
-    _console.print(models_table(facts))
+    console.print(models_table(facts))
 
 
 @app.command("fetch")
@@ -293,13 +272,13 @@ def fetch_command(
     places = Places(default_home(), data_root, size)
     outcomes: dict[str, Checked | MedlabelError | OSError] = {}
     for item in expand(items, places):
-        _console.print(f"{item} ...", highlight=False, soft_wrap=True)
+        console.print(f"{item} ...", highlight=False, soft_wrap=True)
         try:
             outcomes[item] = fetch(item, places, _train_phantom)
         except (MedlabelError, OSError) as error:
             outcomes[item] = error
-            _console.print(f"  {error}", style="red", markup=False, soft_wrap=True)
-    _console.print(fetched_table(outcomes))
+            console.print(f"  {error}", style="red", markup=False, soft_wrap=True)
+    console.print(fetched_table(outcomes))
     failed = [item for item, outcome in outcomes.items() if not isinstance(outcome, Checked)]
     if failed:
         raise MedlabelError(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}")
@@ -309,23 +288,26 @@ def _train_phantom() -> None:
     from rayjobs.cluster import one_line_errors
     from rayjobs.pretrain import ensure_phantom_clip
 
-    with StageBars(_console) as bars, one_line_errors("training the phantom CLIP"):
+    with StageBars() as bars, one_line_errors("training the phantom CLIP"):
         ensure_phantom_clip(default_home(), on_progress=bars.advance)
 
 
 @app.command("version")
 def version_command() -> None:
     """Print the version."""
-    _console.print(f"medlabel {__version__}", highlight=False)
+    console.print(f"medlabel {__version__}", highlight=False)
+
+
+add_annotating(app)
 
 
 def _print_outcome(outcome: "Outcome") -> None:
-    _console.print(_summary_table(outcome.results))
-    _console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
-    _console.print(f"student: {outcome.bundle}", soft_wrap=True)
-    _console.print(f"report:  {outcome.report}", soft_wrap=True)
+    console.print(_summary_table(outcome.results))
+    console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
+    console.print(f"student: {outcome.bundle}", soft_wrap=True)
+    console.print(f"report:  {outcome.report}", soft_wrap=True)
     for warning in outcome.trust.warnings:
-        _console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _summary_table(results: "pd.DataFrame") -> Table:
@@ -348,20 +330,20 @@ def _summary_table(results: "pd.DataFrame") -> Table:
     return table
 
 
+add_sweep(app)
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     errors = Console(stderr=True)
     try:
         app()
-    except MedlabelError as error:
+    except (MedlabelError, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         errors.print("stopped; what is finished is kept: run the same command to go on")
         sys.exit(130)
-    except OSError as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

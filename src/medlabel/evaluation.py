@@ -68,7 +68,9 @@ def evaluate_cell(
     row: dict[str, float] = {
         "n_pool": len(pool_ids),
         "n_test": len(test_ids),
-        "teacher_pool_accuracy": measure(teacher_pool, truth.unseal(pool_ids)).accuracy,
+        "teacher_pool_accuracy": float(
+            accuracy_score(truth.unseal(pool_ids), teacher_pool.argmax(axis=1))
+        ),
     }
     for who, probabilities in (("teacher", teacher_test), ("student", student_test)):
         metrics = measure(probabilities, labels)

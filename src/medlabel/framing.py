@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["PIXELS", "Framing"]
+__all__ = ["PIXELS", "CentreSquare", "Framing"]
 
 # Part of what names an embedding: raise it when decoding, framing, or what is framed changes.
 PIXELS = 2
@@ -39,3 +39,33 @@ class Framing:
         for step in steps[:-3]:  # the last three make a normalised RGB tensor of it
             framed = step(framed)
         return np.asarray(framed)
+
+
+@dataclass(frozen=True)
+class CentreSquare:
+    """How a student sees an image: as MedMNIST made its own, and as `Bundle.prepare` does.
+
+    Attributes:
+        size: side of the square in pixels.
+        channels: 1 for grey, 3 for colour.
+    """
+
+    size: int
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what comes out."""
+        return (self.size, self.size) if self.channels == 1 else (self.size, self.size, 3)
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The centre square of uint8 [H, W] or [H, W, 3], resized bicubically."""
+        if image.shape == self.shape:
+            return image
+        side = min(image.shape[:2])
+        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+        mode = "L" if self.channels == 1 else "RGB"
+        square = Image.fromarray(image).convert(mode).crop((left, top, left + side, top + side))
+        if side != self.size:
+            square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        return np.asarray(square)

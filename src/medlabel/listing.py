@@ -4,6 +4,7 @@
 | --- | --- |
 | `breastmnist`, `a.npz`, `phantom:breastmnist` | its three splits |
 | `images/`, `s3://bucket/images` | files, some hundreds a part: PNG, JPEG, TIFF, DICOM |
+| `'images/**/*.dcm'` | the files that fit |
 | `a.parquet`, and Parquet files in a folder | row groups, with an image column |
 
 A part is small and can be sent anywhere; the images are read where and when they are asked for. An
@@ -13,6 +14,7 @@ the folder, for Parquet the file and row.
 """
 
 import hashlib
+import re
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -29,10 +31,10 @@ from numpy.typing import NDArray
 
 from medlabel.embeddings import digest_bytes, digest_image
 from medlabel.errors import MedlabelError
-from medlabel.images import MAX_PIXELS, Fault, ImageError
+from medlabel.images import MAX_PIXELS, Fault, ImageError, decode_image
 from medlabel.sources import SPLITS, check_pixels, find_npz, open_source, source_name
 
-__all__ = ["UNREADABLE", "Content", "Part", "digest_of", "list_parts"]
+__all__ = ["UNREADABLE", "Content", "Part", "digest_of", "list_parts", "pixels_of"]
 
 FILES = 512  # a part: some seconds of reading; small enough that several readers share a folder
 _CHUNK = 2**24  # bytes of pixels or files in memory at a time
@@ -45,6 +47,13 @@ Content = NDArray[np.uint8] | bytes | ImageError
 def digest_of(content: NDArray[np.uint8] | bytes) -> bytes:
     """The digest of pixels, or of a file's bytes."""
     return digest_bytes(content) if isinstance(content, bytes) else digest_image(content)
+
+
+def pixels_of(content: Content) -> NDArray[np.uint8]:
+    """The pixels uint8 [H, W] or [H, W, 3] of what was read; `ImageError` where there are none."""
+    if isinstance(content, ImageError):
+        raise content
+    return decode_image(content) if isinstance(content, bytes) else content
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,10 @@ class Part(ABC):
         """The last piece of an image's id."""
         return str(row)
 
+    @abstractmethod
+    def address(self, row: int) -> str:
+        """Where an image is: the path or URI of its file, and `#` what it is within the file."""
+
     @property
     def key(self) -> str:
         """32 hex digits that name this part and its fingerprint."""
@@ -87,6 +100,10 @@ class NpzPart(Part):
     """A split of an npz file, read as a stream: a few hundred images are in memory."""
 
     path: str
+
+    def address(self, row: int) -> str:
+        """See `Part.address`."""
+        return f"{self.path}#{self.split}/{row}"
 
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
         """See `Part.read`."""
@@ -111,6 +128,10 @@ class PhantomPart(Part):
     spec: str
     size: int
 
+    def address(self, row: int) -> str:
+        """See `Part.address`."""
+        return f"{self.spec}#{self.split}/{row}"
+
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
         """See `Part.read`."""
         images = open_source(self.spec, self.size).splits[self.split].images
@@ -127,6 +148,10 @@ class FilesPart(Part):
     def index(self, row: int) -> str:
         """The path within the folder."""
         return self.names[row]
+
+    def address(self, row: int) -> str:
+        """See `Part.address`."""
+        return f"{self.root}/{self.names[row]}"
 
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
         """See `Part.read`."""
@@ -154,6 +179,10 @@ class ParquetPart(Part):
     def index(self, row: int) -> str:
         """File and row."""
         return f"{self.name}#{self.first + row}"
+
+    def address(self, row: int) -> str:
+        """See `Part.address`."""
+        return f"{self.uri}#{self.first + row}"
 
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
         """See `Part.read`."""
@@ -234,7 +263,7 @@ def _folder_parts(spec: str, column: str | None) -> list[Part]:
     """Parts of a folder, bucket, or single file."""
     try:
         fs, root = fsspec.core.url_to_fs(spec)
-        found = fs.find(root, detail=True)
+        root, found = _find(fs, root)
     except (ImportError, ValueError, OSError) as error:
         raise MedlabelError(f"cannot open {spec}: {error}") from error
     single = set(found) == {root}
@@ -259,6 +288,16 @@ def _folder_parts(spec: str, column: str | None) -> list[Part]:
     if not parts:
         raise MedlabelError(f"{spec} holds no images")
     return parts
+
+
+def _find(fs: Any, root: str) -> tuple[str, dict[str, Any]]:
+    """A folder and the files in it, by path; of a pattern the folder before its first star."""
+    wild = re.search(r"[*?[]", root)
+    if not wild or fs.exists(root):
+        return root, fs.find(root, detail=True)
+    fitting = fs.glob(root, detail=True).items()
+    files = {path: info for path, info in fitting if info["type"] == "file"}
+    return root[: root.rindex("/", 0, wild.start())], files
 
 
 def _stamp(info: dict[str, Any]) -> str:

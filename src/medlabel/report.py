@@ -28,7 +28,20 @@ from medlabel.figures import (
 )
 from medlabel.store import Store
 
-__all__ = ["ReportData", "answer", "write_report"]
+__all__ = [
+    "MINUS",
+    "SYNTHETIC",
+    "Entry",
+    "Picture",
+    "ReportData",
+    "answer",
+    "number",
+    "percents",
+    "picture",
+    "render",
+    "stamp",
+    "write_report",
+]
 
 CEILING = "true labels"
 SYNTHETIC = "phantoms, not real images"
@@ -43,7 +56,7 @@ _NOTES = {
     CEILING: "the ceiling: uses the truth; not available to users",
 }
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
-_DASH, _SPACE, _MINUS = "\u2013", "\u00a0", "\u2212"
+_DASH, _SPACE, MINUS = "\u2013", "\u00a0", "\u2212"
 
 
 @dataclass(frozen=True)
@@ -107,17 +120,24 @@ class Picture:
     width: int  # CSS pixels at which its smallest text is read with ease
 
 
+# file name, heading, caption, alternative text, figure
+Entry = tuple[str, str, str, str, Figure]
+
+
+def picture(entry: Entry, store: Store, *, synthetic: bool) -> Picture:
+    """Write a figure to `figures/NAME.png`, and give it as the page embeds it."""
+    name, heading, caption, alt, figure = entry
+    if synthetic:
+        stamp(figure)
+    png = to_png(figure)
+    store.write(f"figures/{name}.png", png)
+    uri = f"data:image/png;base64,{b64encode(png).decode()}"
+    return Picture(heading, caption, alt, uri, round(96 * figure.get_figwidth()))
+
+
 def write_report(data: ReportData, store: Store) -> str:
     """Write `figures/*.png`, then `index.html`; return the page's full path."""
-    pictures = []
-    for name, heading, caption, alt, figure in _figures(data):
-        if data.synthetic:
-            _stamp(figure)
-        png = to_png(figure)
-        store.write(f"figures/{name}.png", png)
-        uri = f"data:image/png;base64,{b64encode(png).decode()}"
-        width = round(96 * figure.get_figwidth())
-        pictures.append(Picture(heading, caption, alt, uri, width))
+    pictures = [picture(entry, store, synthetic=data.synthetic) for entry in _figures(data)]
     store.write("index.html", _page(data, pictures).encode())
     return store.path("index.html")
 
@@ -125,7 +145,7 @@ def write_report(data: ReportData, store: Store) -> str:
 def answer(results: pd.DataFrame) -> str:
     """What came out, in one sentence, for `results.parquet`; a student that loses is said to."""
     student, teacher = results["student_accuracy"], results["teacher_accuracy"]
-    ours, theirs = _percents(student.mean(), teacher.mean())
+    ours, theirs = percents(student.mean(), teacher.mean())
     over = _losses(len(results), int((student < teacher).sum()))
     if np.isclose(student.mean(), teacher.mean(), rtol=0, atol=1e-9):
         return (
@@ -152,14 +172,8 @@ def _losses(draws: int, lost: int) -> str:
 
 
 def _page(data: ReportData, pictures: list[Picture]) -> str:
-    environment = Environment(
-        loader=PackageLoader("medlabel"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         data=data,
         answer=answer(data.results),
         remarks=[*data.warnings, *_simpler_is_as_good(data)],
@@ -169,6 +183,18 @@ def _page(data: ReportData, pictures: list[Picture]) -> str:
         pictures=pictures,
         synthetic_note=SYNTHETIC,
     )
+
+
+def render(template: str, **values: object) -> str:
+    """A page from one of the package's templates."""
+    environment = Environment(
+        loader=PackageLoader("medlabel"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _rows(data: ReportData) -> list[Row]:
@@ -201,11 +227,11 @@ def _cells(metrics: pd.DataFrame) -> tuple[str, ...]:
     accuracy = metrics["accuracy"]
     spread = f" \u00b1 {100 * accuracy.std(ddof=0):.2f}" if len(accuracy) > 1 else ""
     return (
-        _number(100 * accuracy.mean(), 2) + spread,
-        _number(100 * accuracy.min(), 2),
-        _number(100 * metrics["balanced_accuracy"].mean(), 2),
-        _number(100 * metrics["macro_f1"].mean(), 2),
-        _number(metrics["auc"].mean(), 4),
+        number(100 * accuracy.mean(), 2) + spread,
+        number(100 * accuracy.min(), 2),
+        number(100 * metrics["balanced_accuracy"].mean(), 2),
+        number(100 * metrics["macro_f1"].mean(), 2),
+        number(metrics["auc"].mean(), 4),
     )
 
 
@@ -216,7 +242,7 @@ def _recalls(data: ReportData) -> list[tuple[str, str, str]]:
         for matrix in (data.teacher_confusion, data.student_confusion)
     )
     return [
-        (name, _number(100 * teacher, 2), _number(100 * student, 2))
+        (name, number(100 * teacher, 2), number(100 * student, 2))
         for name, teacher, student in zip(data.classes, *found, strict=True)
     ]
 
@@ -230,14 +256,14 @@ def _draws(results: pd.DataFrame) -> list[tuple[bool, tuple[str, ...]]]:
             f"{row['seed']:.0f}",
             f"{row['n_pool']:,.0f}",
             f"{row['n_test']:,.0f}",
-            _number(100 * row["teacher_pool_accuracy"], 2),
-            _number(100 * row["teacher_accuracy"], 2),
-            _number(100 * row["student_accuracy"], 2),
-            f"{gain:+.2f}".replace("-", _MINUS),
-            _number(100 * row["teacher_macro_f1"], 2),
-            _number(100 * row["student_macro_f1"], 2),
-            _number(row["teacher_auc"], 4),
-            _number(row["student_auc"], 4),
+            number(100 * row["teacher_pool_accuracy"], 2),
+            number(100 * row["teacher_accuracy"], 2),
+            number(100 * row["student_accuracy"], 2),
+            f"{gain:+.2f}".replace("-", MINUS),
+            number(100 * row["teacher_macro_f1"], 2),
+            number(100 * row["student_macro_f1"], 2),
+            number(row["teacher_auc"], 4),
+            number(row["student_auc"], 4),
         )
         table.append((bool(gain < 0), cells))
     return table
@@ -249,13 +275,13 @@ def _simpler_is_as_good(data: ReportData) -> list[str]:
     means = {name: part["accuracy"].mean() for name, part in _baselines(data) if name != CEILING}
     return [
         f"The simple baseline \u201c{name}\u201d does as well as the student or better: "
-        "{}, against {}.".format(*_percents(mean, student))
+        "{}, against {}.".format(*percents(mean, student))
         for name, mean in means.items()
         if mean >= student
     ]
 
 
-def _percents(one: float, other: float) -> tuple[str, str]:
+def percents(one: float, other: float) -> tuple[str, str]:
     """Two shares as percentages, with as many digits as it takes to tell them apart and from 1."""
     for digits in (1, 2, 3):
         texts = [f"{100 * share:.{digits}f}" for share in (one, other)]
@@ -268,15 +294,12 @@ def _percents(one: float, other: float) -> tuple[str, str]:
     return f"{texts[0]}{_SPACE}%", f"{texts[1]}{_SPACE}%"
 
 
-def _number(value: float, digits: int) -> str:
+def number(value: float, digits: int) -> str:
     """A figure with fixed digits; a dash where there is none."""
     return _DASH if np.isnan(value) else f"{value:.{digits}f}"
 
 
 # ---------------------------------------------------------------- its figures
-
-# file name, heading, caption, alternative text, figure
-Entry = tuple[str, str, str, str, Figure]
 
 
 def _figures(data: ReportData) -> Iterator[Entry]:
@@ -348,6 +371,6 @@ def _over(draws: int) -> str:
     return "one draw" if draws == 1 else f"{draws} draws together"
 
 
-def _stamp(figure: Figure) -> None:
+def stamp(figure: Figure) -> None:
     """Say on the picture itself that it is of phantoms, for pictures travel without their page."""
     figure.text(1, -0.01, SYNTHETIC, ha="right", va="top", fontsize=8, style="italic", color="#555")

@@ -15,7 +15,7 @@ report/index.html
 ```
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medlabel.bundle import save_bundle
+from medlabel.confidence import Calibration
 from medlabel.errors import MedlabelError
 from medlabel.fit import Fitted
 from medlabel.store import Store
 
-__all__ = ["CellResult", "claim", "finished_seeds", "read_cell", "write_cell"]
+__all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
 
 MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
 RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
@@ -94,6 +95,7 @@ def write_cell(
     seconds: float,
     provenance: Mapping[str, Any],
     keep_student: bool = True,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a finished cell; it counts from the moment its last file is there."""
     cell = store / _folder(seed)
@@ -109,7 +111,7 @@ def write_cell(
     if keep_student:
         bundle_id = f"{provenance['key']}-seed-{seed:04d}"
         origin = {**provenance, "seed": seed, "bundle_id": bundle_id}
-        save_bundle(cell / "bundle", fitted.student, origin)
+        save_bundle(cell / "bundle", fitted.student, origin, calibration)
     facts: dict[str, Any] = {
         "best_epoch": fitted.best_epochs[0],
         "validation_loss": fitted.validation_loss,
@@ -140,11 +142,8 @@ def read_cell(store: Store, seed: int) -> CellResult:
     )
 
 
-def publish_best(store: Store, seeds: Sequence[int]) -> int:
-    """Copy the bundle that fits its held-back pseudo-labels best to `bundle/`; returns its seed."""
-    losses = {seed: read_cell(store, seed).validation_loss for seed in seeds}
-    best = min(losses, key=lambda seed: (losses[seed], seed))
-    chosen = store / _folder(best) / "bundle"
+def publish(store: Store, seed: int) -> None:
+    """Copy the bundle of a seed to `bundle/`."""
+    chosen = store / _folder(seed) / "bundle"
     for name in chosen.list("*"):
         (store / BUNDLE).write(name, chosen.read(name))
-    return best

@@ -6,6 +6,7 @@ adjusted on their own.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,18 @@ from numpy.typing import NDArray
 from medlabel.adjust import Adjustment
 from medlabel.baselines import embedding_clusters, majority_class, pixel_statistics
 from medlabel.evaluation import evaluate_baseline, evaluate_cell, recalls
-from medlabel.runs import read_cell
+from medlabel.runs import CellResult, read_cell
 from medlabel.store import Store
 from medlabel.tasks import Cell
 from medlabel.teacher import score_table
-from medlabel.trust import Trust, between_draws, pixel_features, signals, summarise_trust
+from medlabel.trust import (
+    Trust,
+    best_draw,
+    between_draws,
+    pixel_features,
+    signals,
+    summarise_trust,
+)
 from medlabel.truth import SealedTruth
 
 __all__ = [
@@ -28,6 +36,7 @@ __all__ = [
     "baselines_table",
     "judge",
     "recalls_table",
+    "result_row",
     "results_table",
     "timings_table",
     "trust_of",
@@ -102,20 +111,17 @@ def results_table(
     store: Store, board: Board, cells: Sequence[Cell], truth: SealedTruth
 ) -> pd.DataFrame:
     """`results.parquet`: how right teacher and student are on each seed's test."""
-    rows = []
-    for cell in cells:
-        fitted = read_cell(store, cell.seed)
-        metrics = evaluate_cell(
-            truth,
-            cell.pool,
-            cell.test,
-            board.judged[cell.seed].pool,
-            board.judged[cell.seed].test,
-            fitted.test,
-        )
-        names = {"task": board.names["task"], "seed": cell.seed, **board.names}
-        rows.append({**names, **metrics, "versions": fitted.versions})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [result_row(board, cell, read_cell(store, cell.seed), truth) for cell in cells]
+    )
+
+
+def result_row(board: Board, cell: Cell, fitted: CellResult, truth: SealedTruth) -> dict[str, Any]:
+    """One row of `results.parquet`."""
+    judged = board.judged[cell.seed]
+    metrics = evaluate_cell(truth, cell.pool, cell.test, judged.pool, judged.test, fitted.test)
+    names = {"task": board.names["task"], "seed": cell.seed, **board.names}
+    return {**names, **metrics, "versions": fitted.versions}
 
 
 def recalls_table(
@@ -135,8 +141,8 @@ def recalls_table(
     return pd.DataFrame(rows)
 
 
-def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> Trust:
-    """`trust.json`: what teacher, students and images agree on; no truth has a part in it."""
+def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> tuple[Trust, int]:
+    """`trust.json`, and the seed of the best student; no truth has a part in either."""
     each, draws = [], []
     for cell in cells:
         student, at = read_cell(store, cell.seed).test, board.at(cell.test)
@@ -146,7 +152,8 @@ def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> Trust:
             features = np.asarray(board.embeddings[at], np.float32)
         each.append(signals(board.judged[cell.seed].test, student, features))
         draws.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
-    return summarise_trust(each, between_draws(draws, student.shape[1]))
+    k = student.shape[1]
+    return summarise_trust(each, between_draws(draws, k)), cells[best_draw(each, draws, k)].seed
 
 
 def timings_table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:

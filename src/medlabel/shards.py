@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from medlabel.embeddings import SHARD, Contents, Digests, Shard, digest_bytes, to_digests
 from medlabel.framing import Framing
-from medlabel.images import Fault, ImageError, decode_image
-from medlabel.listing import UNREADABLE, Content, Part, digest_of
+from medlabel.images import Fault, ImageError
+from medlabel.listing import UNREADABLE, Content, Part, digest_of, pixels_of
 from medlabel.store import Store
 
 __all__ = ["Catalogue", "KeptCatalogues", "RawShard", "catalogue", "missing_rows", "read_shards"]
@@ -176,8 +176,7 @@ class _Growing:
         if isinstance(content, ImageError):  # it was there when the catalogue was made
             return
         try:
-            pixels = decode_image(content) if isinstance(content, bytes) else content
-            image = _square(pixels, self._framing)
+            image = _square(pixels_of(content), self._framing)
         except ImageError as error:
             self._rejected.append((digest_of(content), error.reason))
             return

@@ -34,9 +34,14 @@ __all__ = [
     "ClassSpec",
     "Task",
     "draw_cells",
+    "drawn_ids",
+    "first_reason",
+    "flag_of",
     "gather_images",
     "open_sources",
+    "open_specs",
     "own_image",
+    "parse_class",
     "parse_task",
 ]
 
@@ -66,7 +71,7 @@ class ClassSpec(BaseModel):
         all others and of images without any. A class with captions of its own keeps them in place
         of the `table`'s and the `paper`'s.
         """
-        flag = _flag_of(self.source)
+        flag = flag_of(self.source)
         found: list[str] = []
         for part in caption_sets.split(","):
             if self.captions is not None and part in ("table", "paper"):
@@ -128,9 +133,9 @@ def parse_task(text: str, size: int | None = None) -> Task:
         if text.endswith((".yaml", ".yml")):
             task = Task.model_validate(_read_yaml(Path(text)))
         else:
-            task = Task(classes=tuple(_parse_class(part) for part in _split_classes(text)))
+            task = Task(classes=tuple(parse_class(part) for part in _split_classes(text)))
     except ValidationError as error:
-        raise MedlabelError(f"task {text}: {_first_reason(error)}") from error
+        raise MedlabelError(f"task {text}: {first_reason(error)}") from error
     return task if size is None else task.model_copy(update={"size": size})
 
 
@@ -161,7 +166,8 @@ def _split_classes(text: str) -> list[str]:
     return parts
 
 
-def _parse_class(text: str) -> ClassSpec:
+def parse_class(text: str) -> ClassSpec:
+    """Read one class from the shorthand (see this module's table)."""
     match = re.fullmatch(r"(?:([^=#]+)=)?([^#]+?)(?:#(!?)(\d+(?:,\d+)*))?", text)
     if match is None:
         raise MedlabelError(
@@ -183,14 +189,15 @@ def _default_name(source: str) -> str:
     return stem.removesuffix("mnist") if stem in MEDMNIST_FLAGS else stem
 
 
-def _flag_of(source: str) -> str | None:
-    """The set a source is of, judged by its name (`.../bloodmnist-pbc6000.npz`)."""
+def flag_of(source: str) -> str | None:
+    """The MedMNIST set a source is of, judged by its name (`.../bloodmnist-pbc6000.npz`)."""
     stem = source_name(source).removeprefix("phantom-")
     found = [flag for flag in LOOKS if re.match(rf"{flag}(?![a-z])", stem)]
     return found[0] if found else None
 
 
-def _first_reason(error: ValidationError) -> str:
+def first_reason(error: ValidationError) -> str:
+    """The first thing that is wrong, after the name of its field."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
@@ -208,8 +215,12 @@ class Cell:
 
 def open_sources(task: Task, data_root: Path | None = None) -> dict[str, Source]:
     """Open each source of a task once, by spec."""
-    specs = dict.fromkeys(spec.source for spec in task.classes)
-    sources = {spec: open_source(spec, task.size, data_root) for spec in specs}
+    return open_specs([spec.source for spec in task.classes], task.size, data_root)
+
+
+def open_specs(specs: Sequence[str], size: int, data_root: Path | None = None) -> dict[str, Source]:
+    """Open each source once, by spec; two that are called alike are refused."""
+    sources = {spec: open_source(spec, size, data_root) for spec in dict.fromkeys(specs)}
     names = [source.name for source in sources.values()]
     for name in names:
         if names.count(name) > 1:
@@ -291,6 +302,12 @@ def _draw(
     ]
     shuffled = [chosen[index] for index in rng.permutation(len(chosen))]
     return tuple(image_id for image_id, _ in shuffled), [label for _, label in shuffled]
+
+
+def drawn_ids(cells: Sequence[Cell]) -> list[str]:
+    """Ids of all drawn images, shuffled: in order of name, a row's number would tell its class."""
+    ids = sorted({image_id for cell in cells for image_id in (*cell.pool, *cell.test)})
+    return [ids[row] for row in np.random.default_rng(0).permutation(len(ids))]
 
 
 def own_image(sources: Mapping[str, Source], image_id: str) -> NDArray[np.uint8]:

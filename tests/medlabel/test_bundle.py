@@ -7,6 +7,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from medlabel.bundle import load_bundle, save_bundle
+from medlabel.confidence import calibrate
 from medlabel.errors import MedlabelError
 from medlabel.fit import predict
 from medlabel.store import Store
@@ -143,3 +144,34 @@ def test_weights_of_another_student_are_not_taken(folder, change):
     (folder / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(MedlabelError, match="damaged bundle"):
         load_bundle(str(folder))
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    wanted = np.eye(2, dtype=np.float32)[np.arange(40) % 2]
+    calibration = calibrate(_student(), _images(1, 40), wanted)
+    save_bundle(Store(str(tmp_path)), _student(), {"bundle_id": "b1"}, calibration)
+    return tmp_path
+
+
+def test_calibration_comes_back_whole(calibrated):
+    bundle, wanted = load_bundle(str(calibrated)), np.eye(2, dtype=np.float32)[np.arange(40) % 2]
+    fresh = calibrate(_student(), _images(1, 40), wanted)
+    assert bundle.calibration.temperature == pytest.approx(fresh.temperature)
+    judgement = bundle.judge(_images(1, 40))
+    assert judgement.calibrated
+    assert (judgement.unlikeness <= 1.01).mean() > 0.9
+    np.testing.assert_array_equal(bundle.predict(_images(1, 40)), judgement.probabilities)
+
+
+def test_older_bundle_loads_and_says_that_it_cannot_tell(folder):
+    judgement = load_bundle(str(folder)).judge(_images(1))
+    assert not judgement.calibrated
+    assert np.isnan(judgement.unlikeness).all()
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk"])
+def test_calibration_of_another_student_is_not_taken(calibrated, damage):
+    (calibrated / "calibration.safetensors").write_bytes(damage)
+    with pytest.raises(MedlabelError, match="calibration is not its own"):
+        load_bundle(str(calibrated))

@@ -57,6 +57,23 @@ def test_a_folder_is_listed_deeply_and_in_order(folder):
     assert list(part.read(np.array([0, 2]))) == [png(1), png(2)]
 
 
+def test_a_pattern_lists_the_files_that_fit(folder):
+    (folder / "note.txt").write_text("x")
+    (part,) = list_parts(f"{folder}/**/*.png")
+    assert part.names == ("a.png", "c.png", "deep/b.png")
+    (part,) = list_parts(f"{folder}/d*/?.png")
+    assert (part.image_id(0), list(part.read())) == ("scans/all/deep/b.png", [png(2)])
+    with pytest.raises(MedlabelError, match="nothing in it"):
+        list_parts(f"{folder}/*.dcm")
+
+
+def test_an_address_says_where_an_image_is(folder, dark):
+    (part,) = list_parts(str(folder))
+    assert part.address(2) == f"{folder}/deep/b.png"
+    assert list_parts(str(dark))[1].address(3) == f"{dark}#val/3"
+    assert list_parts("phantom:breastmnist")[0].address(0) == "phantom:breastmnist#train/0"
+
+
 def test_a_single_file_is_a_source(folder):
     (part,) = list_parts(str(folder / "a.png"))
     assert (part.image_id(0), list(part.read())) == ("a/all/a.png", [png(1)])

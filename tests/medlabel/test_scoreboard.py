@@ -66,7 +66,7 @@ def test_recalls_have_a_row_for_each_seed_class_and_judge(board):
 
 
 def test_trust_comes_of_pixels_where_the_teacher_has_no_embeddings(board):
-    trust = trust_of(None, board, CELLS)
-    assert (trust.draws, trust.students) == (1, None)
+    trust, best = trust_of(None, board, CELLS)
+    assert (trust.draws, trust.students, best) == (1, None, CELLS[0].seed)
     assert trust.signals.neighbours == pytest.approx(1)
     assert trust.warnings[0].startswith("This task looks undecidable")

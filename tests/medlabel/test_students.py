@@ -111,7 +111,24 @@ def test_spelling_comes_back(text):
 
 
 def test_named_networks_are_points_of_the_family():
-    assert [str(STUDENTS["small"]), str(STUDENTS["paper"])] == [SPELLINGS[0], SPELLINGS[2]]
+    assert str(STUDENTS["small"]) == "cnn:16-32-64,order=pool-relu"
+    assert str(STUDENTS["paper"]) == SPELLINGS[2]
+
+
+def test_the_order_of_relu_and_pooling_does_not_matter():
+    torch.manual_seed(0)
+    one, other = (
+        parse_cnn(f"cnn:8-16,order={order}")(1, 2) for order in ("relu-pool", "pool-relu")
+    )
+    other.load_state_dict(one.state_dict())
+    images = torch.randn(5, 1, 28, 28)
+    torch.testing.assert_close(one.eval()(images), other.eval()(images), atol=0, rtol=0)
+
+
+def test_maps_are_averaged_to_the_grid_unless_they_have_its_size():
+    network = parse_cnn("cnn:4,grid=7,pool=2").__call__(1, 2, 14).eval()
+    pooled = network[:-3](torch.ones(1, 1, 14, 14)), network[:-3](torch.ones(1, 1, 20, 20))
+    assert [maps.shape[-1] for maps in pooled] == [7, 7]
 
 
 def test_what_is_usual_need_not_be_said():

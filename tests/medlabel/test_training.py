@@ -41,6 +41,11 @@ def test_every_optimiser_can_be_named(pool, name):
     assert np.isfinite(history[-1].train_loss)
 
 
+def test_a_small_pool_is_gone_through_more_often(pool):
+    recipe = replace(PAPER, batch_size=12, steps=40)  # 48 images to learn from: 4 steps an epoch
+    assert [len(trained(pool, replace(recipe, steps=n))[1]) for n in (40, 15)] == [10, 4]
+
+
 def test_a_loss_is_the_mean_over_images(pool):
     _, history, _ = trained(pool, replace(PAPER, epochs=1, learning_rate=1e-12, batch_size=20))
     made = network().train()

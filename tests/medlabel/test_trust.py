@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from medlabel.trust import (
     Signals,
+    best_draw,
     between_draws,
     kappa,
     pixel_features,
@@ -96,3 +99,21 @@ def test_pixels_are_compared_at_one_size():
     images = np.full((2, 28, 28, 3), 255, np.uint8)
     assert pixel_features(images).shape == (2, 14 * 14 * 3)
     assert pixel_features(images[..., 0]).max() == 1
+
+
+ONE, OTHER = {"a": 0, "b": 1, "c": 0, "d": 1}, {"a": 1, "b": 0, "c": 0, "d": 1}
+
+
+@pytest.mark.parametrize("field", ["balance", "neighbours"])
+def test_the_draw_that_agrees_most_is_the_best(field):
+    each = [replace(SOUND, **{field: value}) for value in (0.5, 0.8, 0.8)]
+    assert best_draw(each, [ONE, ONE, ONE], 2) == 1
+
+
+def test_a_draw_that_the_others_contradict_is_not_the_best():
+    assert best_draw([SOUND] * 3, [OTHER, ONE, ONE], 2) == 1
+    assert best_draw([SOUND], [ONE], 2) == 0
+
+
+def test_draws_without_an_image_in_common_are_told_apart_by_the_rest():
+    assert best_draw([SOUND, replace(SOUND, balance=1.0)], [{"a": 0}, {"b": 0}], 2) == 1

@@ -132,7 +132,6 @@ def test_replicas_fit_the_cluster(monkeypatch, resources, asked, expected):
 )
 def test_what_the_cluster_has_no_room_for_is_refused(monkeypatch, asked, reason):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0})
-    monkeypatch.setattr(job, "_cpus", lambda: 2)
     if asked.gpus is None:
         asked = job.Replicas(asked.workers, gpus=0.0)
     with pytest.raises(MedlabelError, match=reason):

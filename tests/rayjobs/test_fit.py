@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medlabel.bundle import load_bundle
 from medlabel.errors import MedlabelError
 from medlabel.recipes import RECIPES
-from medlabel.runs import finished_seeds, publish_best, read_cell
+from medlabel.runs import finished_seeds, read_cell
 from medlabel.store import Store
-from rayjobs.fit import Unit, Workload, fit_cells
+from rayjobs.fit import Unit, Workload, fit_cells, fit_unit
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -22,7 +23,7 @@ def workload():
         images,
         np.eye(2, dtype=np.float32)[labels],
         ("a", "b"),
-        replace(RECIPES["robust"], epochs=1, settle=0),
+        replace(RECIPES["robust"], epochs=1, steps=None, settle=0),
         "small",
         {"key": "k", "versions": "v"},
     )
@@ -49,17 +50,18 @@ def test_finished_cells_are_not_fitted_again_and_the_rest_comes_out_the_same(wor
     assert whole.list(".train*") == []
 
 
-def test_the_best_bundle_is_the_one_that_fits_its_held_back_labels_best(workload, tmp_path):
-    store = Store(str(tmp_path))
-    fit_cells(store, workload, units(2))
-    best = publish_best(store, [0, 1])
-    losses = [read_cell(store, seed).validation_loss for seed in (0, 1)]
-    assert best == int(np.argmin(losses))
-    assert store.read_json("bundle/provenance.json")["bundle_id"] == f"k-seed-{best:04d}"
-
-
 def test_a_fit_that_cannot_succeed_ends_in_one_line(workload, tmp_path):
     with pytest.raises(MedlabelError, match="run the same command to go on") as error:
         fit_cells(Store(str(tmp_path)), replace(workload, architecture="none"), units(1))
     assert "unknown student" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_fitted_student_is_calibrated_on_its_pool(workload, tmp_path):
+    store = Store(str(tmp_path))
+    (unit,) = units(1)
+    fit_unit(store, workload, unit)
+    bundle = load_bundle(store.path("cells/seed-0000/bundle"))
+    judgement = bundle.judge(workload.images[unit.pool])
+    assert judgement.calibrated
+    assert (judgement.unlikeness <= 1.01).mean() > 0.9

@@ -1,8 +1,9 @@
 import numpy as np
 
+from medlabel.annotations import Prepared
 from medlabel.embeddings import to_digests
 from medlabel.shards import RawShard
-from rayjobs.reading import pack, unpack
+from rayjobs.reading import pack, pack_prepared, unpack, unpack_prepared
 
 
 def shard(*shapes, reasons=()):
@@ -23,3 +24,13 @@ def test_a_shard_survives_its_row():
 def test_a_shard_of_rejects_survives_its_row():
     got = unpack(pack(shard(reasons=("damaged",))))
     assert (got.stacks, got.reasons, len(got.digests)) == ((), ("damaged",), 0)
+
+
+def test_a_piece_to_label_survives_its_row():
+    images = np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28)
+    digests = to_digests([bytes(16), b"d" * 16])
+    sent = Prepared("key", 4, ("/a.png", "/b\n.png"), images, digests, ("broken", None))
+    got = unpack_prepared(pack_prepared(sent))
+    np.testing.assert_array_equal(got.images, images)
+    assert (got.key, got.start, got.addresses) == (sent.key, 4, sent.addresses)
+    assert (got.digests.tolist(), got.reasons) == (digests.tolist(), sent.reasons)

@@ -1,147 +1,167 @@
-"""The served application as its clients see it, through real HTTP."""
+"""The application as Ray Serve runs it: `medlabel serve`, through real HTTP."""
 
 import importlib
-import socket
-from collections.abc import Iterator
-from io import BytesIO
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import pytest
-import torch
 import yaml
-from numpy.typing import NDArray
+from doors import npy, picture, png, write_bundle
 from PIL import Image
-from ray import serve
 from ray.serve.schema import ServeDeploySchema
 
-from medlabel.bundle import Bundle, load_bundle, save_bundle
+from medlabel.bundle import load_bundle
 from medlabel.errors import MedlabelError
-from medlabel.store import Store
-from medlabel.students import Student
-from serving.app import build, serve_run
-from serving.listen import check_address
+from serving.app import build
+from serving.listen import check_authorised, free_port
+from serving.run import serve_run
 from serving.schemas import ServeArgs
-from serving.uploads import MAX_BODY
 
 SERVE_YAML = Path(__file__).parents[2] / "serving" / "serve.yaml"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("served")
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    uri = str(tmp_path_factory.mktemp("bundle"))
-    torch.manual_seed(0)
-    student = Student("small", 1, ["chest", "breast"], 28)
-    save_bundle(Store(uri), student, {"bundle_id": "test", "folder": uri})
-    return load_bundle(uri)
+def served(folder):
+    """`medlabel serve` in a process of its own, with HAProxy as users have it."""
+    write_bundle(folder / "bundle", "old")
+    port = free_port()
+    command = [sys.executable, "-m", "medlabel.cli", "serve", str(folder / "bundle")]
+    hidden = {"RAY_ADDRESS", "MEDLABEL_TOKEN"}
+    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), "--state", str(folder / "state")],
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(lambda: "Ctrl-C stops" in (folder / "log").read_text(), process)
+        with httpx.Client(base_url=base, timeout=30) as client:
+            yield process, client
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
-@pytest.fixture(scope="module")
-def client(bundle: Bundle, ray_cluster: None) -> Iterator[httpx.Client]:
-    port = _free_port()
-    serve_run(bundle.provenance["folder"], port=port, blocking=False)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        yield client
-    serve.shutdown()
+def _wait_for(ready, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None, "it ended"
+        assert time.monotonic() < end, "it was not ready in time"
+        time.sleep(0.2)
 
 
-def _image() -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+def _label(client, data):
+    answer = client.post("/annotate", content=data).raise_for_status()
+    return answer.json()["results"][0]
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
+def test_served_labels_are_the_offline_ones(served, folder):
+    bundle = load_bundle(str(folder / "bundle"))
+    image = picture()
+    expected = bundle.predict(bundle.prepare(Image.fromarray(image))[None])[0]
+    for data in (png(image), npy(image)):
+        result = _label(served[1], data)
+        np.testing.assert_allclose(list(result["probabilities"].values()), expected, atol=1e-5)
 
 
-def _npy(array: NDArray[np.generic]) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
+def test_the_whole_interface_is_there(served):
+    for path in ("/", "/healthz", "/readyz", "/models", "/metrics", "/docs", "/corrections"):
+        assert served[1].get(path).status_code == 200
+    assert served[1].get("/healthz").headers["x-request-id"]
 
 
-@pytest.mark.parametrize("encode", [_png, _npy])
-@pytest.mark.parametrize("as_form", [True, False])
-def test_served_probabilities_are_the_bundles_own(client, bundle, encode, as_form):
-    data = encode(_image())
-    sent = {"files": {"file": ("x", data)}} if as_form else {"content": data}
-    answer = client.post("/annotate", **sent).raise_for_status().json()
-    expected = bundle.predict(bundle.prepare(Image.fromarray(_image()))[None])[0]
-    assert list(answer["probabilities"]) == ["chest", "breast"]
-    np.testing.assert_allclose(list(answer["probabilities"].values()), expected, atol=1e-5)
-    assert answer["label"] == bundle.classes[expected.argmax()]
-    assert answer["bundle"] == "test"
+def test_haproxy_is_in_front_and_kept_to_this_machine(served):
+    family = [served[0].pid, *(one.pid for one in psutil.Process(served[0].pid).children(True))]
+    names, open_to_all = set(), set()
+    for pid in family:
+        process = psutil.Process(pid)
+        names.add(process.name())
+        for one in process.net_connections(kind="tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr.ip not in ("127.0.0.1", "::1"):
+                open_to_all.add(process.name())
+    assert "haproxy" in names
+    assert "haproxy" not in open_to_all
 
 
-@pytest.mark.parametrize(
-    ("data", "status", "reason"),
-    [
-        (b"", 400, "nothing was sent"),
-        (b"GIF89a junk", 415, "not a PNG"),
-        (_png(np.zeros((10, 4_000_000), np.uint8)), 413, "too many pixels"),
-        (_npy(np.array([{"a": 1}], dtype=object)), 422, "pickled objects"),
-        (bytes(MAX_BODY + 1), 413, "20 MiB"),
-    ],
-    ids=["empty", "junk", "huge", "pickle", "long"],
-)
-def test_what_cannot_be_labelled_is_refused_with_a_reason(client, data, status, reason):
-    answer = client.post("/annotate", content=data)
-    assert answer.status_code == status
-    assert reason in answer.json()["detail"]
+def test_new_bundle_is_rolled_out_without_a_failed_request(served, folder):
+    process, client = served
+    statuses, over = [], threading.Event()
+
+    def ask():
+        with httpx.Client(base_url=client.base_url, timeout=30) as own:
+            while not over.is_set():
+                statuses.append(own.post("/annotate", content=png(picture())).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    write_bundle(folder / "bundle", "new", seed=7)
+    process.send_signal(signal.SIGUSR1)
+    try:
+        _wait_for(lambda: _label(client, png(picture()))["bundle"] == "new", process)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert len(statuses) > 3
+    assert set(statuses) == {200}
 
 
-def test_form_without_its_file_is_refused(client):
-    answer = client.post("/annotate", files={"other": ("x", _png(_image()))})
-    assert answer.status_code == 400
-    assert "'file'" in answer.json()["detail"]
-
-
-def test_health_names_bundle_and_classes(client):
-    answer = client.get("/healthz").raise_for_status().json()
-    assert answer == {"status": "ok", "bundle": "test", "classes": ["chest", "breast"]}
-
-
-def test_interface_is_documented(client):
-    routes = client.get("/openapi.json").raise_for_status().json()["paths"]
-    assert set(routes) == {"/annotate", "/healthz"}
-    assert "multipart/form-data" in routes["/annotate"]["post"]["requestBody"]["content"]
-    assert "swagger" in client.get("/docs").raise_for_status().text
-
-
-def test_it_will_not_listen_to_the_network(bundle):
-    with pytest.raises(MedlabelError, match="no authentication"):
-        serve_run(bundle.provenance["folder"], "0.0.0.0")
-
-
-def test_busy_port_is_said_before_anything_starts(bundle):
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        with pytest.raises(MedlabelError, match="port"):
-            serve_run(bundle.provenance["folder"], port=other.getsockname()[1])
+def test_it_will_not_listen_to_the_network_without_a_token(bundle_folder, monkeypatch):
+    monkeypatch.delenv("MEDLABEL_TOKEN", raising=False)
+    with pytest.raises(MedlabelError, match="without a token"):
+        serve_run(ServeArgs(bundles=[bundle_folder]), "0.0.0.0")
 
 
 def test_missing_bundle_is_said_before_anything_starts(tmp_path):
     with pytest.raises(MedlabelError, match="no bundle"):
-        serve_run(str(tmp_path), port=_free_port())
+        serve_run(ServeArgs(bundles=[str(tmp_path)]), port=free_port())
+
+
+def test_damaged_bundle_is_not_offered(tmp_path):
+    write_bundle(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(MedlabelError, match="damaged bundle"):
+        build(ServeArgs(bundles=[str(tmp_path)]))
 
 
 def test_yaml_for_clusters_is_one_that_serve_accepts():
     config = ServeDeploySchema.model_validate(yaml.safe_load(SERVE_YAML.read_text()))
-    assert check_address(config.http_options.host, 0) is None
-    assert ServeArgs.model_validate(config.applications[0].args).bundle.startswith("s3://")
+    assert check_authorised(config.http_options.host, None) is None
+    assert ServeArgs.model_validate(config.applications[0].args).bundles[0].startswith("s3://")
     module, name = config.applications[0].import_path.split(":")
     assert getattr(importlib.import_module(module), name) is build
 
 
-def test_batches_can_fill(bundle):
-    application = build(ServeArgs(bundle=bundle.provenance["folder"], max_batch_size=16))
-    assert application._bound_deployment.max_ongoing_requests >= 32
+def test_copies_follow_the_queue_between_their_limits(bundle_folder):
+    args = ServeArgs(bundles=[bundle_folder], min_replicas=2, max_replicas=5)
+    scaling = build(args)._bound_deployment._deployment_config.autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas) == (2, 5)
+    assert build(ServeArgs(bundles=[bundle_folder]))._bound_deployment.num_replicas == 1
+
+
+def test_overwritten_bundle_is_a_change_that_serve_sees(tmp_path):
+    def seen():
+        return build(ServeArgs(bundles=[str(tmp_path)]))._bound_deployment.user_config
+
+    write_bundle(tmp_path, seed=0)
+    before = seen()
+    assert seen() == before
+    write_bundle(tmp_path, seed=1)
+    assert seen() != before

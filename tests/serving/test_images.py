@@ -6,17 +6,21 @@ from broken_images import broken_files, dicom_bytes, encoded, png_promising
 from PIL import Image
 
 from medlabel.images import Fault
-from serving.images import _STATUS, Refused, open_image
+from serving.images import _STATUS, Budget, Refused, open_images
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
+
+
+def open_image(data):
+    (image,) = open_images(data, Budget(10))
+    return image
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("pixels", [IMAGE, GREY], ids=["rgb", "grey"])
 def test_pictures_come_through(kind, pixels):
     opened = open_image(encoded(Image.fromarray(pixels), kind))
-    assert opened.mode == ("RGB" if pixels.ndim == 3 else "L")
     np.testing.assert_array_equal(np.asarray(opened), pixels)
 
 
@@ -49,3 +53,12 @@ def test_every_broken_file_is_refused():
     for _, _, data in broken_files(1):
         with pytest.raises(Refused):
             open_image(data)
+
+
+def test_pixels_of_a_request_are_counted_over_its_files():
+    budget = Budget(10, pixels=1000)
+    for _ in range(3):
+        open_images(encoded(Image.fromarray(GREY)), budget)
+    with pytest.raises(Refused, match="pixels") as refused:
+        open_images(encoded(Image.fromarray(GREY)), budget)
+    assert refused.value.status == 413

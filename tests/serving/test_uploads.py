@@ -6,11 +6,12 @@ import pytest
 from starlette.requests import Request
 
 from serving.images import Refused
-from serving.uploads import read_upload
+from serving.uploads import Gate, Limits, read_uploads
 
 
-def _read(chunks, limit=100, content_type="application/octet-stream", cut=False):
-    """Read a request of these chunks; also how many of them were taken."""
+def _read(chunks, limit=100, content_type="application/octet-stream", cut=False, gate=None):
+    """Read a request of these chunks; also how many of them were left."""
+    gate = gate or Gate(10**9)
     messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     messages.append({"type": "http.disconnect"} if cut else {"type": "http.request"})
     left = iter(messages)
@@ -21,8 +22,11 @@ def _read(chunks, limit=100, content_type="application/octet-stream", cut=False)
     headers = [(b"content-type", content_type.encode()), (b"content-length", b"1")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     try:
-        return asyncio.run(read_upload(request, limit)), len(list(left))
+        uploads, held = asyncio.run(read_uploads(request, Limits(limit, 3, 5), gate))
+        assert gate.held == held
+        return uploads, len(list(left))
     except Refused as refused:
+        assert gate.held == 0
         return refused, len(list(left))
 
 
@@ -35,18 +39,20 @@ FORM = "multipart/form-data; boundary=edge"
 
 
 def test_body_is_joined():
-    assert _read([b"ab", b"", b"c"]) == (b"abc", 0)
+    (upload,), left = _read([b"ab", b"", b"c"])
+    assert (upload.name, upload.data, left) == ("", b"abc", 0)
 
 
 def test_form_gives_its_file():
     whole = _form()
-    assert _read([whole[:50], whole[50:]], 1000, FORM)[0] == b"pixels"
+    (upload,), _ = _read([whole[:50], whole[50:]], 1000, FORM)
+    assert (upload.name, upload.data) == ("x.png", b"pixels")
 
 
 def test_large_file_of_a_form_stays_in_memory(monkeypatch):
     monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", None)
     data = bytes(3 * 2**20)
-    assert _read([_form(data=data)], 2**22, FORM)[0] == data
+    assert _read([_form(data=data)], 2**22, FORM)[0][0].data == data
 
 
 @pytest.mark.parametrize("kind", ["application/octet-stream", FORM])
@@ -63,10 +69,9 @@ def test_reading_stops_at_the_limit(kind):
         ([_form(data=b"")], FORM, "nothing was sent"),
         ([_form('name="other"; filename="x.png"')], FORM, "no file"),
         ([_form('name="file"')], FORM, "no file"),
-        ([_form('filename="x.png"')], FORM, "malformed form"),
-        ([b"junk"], FORM, "malformed form"),
-        ([_form()], "multipart/form-data", "malformed form"),
-        ([_form()[:-12] + b"\r\n" + _form()], FORM, "malformed form"),
+        ([_form('filename="x.png"')], FORM, "form that is refused"),
+        ([b"junk"], FORM, "form that is refused"),
+        ([_form()], "multipart/form-data", "form that is refused"),
     ],
 )
 def test_bodies_without_an_image_are_refused(chunks, kind, reason):
@@ -78,3 +83,32 @@ def test_bodies_without_an_image_are_refused(chunks, kind, reason):
 def test_upload_that_is_cut_short_is_refused():
     refused, _ = _read([b"ab"], cut=True)
     assert (refused.status, refused.reason) == (400, "the upload was cut short")
+
+
+def _parts(count):
+    return b"".join(_form(data=b"x" * n)[:-10] for n in range(1, count + 1)) + b"--edge--\r\n"
+
+
+def test_form_may_have_several_files_but_not_more_than_allowed():
+    uploads, _ = _read([_parts(3)], 10_000, FORM)
+    assert [len(upload.data) for upload in uploads] == [1, 2, 3]
+    refused, _ = _read([_parts(4)], 10_000, FORM)
+    assert refused.status == 413
+
+
+def test_sender_who_dawdles_is_told():
+    async def receive():
+        await asyncio.sleep(30)
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(Refused) as refused:
+        asyncio.run(read_uploads(request, Limits(10, 1, 0.01), Gate(100)))
+    assert refused.value.status == 408
+
+
+def test_full_memory_lets_nobody_in():
+    gate = Gate(5)
+    gate.take(3)
+    with pytest.raises(Refused) as refused:
+        gate.take(3)
+    assert (refused.value.status, gate.held) == (503, 3)

@@ -23,8 +23,9 @@ from medlabel.images.arrays import decode_npy
 from medlabel.images.dicom import decode_dicom
 from medlabel.images.faults import MAX_PIXELS, Fault, ImageError
 from medlabel.images.pictures import decode_jpeg, decode_png, decode_tiff
+from medlabel.images.stacks import decode_stack, is_stack
 
-__all__ = ["MAX_PIXELS", "Fault", "ImageError", "decode_image"]
+__all__ = ["MAX_PIXELS", "Fault", "ImageError", "decode_image", "decode_stack", "is_stack"]
 
 _ACCEPTED = "PNG, JPEG, TIFF, DICOM or npy"
 

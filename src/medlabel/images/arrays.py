@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medlabel.images.faults import Fault, ImageError, check_pixels
 
-__all__ = ["decode_npy"]
+__all__ = ["decode_npy", "npy_header"]
 
 _NPY_HEADERS = {
     (1, 0): npy_format.read_array_header_1_0,
@@ -22,7 +22,7 @@ _MAX_HEADER = 1024  # characters; numpy writes 118 for an array of three dimensi
 def decode_npy(data: bytes) -> NDArray[np.uint8]:
     """An npy as uint8 [H, W] or [H, W, 3], read once its bytes are what its header promises."""
     stream = BytesIO(data)
-    shape, dtype = _npy_header(stream)
+    shape, dtype = npy_header(stream)
     if dtype != np.uint8:
         held = "pickled objects" if dtype.hasobject else f"dtype {dtype}"
         raise ImageError(Fault.UNSUITABLE, f"npy holds {held}: send uint8 pixels, 0 to 255")
@@ -37,7 +37,7 @@ def decode_npy(data: bytes) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.load(BytesIO(data), allow_pickle=False))
 
 
-def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def npy_header(stream: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype that the header promises; leaves the stream where the pixels start."""
     try:
         read = _NPY_HEADERS[npy_format.read_magic(stream)]

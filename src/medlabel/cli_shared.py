@@ -1,4 +1,7 @@
-"""Progress of long work on the terminal: one bar a stage."""
+"""What every command has in common: where things are kept, and bars for who waits."""
+
+import os
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -14,8 +17,9 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-__all__ = ["StageBars"]
+__all__ = ["StageBars", "console", "default_home"]
 
+console = Console()
 _STAGES = {
     "reading": "reading the images",
     "starting": "starting Ray",
@@ -25,12 +29,20 @@ _STAGES = {
     "cataloguing": "reading the images once",
     "embedding": "embedding images",
     "writing": "writing the table",
+    "annotating": "labelling images",
     "fitting": "fitting students",
     "ceiling": "fitting on true labels, to compare",
     "baselines": "comparing with simple baselines",
     "reporting": "writing the report",
+    "measuring": "measuring some fits",
+    "judging": "comparing with the truth",
 }
-_IMAGE_STAGES = ("cataloguing", "embedding", "writing")
+_IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
+
+
+def default_home() -> Path:
+    """Where what can be made again is kept: MEDLABEL_HOME, else `~/.cache/medlabel`."""
+    return Path(os.environ.get("MEDLABEL_HOME", Path.home() / ".cache" / "medlabel"))
 
 
 class _Rate(ProgressColumn):
@@ -46,7 +58,7 @@ class _Rate(ProgressColumn):
 class StageBars:
     """One progress bar a stage, made when the stage first speaks."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self) -> None:
         self._progress = Progress(
             TextColumn("{task.description:<36}"),
             BarColumn(),

@@ -1,0 +1,79 @@
+"""Kill random workers during a sweep, and compare its table with an undisturbed one's.
+
+`python -m benchmarks.sweep_chaos [--quick]`: sweeps of three phantom pairs, of which a worker that
+fits is killed (SIGKILL) every second or two. The last line has how many tables were identical.
+"""
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from benchmarks.common import arguments, finish
+from medlabel.cli_shared import default_home
+from medlabel.store import Store
+from medlabel.sweeps import SweepSpec
+from rayjobs.sweep import SweepSettings, sweep
+
+FLAGS = ("chestmnist", "breastmnist", "bloodmnist")
+
+
+def kill_workers(over: threading.Event, killed: list[int], rng: random.Random) -> None:
+    """Until it is over, kill one of this process's fitting workers every second or two."""
+    while not over.wait(rng.uniform(1, 2)):
+        fitting = [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if any("_fit_chunk" in part for part in child.cmdline())
+        ]
+        if fitting:
+            chosen = rng.choice(fitting)
+            chosen.kill()
+            killed.append(chosen.pid)
+
+
+def main() -> None:
+    """Run one sweep undisturbed, then the others under fire."""
+    options = arguments("Sweeps whose workers are killed", "runs/sweep-chaos")
+    spec = SweepSpec.model_validate(
+        {
+            "name": "chaos",
+            "sources": [f"phantom:{flag}" for flag in FLAGS],
+            "recipes": "paper",
+            "seeds": 4,
+            "per_class": 100,
+        }
+    )
+    out = Store(options.out)
+    rows, tables = [], []
+    for run in range(3 if options.quick else 21):
+        folder = out / f"run-{run}"
+        folder.remove("")
+        over, killed = threading.Event(), list[int]()
+        thread = threading.Thread(target=kill_workers, args=(over, killed, random.Random(run)))
+        if run:
+            thread.start()
+        start = time.perf_counter()
+        outcome = sweep(SweepSettings(spec, folder.uri, Path(default_home())))
+        over.set()
+        if run:
+            thread.join()
+        tables.append(folder.read("results.parquet"))
+        rows.append(
+            {
+                "run": run,
+                "killed": len(killed),
+                "failed cells": len(outcome.failures),
+                "seconds": round(time.perf_counter() - start, 1),
+                "identical": tables[-1] == tables[0],
+            }
+        )
+        print(rows[-1], flush=True)
+    identical = sum(bool(row["identical"]) for row in rows[1:])
+    finish(rows, disturbed=len(rows) - 1, identical=identical)
+
+
+if __name__ == "__main__":
+    main()

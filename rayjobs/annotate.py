@@ -1,0 +1,270 @@
+"""Label, with Ray Data, any number of images with a bundle's student.
+
+Readers decode and prepare, annotators label and write: a piece of the table at a time, whole or not
+at all. Whatever is killed, the next run does exactly the pieces that are missing, and ends with the
+same files, bit for bit. At the end images in = annotations + rejects, or it is an error.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import ray
+from numpy.typing import NDArray
+from ray.data import ActorPoolStrategy, TaskPoolStrategy
+
+from medlabel.annotations import (
+    MANIFEST,
+    REJECTS,
+    AnnotationTable,
+    Layout,
+    Origin,
+    Piece,
+    label_pieces,
+    missing_starts,
+)
+from medlabel.bundle import Bundle, load_bundle
+from medlabel.errors import MedlabelError
+from medlabel.explain import layout_of
+from medlabel.images import ImageError
+from medlabel.listing import Part, pixels_of
+from medlabel.overview import Overview, look_over, write_page
+from medlabel.store import Store
+from rayjobs.cluster import connect
+from rayjobs.reading import read_annotated, unpack_prepared
+from rayjobs.streaming import (
+    READING,
+    OnProgress,
+    Progress,
+    Replicas,
+    a_block_a_row,
+    blocks,
+    cpus,
+    drain,
+    list_sources,
+    own_device,
+    working_cpus,
+)
+
+__all__ = ["Annotated", "Order", "annotate_sources"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be labelled, by what.
+
+    Attributes:
+        sources: as a user types them (see `medlabel.listing`).
+        bundle: folder or bucket of the student.
+        out: folder or bucket for the table.
+        threshold: the least confidence of a label that no human has to see.
+        size: pixels, for MedMNIST flags and phantoms.
+        data_root: folder of MedMNIST's files.
+        column: the image column of Parquet files.
+    """
+
+    sources: tuple[str, ...]
+    bundle: str
+    out: str
+    threshold: float = 0.95
+    size: int = 28
+    data_root: Path | None = None
+    column: str | None = None
+    replicas: Replicas = field(default_factory=Replicas)
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What came of it: how many images were labelled now, sums over all, and the page."""
+
+    labelled: int
+    overview: Overview
+    page: str
+
+
+def annotate_sources(
+    order: Order, on_progress: OnProgress = lambda stage, done, total: None
+) -> Annotated:
+    """Label what has no label yet in `order.out`, check the sums, and write the page."""
+    if not 0 <= order.threshold <= 1:
+        raise MedlabelError(f"threshold {order.threshold:g}: give a confidence between 0 and 1")
+    store, bundle = Store(order.out), load_bundle(order.bundle)
+    store.check_writable()
+    parts = list_sources(order.sources, order.size, order.data_root, order.column, on_progress)
+    origin = _claim(store, order, bundle)
+    table, layout = AnnotationTable(store), layout_of(bundle)
+    starts = missing_starts(parts, _clean(table, parts), layout)
+    labelled = 0
+    if any(starts):
+        on_progress("starting", 0, 1)
+        connect()
+        on_progress("starting", 1, 1)
+        job = _Job(table, layout, bundle.classes, origin)
+        progress = partial(on_progress, "annotating")
+        labelled = _annotate(bundle, job, parts, starts, order.replicas, progress)
+    on_progress("reporting", 0, 1)
+    seen, page = _finish(store, table, parts, layout, order, origin)
+    on_progress("reporting", 1, 1)
+    return Annotated(labelled, seen, page)
+
+
+def _claim(store: Store, order: Order, bundle: Bundle) -> Origin:
+    """Take a folder for these labels, or go on with the same; the time is that of the first."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    versions = ", ".join(f"{name} {version(name)}" for name in ("medlabel", "torch"))
+    versions += f", python {platform.python_version()}"
+    mine = Origin.of(bundle.id, bundle.provenance, order.threshold, versions, now)
+    if store.exists(MANIFEST):
+        there = store.read_json(MANIFEST)["origin"]
+        differing = sorted(
+            name for name, value in asdict(mine).items() if name != "time" and there[name] != value
+        )
+        if differing:
+            raise MedlabelError(
+                f"{store.uri} holds other annotations (they differ in {', '.join(differing)}): "
+                "choose another --out"
+            )
+        return Origin(**there)
+    store.write_json(MANIFEST, _manifest(order, mine))
+    return mine
+
+
+def _manifest(order: Order, origin: Origin) -> dict[str, Any]:
+    asked = {
+        "sources": [_absolute(source) for source in order.sources],
+        "bundle": Store(order.bundle).uri,
+        "size": order.size,
+        "data_root": str(order.data_root.absolute()) if order.data_root else None,
+        "column": order.column,
+    }
+    return {"asked": asked, "origin": asdict(origin)}
+
+
+def _absolute(source: str) -> str:
+    """A source so that it can be found from another folder too."""
+    path = Path(source)
+    return str(path.absolute()) if "://" not in source and path.exists() else source
+
+
+def _clean(table: AnnotationTable, parts: Sequence[Part]) -> list[Piece]:
+    """The pieces to keep: those of parts that have gone or changed, or are not final, go."""
+    keys = {part.key for part in parts}
+    kept = []
+    for piece in table.pieces():
+        if piece.key in keys and piece.final:
+            kept.append(piece)
+        else:
+            table.remove(piece)
+    return kept
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What an annotator is told."""
+
+    table: AnnotationTable
+    layout: Layout
+    classes: tuple[str, ...]
+    origin: Origin
+
+
+class _Annotator:
+    """One replica of the student. Its weights come through Ray's object store, not over a disk."""
+
+    def __init__(self, shared: list[ray.ObjectRef[Bundle]], job: _Job) -> None:
+        device = own_device()
+        self._bundle, self._job = ray.get(shared[0]), job
+        self._bundle.student.to(device)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        prepared, job = unpack_prepared(row), self._job
+        found = label_pieces(prepared.images, self._bundle.predict, job.layout.batch)
+        rejects = job.table.write(prepared, found, job.classes, job.origin)
+        return {"images": len(prepared.images), "rejects": rejects}
+
+
+def _annotate(
+    bundle: Bundle,
+    job: _Job,
+    parts: Sequence[Part],
+    starts: Sequence[Sequence[int]],
+    replicas: Replicas,
+    on_progress: Progress,
+) -> int:
+    """Run readers beside annotators until all is written; returns how many images that were."""
+    items: list[dict[str, Any]] = [
+        {"part": part, "starts": list(begin), "layout": job.layout}
+        for part, begin in zip(parts, starts, strict=True)
+        if begin
+    ]
+    total = sum(
+        min(job.layout.rows, item["part"].count - start)
+        for item in items
+        for start in item["starts"]
+    )
+    workers, gpus, _ = replicas.fitted(sum(len(begin) for begin in starts))
+    with a_block_a_row():
+        read = blocks(items).flat_map(
+            read_annotated, num_cpus=READING, compute=TaskPoolStrategy(min(cpus(), len(items)))
+        )
+        written = read.map(
+            cast(Any, _Annotator),
+            fn_constructor_kwargs={"shared": [ray.put(bundle)], "job": job},
+            compute=ActorPoolStrategy(size=workers),
+            num_cpus=working_cpus(gpus),
+            num_gpus=gpus,
+        )
+        return drain(written, total, "annotating", on_progress)["images"]
+
+
+def _finish(
+    store: Store,
+    table: AnnotationTable,
+    parts: Sequence[Part],
+    layout: Layout,
+    order: Order,
+    origin: Origin,
+) -> tuple[Overview, str]:
+    """Count, write rejects and page, and sign it all together."""
+    pieces = table.pieces()
+    seen = look_over(table, pieces)
+    images = sum(part.count for part in parts)
+    if seen.annotations + seen.rejects != images:
+        raise MedlabelError(
+            f"{images} images came in, {seen.annotations} annotations and {seen.rejects} rejects "
+            f"went out to {store.uri}: run again, and report it if it stays"
+        )
+    rejects = [pair for piece in pieces for pair in piece.rejects]
+    frame = pd.DataFrame(sorted(rejects), columns=["uri", "reason"], dtype=str)
+    store.write_table(REJECTS, frame)
+    manifest = _manifest(order, origin)
+    counts = {"images": images, "annotations": seen.annotations, "rejects": seen.rejects}
+    signed = [piece.name for piece in pieces], asdict(origin), sorted(rejects)
+    digest = hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
+    store.write_json(MANIFEST, {**manifest, "counts": counts, "sha256": digest})
+    facts = {name: str(value) for name, value in asdict(origin).items()} | {"sha256": digest}
+    thumbnails = dict(_thumbnails(parts, {doubt.uri for doubt in seen.doubts}, layout))
+    return seen, write_page(store, seen, thumbnails, facts)
+
+
+def _thumbnails(
+    parts: Sequence[Part], wanted: set[str], layout: Layout
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """What the student saw of some images; one that has gone meanwhile is left out."""
+    for part in parts:
+        rows = [row for row in range(part.count) if part.address(row) in wanted]
+        if rows:
+            for row, content in zip(rows, part.read(np.array(rows)), strict=True):
+                try:
+                    yield part.address(row), layout.square(pixels_of(content))
+                except ImageError:
+                    continue

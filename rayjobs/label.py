@@ -1,0 +1,239 @@
+"""From unlabelled images and names of classes to labels: teacher, student and annotation in a row.
+
+Every image is embedded once and scored by the captions of the names; a student learns from the
+scores of as many as the memory is for; it labels them all. Each step does only what is missing.
+Nobody knows how many images of each class there are, so no recipe is told that they are equally
+many. An image of no class is given one of the names nevertheless: look at the least certain.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medlabel import runs
+from medlabel.caption_sets import captions_in, check_caption_sets
+from medlabel.clip import Clip, check_clip, load_clip
+from medlabel.embeddings import EmbeddingTable, embed_captions
+from medlabel.errors import MedlabelError
+from medlabel.framing import CentreSquare
+from medlabel.images import ImageError
+from medlabel.listing import Part, pixels_of
+from medlabel.recipes import Recipe
+from medlabel.shards import Catalogue
+from medlabel.store import Store
+from medlabel.teacher import class_embeddings, score
+from rayjobs.annotate import Annotated, Order, annotate_sources
+from rayjobs.cluster import connect
+from rayjobs.embed import catalogue_parts, embed_parts
+from rayjobs.fit import Unit, Workload, fit_cells
+from rayjobs.pretrain import ensure_phantom_clip
+from rayjobs.streaming import OnProgress, Replicas, list_sources
+
+__all__ = ["Wish", "label_sources"]
+
+_ASKED = "label.json"
+_FEWEST = 10  # images a class, or there is nothing to learn from
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be labelled with which names.
+
+    Attributes:
+        sources: as a user types them (see `medlabel.listing`).
+        classes: names of the classes; the captions are looked up by them.
+        out: folder or bucket for the student and the annotations.
+        home: where what can be made again is kept: embeddings, catalogues, the phantom CLIP.
+        recipe: how the student is trained.
+        clip: the teacher, as a user types it (see `medlabel.clip`).
+        captions: caption sets joined by commas (see `medlabel.caption_sets`).
+        threshold: the least confidence of a label that no human has to see.
+        pool: the student learns from at most so many images, drawn at random.
+        side: of the student's images in pixels.
+        seed: of the draw and the student.
+        size: pixels, for MedMNIST flags and phantoms.
+        data_root: folder of MedMNIST's files.
+        column: the image column of Parquet files.
+    """
+
+    sources: tuple[str, ...]
+    classes: tuple[str, ...]
+    out: str
+    home: Path
+    recipe: Recipe
+    clip: str = "phantom"
+    captions: str = "table"
+    threshold: float = 0.95
+    pool: int = 5000
+    side: int = 28
+    seed: int = 0
+    size: int = 28
+    data_root: Path | None = None
+    column: str | None = None
+
+
+def label_sources(
+    wish: Wish, on_progress: OnProgress = lambda stage, done, total: None
+) -> Annotated:
+    """Make the student unless it is there, and label everything with it."""
+    if len(set(wish.classes)) < 2 or "" in wish.classes:
+        raise MedlabelError("name two classes or more: --classes chest,breast")
+    check_caption_sets(wish.captions)
+    check_clip(wish.clip, "fp32")
+    store = Store(wish.out)
+    store.check_writable()
+    _claim(store, wish)
+    if not store.exists(f"{runs.BUNDLE}/config.json"):
+        _make_student(store, wish, on_progress)
+    order = Order(
+        wish.sources, store.path(runs.BUNDLE), wish.out, wish.threshold, wish.size,
+        wish.data_root, wish.column,
+    )  # fmt: skip
+    return annotate_sources(order, on_progress)
+
+
+def _claim(store: Store, wish: Wish) -> None:
+    """Take a folder for these classes and this student, or go on with the same."""
+    decisive = {
+        "classes": list(wish.classes), "clip": wish.clip, "captions": wish.captions,
+        "recipe": json.loads(json.dumps(asdict(wish.recipe))), "pool": wish.pool,
+        "side": wish.side, "seed": wish.seed,
+    }  # fmt: skip
+    if store.exists(_ASKED):
+        there = store.read_json(_ASKED)
+        differing = sorted(name for name in decisive if there.get(name) != decisive[name])
+        if differing:
+            raise MedlabelError(
+                f"{store.uri} holds other labels (they differ in {', '.join(differing)}): "
+                "choose another --out"
+            )
+    store.write_json(_ASKED, decisive)
+
+
+def _make_student(store: Store, wish: Wish, on_progress: OnProgress) -> None:
+    """Ask the teacher about all images, and fit a student on some of them."""
+    parts = list_sources(wish.sources, wish.size, wish.data_root, wish.column, on_progress)
+    on_progress("starting", 0, 1)
+    connect()
+    on_progress("starting", 1, 1)
+    clip = _load(wish, on_progress)
+    home = Store(str(wish.home))
+    progress = partial(on_progress, "cataloguing")
+    catalogues = catalogue_parts(parts, home / "catalogues", progress)
+    table = EmbeddingTable(home / "embeddings", clip.key)
+    embed_parts(clip, parts, catalogues, table, Replicas(), partial(on_progress, "embedding"))
+    drawn = _draw(parts, catalogues, wish)
+    places, images = _look(parts, drawn, wish.side)
+    digests = np.array([catalogues[part].digests[row] for part, row in places], dtype="S16")
+    shard = table.gather(table.contents(), digests)
+    seen = np.array([reason is None for reason in shard.reasons])  # too thin for a CLIP, say
+    images, digests, embeddings = images[seen], digests[seen], shard.embeddings[seen]
+    captions = [_captions(wish.captions, name) for name in wish.classes]
+    texts = EmbeddingTable(home / "captions", clip.key)
+    means = class_embeddings(captions, partial(embed_captions, texts, embed=clip.embed_texts))
+    scores = score(embeddings, means, clip.logit_scale)
+    _check_pool(scores, wish.classes)
+    recipe = replace(wish.recipe, balanced=False)
+    facts = {"name": wish.clip, "model": clip.key, "captions": captions, "adjust": []}
+    workload = Workload(
+        images, scores, wish.classes, recipe, recipe.student, _provenance(facts, recipe, digests)
+    )
+    rows = np.arange(len(images))
+    student, unit = store / "student", Unit(wish.seed, rows, rows)
+    fit_cells(student, workload, [unit], partial(on_progress, "fitting"))
+    runs.publish(student, wish.seed)
+    made = student / runs.BUNDLE
+    for name in sorted(made.list("*"), key=lambda name: name == "config.json"):  # that one last
+        (store / runs.BUNDLE).write(name, made.read(name))
+
+
+def _captions(caption_sets: str, name: str) -> tuple[str, ...]:
+    """The captions of a class in all of some sets."""
+    found = [text for one in caption_sets.split(",") for text in captions_in(one, name)]
+    return tuple(dict.fromkeys(found))
+
+
+def _load(wish: Wish, on_progress: OnProgress) -> Clip:
+    if wish.clip == "phantom":
+        return load_clip(ensure_phantom_clip(wish.home, on_progress=on_progress), "cpu")
+    return load_clip(wish.clip, "cpu")
+
+
+def _draw(
+    parts: Sequence[Part], catalogues: Sequence[Catalogue], wish: Wish
+) -> list[NDArray[np.int64]]:
+    """Rows of each part to learn from: readable ones, at random, in order."""
+    readable = [
+        (number, row)
+        for number, entry in enumerate(catalogues)
+        for row, reason in enumerate(entry.reasons)
+        if reason is None
+    ]
+    rng = np.random.default_rng(wish.seed)
+    chosen = rng.permutation(len(readable))[: wish.pool]
+    rows: list[list[int]] = [[] for _ in parts]
+    for place in np.sort(chosen).tolist():
+        number, row = readable[place]
+        rows[number].append(row)
+    return [np.array(mine, dtype=np.int64) for mine in rows]
+
+
+def _look(
+    parts: Sequence[Part], rows: Sequence[NDArray[np.int64]], side: int
+) -> tuple[list[tuple[int, int]], NDArray[np.uint8]]:
+    """Part and row of each image that can be decoded, and the images; grey if all of them are."""
+    places, images = list[tuple[int, int]](), list[NDArray[np.uint8]]()
+    for place, image in _squares(parts, rows, CentreSquare(side, 3)):
+        places.append(place)
+        images.append(image)
+    if not images:
+        raise MedlabelError("none of the images can be decoded: see medlabel embed for the reasons")
+    stack = np.stack(images)
+    grey = (stack == stack[..., :1]).all()
+    return places, stack[..., 0] if grey else stack
+
+
+def _squares(
+    parts: Sequence[Part], rows: Sequence[NDArray[np.int64]], square: CentreSquare
+) -> Iterator[tuple[tuple[int, int], NDArray[np.uint8]]]:
+    for number, (part, mine) in enumerate(zip(parts, rows, strict=True)):
+        if not len(mine):
+            continue
+        for row, content in zip(mine.tolist(), part.read(mine), strict=True):
+            try:
+                yield (number, row), square(pixels_of(content))
+            except ImageError:
+                continue
+
+
+def _check_pool(scores: NDArray[np.float32], classes: Sequence[str]) -> None:
+    counts = np.bincount(scores.argmax(axis=1), minlength=len(classes))
+    few = [name for name, count in zip(classes, counts, strict=True) if count < _FEWEST]
+    if few:
+        raise MedlabelError(
+            f"the teacher takes fewer than {_FEWEST} images for {', '.join(few)}: leave that class "
+            "out, name it otherwise, or take another --clip"
+        )
+
+
+def _provenance(
+    teacher: dict[str, Any], recipe: Recipe, digests: NDArray[np.bytes_]
+) -> dict[str, Any]:
+    versions = ", ".join(f"{name} {version(name)}" for name in ("medlabel", "torch", "ray"))
+    facts = {
+        "teacher": teacher,
+        "recipe": asdict(recipe),
+        "pool": hashlib.sha256(digests.tobytes()).hexdigest()[:16],
+        "versions": f"{versions}, python {platform.python_version()}",
+    }
+    text = json.dumps(facts, sort_keys=True)
+    return {**json.loads(text), "key": hashlib.sha256(text.encode()).hexdigest()[:16]}

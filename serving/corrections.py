@@ -1,0 +1,156 @@
+"""What people said of labels: accepted or corrected, who and when. Rows are only ever added.
+
+The last row of an image counts. Exported as CSV, and as tasks that Label Studio imports.
+"""
+
+import csv
+import io
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from medlabel.errors import MedlabelError
+from serving.schemas import Correction, StoredCorrection
+
+__all__ = ["CHOICE", "Corrections", "as_csv", "as_tasks", "labelling_config"]
+
+CHOICE, IMAGE = "choice", "image"  # names of the tags in Label Studio's configuration
+_COLUMNS = ("sha256", "image", "file", "bundle", "predicted", "confidence", "label", "who")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS corrections (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sha256 TEXT NOT NULL,
+  image INTEGER NOT NULL, file TEXT NOT NULL, bundle TEXT NOT NULL, predicted TEXT NOT NULL,
+  confidence REAL NOT NULL, label TEXT NOT NULL, who TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_image ON corrections (sha256, image, id);
+CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON corrections
+  BEGIN SELECT RAISE(ABORT, 'corrections are only added'); END;
+CREATE TRIGGER IF NOT EXISTS never_removed BEFORE DELETE ON corrections
+  BEGIN SELECT RAISE(ABORT, 'corrections are only added'); END;
+"""
+_LATEST = (
+    "SELECT * FROM corrections WHERE id IN (SELECT MAX(id) FROM corrections GROUP BY sha256, image)"
+)
+
+
+class Corrections:
+    """A SQLite file; several copies on one machine may share it.
+
+    Raises:
+        MedlabelError: it cannot be opened, or is something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._connect() as database:
+                database.execute("PRAGMA journal_mode=WAL")
+                database.executescript(_SCHEMA)
+            path.chmod(0o600)
+        except (OSError, sqlite3.Error) as error:
+            raise MedlabelError(f"cannot keep corrections in {path}: {error}") from error
+
+    def add(self, correction: Correction) -> StoredCorrection:
+        """Write one down; what was said before stays."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        values = (correction.sha256, correction.index, correction.file, correction.bundle)
+        said = (correction.predicted, correction.confidence, correction.label, correction.who)
+        marks = ", ".join("?" * (len(_COLUMNS) + 1))
+        with self._connect() as database:
+            cursor = database.execute(
+                f"INSERT INTO corrections (at, {', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
+                (at, *values, *said),
+            )
+        return StoredCorrection(id=cursor.lastrowid or 0, at=at, **correction.model_dump())
+
+    def latest(self) -> list[StoredCorrection]:
+        """The last word on each image, in the order in which it was said."""
+        return self._read(f"{_LATEST} ORDER BY id")
+
+    def history(self) -> list[StoredCorrection]:
+        """Everything that was ever said."""
+        return self._read("SELECT * FROM corrections ORDER BY id")
+
+    def _read(self, query: str) -> list[StoredCorrection]:
+        with self._connect() as database:
+            database.row_factory = sqlite3.Row
+            return [_stored(row) for row in database.execute(query)]
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection of this call's own: calls come from many threads."""
+        with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
+            yield database
+
+
+def _stored(row: sqlite3.Row) -> StoredCorrection:
+    values = dict(row)
+    return StoredCorrection(index=values.pop("image"), **values)
+
+
+def as_csv(rows: list[StoredCorrection]) -> str:
+    """One line a row, under a header."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(StoredCorrection.model_fields))
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: _harmless(value) for key, value in row.model_dump().items()})
+    return buffer.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula, marked as text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+
+
+def as_tasks(rows: list[StoredCorrection], prefix: str = "") -> list[dict[str, Any]]:
+    """Tasks for Label Studio: what the student said, and the person's label.
+
+    `prefix` goes before each file's name, such as `/data/local-files/?d=images/`.
+    """
+    return [_task(row, prefix) for row in rows]
+
+
+def _task(row: StoredCorrection, prefix: str) -> dict[str, Any]:
+    data = {
+        IMAGE: f"{prefix}{row.file or row.sha256}",
+        "sha256": row.sha256,
+        "index": row.index,
+        "who": row.who,
+        "at": row.at,
+    }
+    prediction = {
+        "model_version": row.bundle,
+        "score": row.confidence,
+        "result": [choice(row.predicted)],
+    }
+    return {
+        "data": data,
+        "predictions": [prediction],
+        "annotations": [{"result": [choice(row.label)]}],
+    }
+
+
+def choice(label: str, from_name: str = CHOICE, to_name: str = IMAGE) -> dict[str, Any]:
+    """A label as Label Studio writes it."""
+    return {
+        "from_name": from_name,
+        "to_name": to_name,
+        "type": "choices",
+        "value": {"choices": [label]},
+    }
+
+
+def labelling_config(classes: list[str]) -> str:
+    """The labelling configuration of a project whose tasks these are."""
+    from xml.sax.saxutils import quoteattr
+
+    choices = "".join(f"<Choice value={quoteattr(name)}/>" for name in classes)
+    return (
+        f'<View><Image name="{IMAGE}" value="${IMAGE}"/>'
+        f'<Choices name="{CHOICE}" toName="{IMAGE}" choice="single">{choices}</Choices></View>'
+    )

@@ -1,0 +1,302 @@
+"""Ask a human about some annotations, and say what can then be promised of all.
+
+```
+OUT/audit/plan.json    the design: fixed before the first answer
+OUT/audit/plan.csv     the images to ask about, in order, with an empty column for the answers
+OUT/audit/guarantee.json   what was promised last: export goes by it
+```
+
+The human is not shown the student's label, or would follow it. An answer is the name of a class, or
+anything of `NEITHER`, which makes every label wrong. What was asked and not answered counts as
+wrong too: who leaves the hard ones out shall not be promised more. Without answers nothing is.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medlabel.annotations import MANIFEST, AnnotationTable
+from medlabel.errors import MedlabelError
+from medlabel.guarantee import Design, Guarantee, certify, draw, fewest_answers
+from medlabel.store import Store
+
+__all__ = [
+    "GUARANTEE", "NEITHER", "Report", "class_names", "plan_audit", "read_answers", "report_audit",
+    "sentences",
+]  # fmt: skip
+
+PLAN, ASKED, GUARANTEE = "audit/plan.json", "audit/plan.csv", "audit/guarantee.json"
+NEITHER = ("neither", "none", "unsure", "?")
+_MOST_ANSWERS = 10**6  # lines of an answers file
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """All annotations, as numbers: 12 bytes an image."""
+
+    classes: tuple[str, ...]
+    confidences: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What can be promised.
+
+    Attributes:
+        design: what was planned.
+        answered: of the images that were asked about.
+        asked: images in the plan.
+        looks: how often different answers have been reported on, this time included.
+        whole: the promise for all images.
+        classes: one for each label that was given; they hold together.
+        strangers: of those answered, images that were of no class.
+        ignored: answers about images that nobody had asked about: they prove nothing.
+    """
+
+    design: Design
+    answered: int
+    asked: int
+    looks: int
+    whole: Guarantee
+    classes: Mapping[str, Guarantee] = field(default_factory=dict)
+    strangers: int = 0
+    ignored: int = 0
+
+    @property
+    def thresholds(self) -> dict[str, float | None]:
+        """The least confidence of an automatic label, by label; None: it always goes to review."""
+        if self.design.by_class:
+            return {name: part.threshold for name, part in self.classes.items()}
+        return dict.fromkeys(self.classes, self.whole.threshold)
+
+
+def class_names(store: Store) -> tuple[str, ...]:
+    """The classes of a folder of annotations, in the student's order."""
+    table = AnnotationTable(store)
+    pieces = table.pieces()
+    if not pieces:
+        raise MedlabelError(f"{store.uri} holds no annotations: run medlabel annotate first")
+    names = table.read(pieces[0]).column_names
+    return tuple(name.removeprefix("p_") for name in names if name.startswith("p_"))
+
+
+def plan_audit(store: Store, design: Design) -> str:
+    """Draw the images to ask about and write the plan; returns the path of its CSV.
+
+    Raises:
+        MedlabelError: there is a plan; a new draw after answers were seen would prove nothing.
+    """
+    if store.exists(PLAN):
+        raise MedlabelError(
+            f"{store.path(PLAN)} is there: answer it, or remove {store.path('audit')} to plan "
+            "anew and ask about other images"
+        )
+    seen = _read(store)
+    rows = draw(seen.confidences, seen.labels, design)
+    uris = _uris(store, rows)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["uri", "answer"])
+    writer.writerows([uri, ""] for uri in uris)
+    store.write(ASKED, text.getvalue().encode())
+    facts = {"design": asdict(design), "rows": rows.tolist(), "uris": uris, "looks": []}
+    store.write_json(PLAN, facts | {"annotations": store.read_json(MANIFEST)["sha256"]})
+    return store.path(ASKED)
+
+
+def report_audit(store: Store, answers: Mapping[str, str]) -> Report:
+    """What can be promised, given answers by address; it is kept for export to go by.
+
+    Raises:
+        MedlabelError: there is no plan, the annotations have changed since, or an answer is no
+            class.
+    """
+    if not store.exists(PLAN):
+        raise MedlabelError(f"{store.uri} has no audit plan: run medlabel audit plan first")
+    plan = store.read_json(PLAN)
+    if plan["annotations"] != store.read_json(MANIFEST).get("sha256"):
+        raise MedlabelError(
+            f"the annotations in {store.uri} have changed since the plan: remove "
+            f"{store.path('audit')} and plan anew"
+        )
+    design, uris, seen = Design(**plan["design"]), plan["uris"], _read(store)
+    told = {uri: _class_of(answer, uri, seen.classes) for uri, answer in answers.items()}
+    looks = _looks(store, plan, {uri: told[uri] for uri in uris if uri in told})
+    rows = np.array(plan["rows"], dtype=np.int64)
+    given = np.array([told.get(uri, -2) for uri in uris], dtype=np.int64)
+    whole, classes = certify(
+        seen.confidences, seen.labels, rows, given == seen.labels[rows], design
+    )
+    report = Report(
+        design, int((given > -2).sum()), len(uris), looks, whole,
+        {seen.classes[label]: part for label, part in classes.items()},
+        int((given == -1).sum()), len(set(told) - set(uris)),
+    )  # fmt: skip
+    store.write_json(GUARANTEE, _facts(report))
+    return report
+
+
+def read_answers(path: Path) -> dict[str, str]:
+    """Answers by address, of a CSV with the columns `uri` and `answer`; empty ones are left out."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = {"uri", "answer"} - set(reader.fieldnames or ())
+            if missing:
+                raise MedlabelError(f"{path} has no column {' and no '.join(sorted(missing))}")
+            return dict(_lines(path, reader))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MedlabelError(f"{path}: {error}") from error
+
+
+def _lines(path: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[str, str]]:
+    seen: dict[str, str] = {}
+    for number, line in enumerate(reader, start=2):
+        uri, answer = (line["uri"] or "").strip(), (line["answer"] or "").strip()
+        if not answer:
+            continue
+        if number > _MOST_ANSWERS:
+            raise MedlabelError(f"{path} has more than {_MOST_ANSWERS:,} lines")
+        if seen.setdefault(uri, answer) != answer:
+            raise MedlabelError(f"{path} line {number}: another answer about {uri} came before")
+        yield uri, answer
+
+
+def sentences(report: Report) -> list[str]:
+    """The report in words, the promise first."""
+    design, whole = report.design, report.whole
+    if not report.answered:
+        return ["Nothing is guaranteed: no human has answered yet.", _asking(report)]
+    percent, sure = f"{design.precision:.1%}", f"{design.confidence:.0%}"
+    lines = []
+    if whole.step is None:
+        lines.append(f"Nothing is guaranteed at {percent}: every label goes to review.")
+    else:
+        lines.append(
+            f"With {sure} confidence at least {percent} of {whole.step.images:,} labels are right "
+            f"({whole.coverage:.1%} of {whole.population:,}){_from(report)}. The rest goes to "
+            "review."
+        )
+    if not design.by_class:
+        reach = "all labels" if design.among == 1 else f"the surest {design.among:.0%} of labels"
+        lines.append(f"By itself: at least {whole.lower():.1%} of {reach} are right.")
+        lines += _more(whole)
+    lines += [_of_class(name, part) for name, part in report.classes.items()]
+    return [*lines, _asking(report), *_cautions(report)]
+
+
+def _from(report: Report) -> str:
+    if report.design.by_class:
+        return ", by a threshold for each label"
+    return f": those of confidence {report.whole.threshold:.4f} and more"
+
+
+def _more(part: Guarantee) -> list[str]:
+    """What further answers would do."""
+    if part.failed is None:
+        return []
+    more = part.further()
+    seen = f"{part.failed.wrong} of {part.failed.asked} asked about were wrong"
+    goal = f"{part.failed.images / part.population:.1%} of the labels"
+    if more is None:
+        return [f"No number of answers would add up to {goal}, as things stand: {seen}."]
+    return [f"About {more:,} answers more, wrong as often, would promise {goal}: {seen}."]
+
+
+def _of_class(name: str, part: Guarantee) -> str:
+    asked = f"{part.largest.wrong} of {part.largest.asked} asked about wrong"
+    if part.step is None:
+        return f"{name}: nothing promised of {part.population:,} labels ({asked})."
+    return (
+        f"{name}: {part.step.images:,} of {part.population:,} labels promised "
+        f"({part.coverage:.1%}), confidence {part.step.threshold:.4f} and more ({asked})."
+    )
+
+
+def _asking(report: Report) -> str:
+    fewest = fewest_answers(report.design.precision, report.design.level)
+    return (
+        f"{report.answered:,} of {report.asked:,} answered; at least {fewest:,} right answers "
+        f"are needed to promise {report.design.precision:.1%} of anything."
+    )
+
+
+def _cautions(report: Report) -> list[str]:
+    lines = []
+    if report.answered < report.asked:
+        lines.append(f"{report.asked - report.answered:,} without an answer count as wrong.")
+    if report.strangers:
+        lines.append(f"{report.strangers:,} of those answered are of no class.")
+    if report.ignored:
+        lines.append(
+            f"{report.ignored:,} answers are about images that the plan did not ask about: they "
+            "prove nothing, for nobody drew them at random."
+        )
+    if report.looks > report.design.looks:
+        lines.append(
+            f"This is look {report.looks} and {report.design.looks} was planned: the confidence is "
+            f"no longer {report.design.confidence:.0%}. Plan anew, with --looks {report.looks}."
+        )
+    return lines
+
+
+def _read(store: Store) -> _Labels:
+    """Confidence and label of every annotation, in the table's order."""
+    classes, table = class_names(store), AnnotationTable(store)
+    confidences, labels = [], []
+    for piece in table.pieces():
+        rows = table.read(piece, ["confidence", "label"])
+        confidences.append(rows["confidence"].to_numpy())
+        names = rows["label"].to_numpy()
+        labels.append(np.array([classes.index(name) for name in names], dtype=np.int32))
+    return _Labels(classes, np.concatenate(confidences), np.concatenate(labels))
+
+
+def _uris(store: Store, rows: NDArray[np.int64]) -> list[str]:
+    """The addresses of some annotations, by their place in the table."""
+    table, first, found = AnnotationTable(store), 0, dict[int, str]()
+    for piece in table.pieces():
+        here = rows[(rows >= first) & (rows < first + piece.rows)]
+        if len(here):
+            names = table.read(piece, ["uri"])["uri"]
+            found |= {int(row): names[int(row) - first].as_py() for row in here}
+        first += piece.rows
+    return [found[row] for row in rows.tolist()]
+
+
+def _class_of(answer: str, uri: str, classes: Sequence[str]) -> int:
+    """Index of the class; -1 for none of them."""
+    if answer in classes:
+        return classes.index(answer)
+    if answer.lower() in NEITHER:
+        return -1
+    raise MedlabelError(
+        f"{answer!r} about {uri} is no class: choose from {', '.join(classes)}, {NEITHER[0]}"
+    )
+
+
+def _looks(store: Store, plan: dict[str, Any], told: Mapping[str, int]) -> int:
+    """Note these answers, if they are new; returns how many different ones were reported on."""
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    if told and digest not in plan["looks"]:
+        plan["looks"].append(digest)
+        store.write_json(PLAN, plan)
+    return len(plan["looks"])
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    """A report as plain JSON."""
+    facts = asdict(report)
+    facts["thresholds"] = report.thresholds
+    facts["kept"] = report.looks <= report.design.looks
+    facts["says"] = sentences(report)
+    return facts

@@ -1,0 +1,222 @@
+"""The commands about annotations, beside `medlabel.cli`: a part of the roof."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medlabel.cli_shared import StageBars, console, default_home
+
+if TYPE_CHECKING:
+    from medlabel.explain import Explanation
+    from rayjobs.annotate import Annotated as Outcome
+
+__all__ = ["add_annotating"]
+
+Folder = Annotated[str, typer.Argument(metavar="URI", help="Folder or bucket of annotations.")]
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def add_annotating(app: typer.Typer) -> None:
+    """Add annotate, label, audit, explain and export to the command line."""
+
+    @app.command("annotate")
+    def annotate_command(
+        sources: Annotated[
+            list[str],
+            typer.Argument(
+                metavar="INPUT...",
+                help="Folders, buckets or patterns of PNG, JPEG, TIFF and DICOM files, Parquet "
+                "files with an image column, npz files, MedMNIST sets.",
+            ),
+        ],
+        model: Annotated[str, typer.Option(help="Folder of a bundle, or of a finished run.")],
+        out: Annotated[str, typer.Option(help="Folder or bucket for the annotations.")],
+        threshold: Annotated[
+            float, typer.Option(help="Labels of this confidence and more need no review.")
+        ] = 0.95,
+        size: Annotated[int, typer.Option(help="Side of MedMNIST's images.")] = 28,
+        data_root: Annotated[
+            Path | None, typer.Option(help="Folder of MedMNIST's npz files.")
+        ] = None,
+        image_column: Annotated[
+            str | None, typer.Option(help="Column of Parquet files that holds the images.")
+        ] = None,
+        workers: Annotated[
+            int | None,
+            typer.Option(min=1, help="Copies of the student; one a CPU if unset."),
+        ] = None,
+    ) -> None:
+        """Label every image of some sources with a trained student."""
+        from medlabel.runs import BUNDLE
+        from medlabel.store import Store
+        from rayjobs.annotate import Order, annotate_sources
+        from rayjobs.streaming import Replicas
+
+        run = Store(model)
+        bundle = run.path(BUNDLE) if run.exists(f"{BUNDLE}/config.json") else run.uri
+        order = Order(
+            tuple(sources), bundle, out, threshold, size, data_root, image_column,
+            Replicas(workers),
+        )  # fmt: skip
+        with StageBars() as shown:
+            _tell(annotate_sources(order, shown.advance))
+
+    @app.command("label")
+    def label_command(
+        sources: Annotated[
+            list[str], typer.Argument(metavar="INPUT...", help="As annotate takes them.")
+        ],
+        classes: Annotated[str, typer.Option(help="Names of the classes: chest,breast")],
+        out: Annotated[str, typer.Option(help="Folder or bucket for student and annotations.")],
+        clip: Annotated[str, typer.Option(help="Teacher, as in `run`.")] = "phantom",
+        captions: Annotated[str, typer.Option(help="Caption sets, as in `run`.")] = "table",
+        recipe: Annotated[str, typer.Option(help="How to train, as in `run`.")] = "robust",
+        pool: Annotated[int, typer.Option(min=100, help="Images to learn from, at most.")] = 5000,
+        threshold: Annotated[
+            float, typer.Option(help="Labels of this confidence and more need no review.")
+        ] = 0.95,
+        seed: Annotated[int, typer.Option(min=0, help="Of the student.")] = 0,
+        image_column: Annotated[
+            str | None, typer.Option(help="Column of Parquet files that holds the images.")
+        ] = None,
+    ) -> None:
+        """Label your own images by the names of the classes: teacher, student, annotations."""
+        from medlabel.recipes import recipe_named
+        from rayjobs.label import Wish, label_sources
+
+        names = tuple(name.strip() for name in classes.split(","))
+        wish = Wish(
+            tuple(sources), names, out, default_home(), recipe_named(recipe), clip, captions,
+            threshold, pool, seed=seed, column=image_column,
+        )  # fmt: skip
+        with StageBars() as shown:
+            _tell(label_sources(wish, shown.advance))
+
+    _add_audit(app)
+    app.command("explain")(_explain)
+    app.command("export")(_export)
+
+
+def _tell(done: "Outcome") -> None:
+    seen = done.overview
+    _say(
+        f"{seen.annotations:,} annotations and {seen.rejects:,} rejects, "
+        f"{done.labelled:,} images labelled now; {seen.automatic.total():,} auto",
+        "Nothing is guaranteed of them yet: medlabel audit plan says whom to ask about what.",
+        f"summary: {done.page}",
+    )
+
+
+def _add_audit(app: typer.Typer) -> None:
+    audit = typer.Typer(help="Ask a human about a few, and promise something of all.")
+    audit.command("plan")(_plan)
+    audit.command("report")(_report)
+    app.add_typer(audit, name="audit")
+
+
+def _plan(
+    folder: Folder,
+    answers: Annotated[int, typer.Option(min=1, help="Images to ask about.")] = 300,
+    precision: Annotated[
+        float, typer.Option(help="Share of automatic labels that must be right.")
+    ] = 0.99,
+    confidence: Annotated[float, typer.Option(help="Of the promise.")] = 0.95,
+    among: Annotated[
+        float,
+        typer.Option(
+            help="Ask only about the surest share of labels; all others go to review anyway."
+        ),
+    ] = 1.0,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="Ask as much about each label, rare or not.")
+    ] = False,
+    looks: Annotated[
+        int, typer.Option(min=1, help="How often reports will be read before all is answered.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+) -> None:
+    """Pick the images that a human is to be asked about."""
+    from medlabel.audit import plan_audit
+    from medlabel.guarantee import Design, fewest_answers
+    from medlabel.store import Store
+
+    design = Design(answers, precision, confidence, among, by_class, looks, seed)
+    path = plan_audit(Store(folder), design)
+    fewest = fewest_answers(precision, design.level)
+    if answers < fewest:
+        _say(
+            f"warning: {answers} answers cannot promise {precision:.1%}, even if all are right: "
+            f"it takes {fewest} or, in plans by class, more"
+        )
+    _say(f"fill in the answers: {path}", f"then: medlabel audit report {folder} {path}")
+
+
+def _report(
+    folder: Folder,
+    answers: Annotated[
+        Path | None, typer.Argument(metavar="ANSWERS", help="CSV with the columns uri and answer.")
+    ] = None,
+) -> None:
+    """Say what can be promised, given a human's answers."""
+    from medlabel.audit import read_answers, report_audit, sentences
+    from medlabel.store import Store
+
+    told = read_answers(answers) if answers else {}
+    _say(*sentences(report_audit(Store(folder), told)))
+
+
+def _explain(
+    folder: Folder,
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="Its path or URI, or enough of its end.")
+    ],
+) -> None:
+    """Say where a label comes from, and make it again to see whether it comes out the same."""
+    from medlabel.explain import explain
+    from medlabel.store import Store
+
+    found = explain(Store(folder), image)
+    for name, value in found.row.items():
+        _say(f"{name:<16}{value}")
+    _say(f"{'file':<16}{found.piece}", "", _verdict(found))
+    if not found.reproduced:
+        raise typer.Exit(1)
+
+
+def _verdict(found: "Explanation") -> str:
+    if not found.same_content:
+        return "The image is no longer the one that was labelled: its digest differs."
+    if not found.same_weights:
+        return "The bundle is no longer the one that labelled it: its weights differ."
+    if found.reproduced:
+        return "Made again now: the same label and the same probabilities, to the last bit."
+    if found.label == found.row["label"]:
+        return f"Made again now: the same label; probabilities differ by {found.difference:.1e}."
+    return f"Made again now: {found.label}, by {found.difference:.1e} in probability."
+
+
+def _export(
+    folder: Folder,
+    to: Annotated[
+        Path, typer.Option(help="labels.csv, labels.parquet, or labels.json for Label Studio.")
+    ],
+    only: Annotated[str | None, typer.Option(help="auto or review; both if unset.")] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="YAML of old: new names of the classes.")
+    ] = None,
+    image_root: Annotated[
+        str, typer.Option(help="The folder here that is Label Studio's document root.")
+    ] = "",
+) -> None:
+    """Write annotations for other programs; an audit's guarantee decides what is auto."""
+    from medlabel.label_export import Wanted, export_labels, read_mapping
+    from medlabel.store import Store
+
+    wanted = Wanted(only, read_mapping(names) if names else None, image_root)
+    count = export_labels(Store(folder), to, wanted)
+    _say(f"{count:,} annotations: {to}")

@@ -1,0 +1,193 @@
+"""Annotations for other programs: one file of CSV, Parquet or Label Studio's JSON.
+
+| `--to` | what it holds |
+| --- | --- |
+| `labels.csv` | uri, digest, label, confidence, one column a class, decision, bundle |
+| `labels.parquet` | all columns of the table, in one file |
+| `labels.json` | Label Studio's tasks with predictions, to be imported there |
+
+Where an audit gave a guarantee, its thresholds decide between `auto` and `review`, not the one that
+the annotations were made with. Names of classes can be mapped by a YAML file. Rows are written as
+they are read: memory does not grow with their number.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import yaml
+
+from medlabel.annotations import AnnotationTable
+from medlabel.audit import GUARANTEE, class_names
+from medlabel.errors import MedlabelError
+from medlabel.store import Store
+
+__all__ = ["DECISIONS", "Wanted", "export_labels", "read_mapping"]
+
+DECISIONS = ("auto", "review")
+_LOCAL = "/data/local-files/?d="  # how Label Studio names a file on its own disk
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be exported.
+
+    Attributes:
+        only: `auto` or `review`; None for both.
+        names: what classes are to be called, by their names here.
+        image_root: what Label Studio's document root is here: the images' addresses are given
+            relative to it. Empty: addresses stay as they are.
+    """
+
+    only: str | None = None
+    names: Mapping[str, str] | None = None
+    image_root: str = ""
+
+    def __post_init__(self) -> None:
+        if self.only not in (None, *DECISIONS):
+            raise MedlabelError(f"--only {self.only}: give {' or '.join(DECISIONS)}")
+
+
+def export_labels(store: Store, path: Path, wanted: Wanted) -> int:
+    """Write annotations to a file by what its name ends with; returns how many.
+
+    Raises:
+        MedlabelError: the name ends with nothing that is known, or a class is not mapped.
+    """
+    writers = {".csv": _write_csv, ".parquet": _write_parquet, ".json": _write_tasks}
+    write = writers.get(path.suffix)
+    if write is None:
+        raise MedlabelError(f"{path}: give a name that ends in {', '.join(writers)}")
+    classes = class_names(store)
+    missing = set(classes) - set(wanted.names or classes)
+    if missing:
+        raise MedlabelError(f"the mapping has no name for {', '.join(sorted(missing))}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
+        try:
+            count = write(file, _tables(store, wanted), wanted)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).replace(path)
+    return count
+
+
+def read_mapping(path: Path) -> dict[str, str]:
+    """New names by old ones, of a YAML file of `old: new` lines."""
+    try:
+        names = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MedlabelError(f"{path}: {error}".splitlines()[0]) from error
+    if not isinstance(names, dict):
+        raise MedlabelError(f"{path}: write one `old: new` a line")
+    return {str(old): str(new) for old, new in names.items()}
+
+
+def _tables(store: Store, wanted: Wanted) -> Iterator[pa.Table]:
+    """The table piece by piece, decided and named as wanted."""
+    table = AnnotationTable(store)
+    thresholds = store.read_json(GUARANTEE)["thresholds"] if store.exists(GUARANTEE) else None
+    for piece in table.pieces():
+        rows = table.read(piece).replace_schema_metadata(None)
+        if thresholds is not None:
+            rows = _decided(rows, thresholds)
+        if wanted.only:
+            rows = rows.filter(pa.compute.equal(rows["decision"], wanted.only))
+        yield _named(rows, wanted.names) if wanted.names else rows
+
+
+def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table:
+    """Rows with the decision that a guarantee's thresholds make of them."""
+    least = [thresholds[label] for label in rows["label"].to_pylist()]
+    bound = np.array([np.inf if t is None else t for t in least], dtype=np.float32)
+    automatic = rows["confidence"].to_numpy() >= bound
+    place = rows.column_names.index("decision")
+    decisions = pa.array(np.where(automatic, *DECISIONS), pa.string())
+    rows = rows.set_column(place, "decision", decisions)
+    place = rows.column_names.index("threshold")
+    return rows.set_column(place, "threshold", pa.array(bound.astype(np.float64)))
+
+
+def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    labels = pa.array([names[label] for label in rows["label"].to_pylist()], pa.string())
+    rows = rows.set_column(rows.column_names.index("label"), "label", labels)
+    return rows.rename_columns(
+        [
+            f"p_{names[name[2:]]}" if name.startswith("p_") and name[2:] in names else name
+            for name in rows.column_names
+        ]
+    )
+
+
+def _write_csv(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+    count, header = 0, True
+    for rows in tables:
+        kept = [name for name in rows.column_names if name.startswith("p_")]
+        columns = ["uri", "digest", "label", "confidence", *kept, "decision", "bundle"]
+        pa_csv.write_csv(rows.select(columns), file, pa_csv.WriteOptions(include_header=header))
+        count, header = count + len(rows), False
+    return count
+
+
+def _write_parquet(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+    first = next(tables)
+    with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        count = len(first)
+        for rows in tables:
+            writer.write_table(rows)
+            count += len(rows)
+    return count
+
+
+def _write_tasks(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+    """Label Studio's list of tasks, for a project with `<Choices name="choice" toName="image">`."""
+    count = 0
+    file.write(b"[")
+    for rows in tables:
+        for row in rows.to_pylist():
+            file.write(b",\n" if count else b"\n")
+            file.write(json.dumps(_task(row, wanted.image_root)).encode())
+            count += 1
+    file.write(b"\n]\n")
+    return count
+
+
+def _task(row: Mapping[str, Any], image_root: str) -> dict[str, Any]:
+    choice = {
+        "from_name": "choice", "to_name": "image", "type": "choices",
+        "value": {"choices": [row["label"]]},
+    }  # fmt: skip
+    prediction = {
+        "model_version": row["bundle"],
+        "score": round(row["confidence"], 6),
+        "result": [choice],
+    }
+    data = {
+        "image": _address(row["uri"], image_root),
+        "digest": row["digest"],
+        "decision": row["decision"],
+    }
+    return {"data": data, "predictions": [prediction]}
+
+
+def _address(uri: str, image_root: str) -> str:
+    """An image as Label Studio can open it."""
+    if "#" in uri:
+        raise MedlabelError(
+            f"{uri} is no file of its own, and Label Studio opens files: export CSV instead"
+        )
+    if not image_root:
+        return uri
+    root = str(Path(image_root).absolute()).rstrip("/") + "/"
+    if not uri.startswith(root):
+        raise MedlabelError(f"{uri} is not below {image_root}: give a folder that holds all images")
+    return _LOCAL + uri.removeprefix(root)

@@ -1,0 +1,95 @@
+"""What makes a student this student: its key is a hash of all that decides it but the seed."""
+
+import hashlib
+import inspect
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medlabel import (
+    adjust,
+    augment,
+    confidence,
+    fit,
+    losses,
+    recipes,
+    selection,
+    teacher,
+    training,
+)
+from medlabel.recipes import Recipe
+from medlabel.students import backbones, cnn, named, student
+from medlabel.tasks import Task
+
+__all__ = ["Identity", "digest_scores", "versions"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that decides the students of a task, but their seeds.
+
+    Attributes:
+        task: the classes to be told apart.
+        sources: hash of the pixels of each source, by spec.
+        teacher: its name, model or scores, captions and adjustment, as plain JSON.
+        recipe: how students are trained.
+        student: their architecture.
+        per_class: at most so many images a class.
+    """
+
+    task: Task
+    sources: Mapping[str, str]
+    teacher: Mapping[str, Any]
+    recipe: Recipe
+    student: str
+    per_class: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, with the hash of the code."""
+        decided: dict[str, Any] = json.loads(self._text)
+        return decided
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits."""
+        return hashlib.sha256(self._text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _text(self) -> str:
+        decisive = {
+            "task": self.task.model_dump(mode="json"),
+            "sources": dict(self.sources),
+            "teacher": dict(self.teacher),
+            "recipe": asdict(self.recipe),
+            "student": self.student,
+            "per_class": self.per_class,
+            "code": _code_hash(),
+        }
+        return json.dumps(decisive, sort_keys=True)
+
+
+@cache
+def _code_hash() -> str:
+    """Of the modules that decide a student: cells fitted by other code are another run's."""
+    data = (adjust, fit, losses, recipes, selection, teacher)
+    networks = (augment, backbones, cnn, confidence, named, student, training)
+    sources = [inspect.getsource(module) for module in (*data, *networks)]
+    return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
+
+
+def versions() -> str:
+    """Of the software that decides figures, for the results table and the bundle."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("medlabel", "torch", "ray"))
+    return f"{packages}, python {platform.python_version()}"
+
+
+def digest_scores(scores: NDArray[np.float32]) -> str:
+    """16 hexadecimal digits that name a matrix of scores."""
+    return hashlib.sha256(scores.tobytes()).hexdigest()[:16]

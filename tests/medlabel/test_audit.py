@@ -1,0 +1,119 @@
+import csv
+
+import numpy as np
+import pytest
+
+from medlabel.annotations import MANIFEST, AnnotationTable, Origin, Prepared
+from medlabel.audit import plan_audit, read_answers, report_audit, sentences
+from medlabel.embeddings import to_digests
+from medlabel.errors import MedlabelError
+from medlabel.guarantee import Design
+from medlabel.store import Store
+
+ORIGIN = Origin.of("b1", {}, 0.9, "v", "t")
+DESIGN = Design(60, precision=0.9)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two pieces of 200 annotations; labels go by the number, and all are right by `truth`."""
+    store, rng = Store(str(tmp_path / "out")), np.random.default_rng(0)
+    for start in (0, 200):
+        sure = rng.uniform(0.5, 1, 200)
+        even = np.arange(200) % 2 == 0
+        found = np.stack([np.where(even, sure, 1 - sure), np.where(even, 1 - sure, sure)], axis=1)
+        prepared = Prepared(
+            "k" * 32, start, tuple(f"/a/{start + n}.png" for n in range(200)),
+            np.zeros((200, 28, 28), np.uint8), to_digests([b"d" * 16] * 200), (None,) * 200,
+        )  # fmt: skip
+        table = AnnotationTable(store)
+        table.write(prepared, found.astype(np.float32), ("even", "odd"), ORIGIN)
+    store.write_json(MANIFEST, {"sha256": "f00"})
+    return store
+
+
+def truth(uri):
+    return "odd" if int(uri.rsplit("/", 1)[1].split(".")[0]) % 2 else "even"
+
+
+def asked(path):
+    with open(path, newline="") as file:
+        return [row["uri"] for row in csv.DictReader(file)]
+
+
+def test_a_plan_asks_about_images_and_does_not_tell_their_labels(store):
+    path = plan_audit(store, DESIGN)
+    with open(path) as file:
+        assert file.readline().strip() == "uri,answer"
+    assert len(set(asked(path))) == 60
+
+
+def test_without_answers_nothing_is_guaranteed(store):
+    plan_audit(store, DESIGN)
+    report = report_audit(store, {})
+    assert sentences(report)[0] == "Nothing is guaranteed: no human has answered yet."
+    assert report.thresholds == {"even": None, "odd": None}
+
+
+def test_right_answers_make_a_promise(store):
+    report = report_audit(store, {uri: truth(uri) for uri in asked(plan_audit(store, DESIGN))})
+    assert (report.whole.coverage, report.answered, report.strangers) == (1.0, 60, 0)
+    assert "at least 90.0% of 400 labels are right (100.0% of 400)" in sentences(report)[0]
+    assert store.read_json("audit/guarantee.json")["thresholds"]["odd"] == report.whole.threshold
+
+
+def test_what_is_not_answered_and_what_is_of_no_class_counts_as_wrong(store):
+    uris = asked(plan_audit(store, DESIGN))
+    answers = {uri: truth(uri) for uri in uris[:40]} | dict.fromkeys(uris[:5], "neither")
+    report = report_audit(store, answers | {"/other.png": "odd"})
+    assert (report.whole.largest.wrong, report.strangers, report.ignored) == (25, 5, 1)
+    assert report.whole.coverage == 0
+    said = "\n".join(sentences(report))
+    assert "20 without an answer count as wrong" in said
+    assert "1 answers are about images that the plan did not ask about" in said
+
+
+def test_a_plan_by_class_promises_by_class(store):
+    path = plan_audit(store, Design(160, precision=0.9, by_class=True))
+    answers = {uri: truth(uri) if truth(uri) == "odd" else "odd" for uri in asked(path)}
+    report = report_audit(store, answers)
+    assert report.thresholds["even"] is None
+    assert report.classes["odd"].coverage == 1
+    assert report.whole.step.images == 200
+
+
+def test_more_looks_than_planned_are_said(store):
+    uris = asked(plan_audit(store, DESIGN))
+    answers = {uri: truth(uri) for uri in uris}
+    report_audit(store, dict(list(answers.items())[:50]))
+    again = report_audit(store, answers)
+    same = report_audit(store, answers)
+    assert (again.looks, same.looks) == (2, 2)
+    assert "This is look 2 and 1 was planned" in sentences(again)[-1]
+    assert not store.read_json("audit/guarantee.json")["kept"]
+
+
+def test_answers_are_read_and_mistakes_in_them_named(store, tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_text("\ufeffuri,answer,by\n/a/1.png, odd ,me\n/a/2.png,,\n", encoding="utf-8")
+    assert read_answers(path) == {"/a/1.png": "odd"}
+    path.write_text("uri,answer\n/a/1.png,odd\n/a/1.png,even\n")
+    with pytest.raises(MedlabelError, match="line 3: another answer about"):
+        read_answers(path)
+    path.write_text("image,label\n")
+    with pytest.raises(MedlabelError, match="no column answer and no uri"):
+        read_answers(path)
+    plan_audit(store, DESIGN)
+    with pytest.raises(MedlabelError, match="is no class: choose from even, odd"):
+        report_audit(store, {"/a/1.png": "od"})
+
+
+def test_a_plan_is_made_once_and_for_these_annotations(store):
+    with pytest.raises(MedlabelError, match="run medlabel audit plan first"):
+        report_audit(store, {})
+    plan_audit(store, DESIGN)
+    with pytest.raises(MedlabelError, match="is there: answer it"):
+        plan_audit(store, DESIGN)
+    store.write_json(MANIFEST, {"sha256": "other"})
+    with pytest.raises(MedlabelError, match="have changed since the plan"):
+        report_audit(store, {})

@@ -1,0 +1,67 @@
+import json
+
+import pandas as pd
+import pytest
+from support_annotations import annotate_folder
+
+from medlabel.audit import GUARANTEE
+from medlabel.errors import MedlabelError
+from medlabel.label_export import Wanted, export_labels, read_mapping
+
+NAMES = {"chest": "Thorax", "breast": "Mamma"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return annotate_folder(tmp_path)
+
+
+def test_csv_and_parquet_hold_every_annotation(store, tmp_path):
+    for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
+        assert export_labels(store, tmp_path / name, Wanted()) == 12
+        rows = read(tmp_path / name)
+        assert rows["uri"].nunique() == 12
+        assert (rows["confidence"] == rows[["p_chest", "p_breast"]].max(axis=1)).all()
+
+
+def test_label_studio_is_given_predictions_and_its_own_addresses(store, tmp_path):
+    export_labels(store, tmp_path / "a.json", Wanted(names=NAMES, image_root=str(tmp_path)))
+    tasks = json.loads((tmp_path / "a.json").read_text())
+    assert len(tasks) == 12
+    (prediction,) = tasks[0]["predictions"]
+    (region,) = prediction["result"]
+    assert tasks[0]["data"]["image"] == "/data/local-files/?d=scans/00.png"
+    assert (prediction["model_version"], region["type"]) == ("b1", "choices")
+    assert region["value"]["choices"][0] in NAMES.values()
+    assert 0.5 <= prediction["score"] <= 1
+
+
+def test_a_guarantee_decides_what_is_automatic(store, tmp_path):
+    assert export_labels(store, tmp_path / "a.csv", Wanted(only="auto")) == 12
+    store.write_json(GUARANTEE, {"thresholds": {"chest": None, "breast": 2.0}})
+    assert export_labels(store, tmp_path / "a.csv", Wanted(only="auto")) == 0
+    assert export_labels(store, tmp_path / "a.csv", Wanted(only="review")) == 12
+
+
+def test_classes_are_renamed_by_a_file(store, tmp_path):
+    (tmp_path / "names.yaml").write_text("chest: Thorax\nbreast: Mamma\n")
+    names = read_mapping(tmp_path / "names.yaml")
+    export_labels(store, tmp_path / "a.csv", Wanted(names=names))
+    rows = pd.read_csv(tmp_path / "a.csv")
+    assert set(rows["label"]) <= set(NAMES.values())
+    assert {"p_Thorax", "p_Mamma"} <= set(rows.columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "said"),
+    [
+        ("a.xlsx", {}, "ends in .csv, .parquet, .json"),
+        ("a.csv", {"names": {"chest": "x"}}, "no name for breast"),
+        ("a.json", {"image_root": "/elsewhere"}, "is not below /elsewhere"),
+    ],
+)
+def test_what_cannot_be_exported_is_said_and_leaves_nothing(store, tmp_path, name, wanted, said):
+    before = set(tmp_path.iterdir())
+    with pytest.raises(MedlabelError, match=said):
+        export_labels(store, tmp_path / name, Wanted(**wanted))
+    assert set(tmp_path.iterdir()) == before

@@ -1,0 +1,60 @@
+import numpy as np
+import pandas as pd
+import pytest
+from medlabel_sweeps import TASKS, made
+
+from medlabel.sweep_tables import comparisons, failure_table, leaderboard, pair_matrix
+
+
+def test_a_comparison_is_a_row_a_task_and_its_interval_is_wider_than_the_plain_one():
+    results = made([0.1, 0.05, -0.05])
+    table = comparisons(results).set_index("task")
+    assert table.loc["b-vs-c", "gain"] == pytest.approx(-0.05, abs=0.01)
+    assert (table.loc["b-vs-c", "won"], table.loc["b-vs-c", "lost"]) == (0, 5)
+    gains = results[results["task"] == "a-vs-b"]["student_accuracy"] - 0.8
+    plain = gains.std() / np.sqrt(5) * 2.776
+    assert table.loc["a-vs-b", "high"] - table.loc["a-vs-b", "gain"] > 1.5 * plain
+    assert (table["q"] >= table["p"]).all()
+
+
+def test_the_leaderboard_has_the_best_first_and_tasks_of_one_modality_apart():
+    results = pd.concat([made([0.0, 0.0, 0.0]), made([0.1, 0.1, -0.1], student="large")])
+    board = leaderboard(results, TASKS)
+    assert board["group"].tolist() == [
+        *["all tasks"] * 2,
+        *["different modalities"] * 2,
+        *["a modality shared"] * 2,
+    ]
+    first = board.iloc[0]
+    assert (first["student"], first["tasks"], first["cells"]) == ("large", 3, 15)
+    assert (first["won"], first["lost"]) == (2, 1)
+    assert first["low"] < first["gain"] < first["high"]
+    assert board.iloc[5]["student"] == "large"
+    assert board.iloc[5]["gain"] < -0.05
+
+
+def test_a_draw_that_is_missing_on_one_task_is_left_out_of_the_interval_alone():
+    results = made([0.1, 0.1, 0.1])
+    some = results.drop(results.index[0])
+    row = leaderboard(some, TASKS).iloc[0]
+    assert row["cells"] == 14
+    assert np.isfinite(row["low"])
+    one = made([0.1, 0.1, 0.1], seeds=1)
+    assert np.isnan(leaderboard(one, TASKS).iloc[0]["low"])
+    assert np.isnan(comparisons(one)["q"]).all()
+
+
+def test_the_matrix_of_pairs_is_alike_on_both_sides_and_knows_what_is_not_there():
+    table = comparisons(made([0.1, 0.05, -0.05]))
+    names, values, alike = pair_matrix(table[:2], TASKS, "gain")
+    assert names == ["a", "b", "c"]
+    assert values[0, 1] == values[1, 0] == pytest.approx(0.1, abs=0.01)
+    assert np.isnan(values[1, 2])
+    _, _, alike = pair_matrix(table, TASKS, "gain")
+    assert alike[1, 2]
+    assert alike.sum() == 2
+
+
+def test_a_table_of_no_failures_has_its_columns():
+    columns = failure_table([]).columns.tolist()
+    assert columns == ["task", "seed", "teacher", "student", "recipe", "reason"]

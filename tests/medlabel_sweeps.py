@@ -1,0 +1,33 @@
+"""Results of a made-up sweep, for tests."""
+
+import numpy as np
+import pandas as pd
+
+TASKS = [
+    {"task": "a-vs-b", "classes": ["a", "b"], "same_modality": False},
+    {"task": "a-vs-c", "classes": ["a", "c"], "same_modality": False},
+    {"task": "b-vs-c", "classes": ["b", "c"], "same_modality": True},
+]
+
+
+def made(gains, student="small", seeds=5):
+    """A results table: the student's mean gain on each task, the same on each draw but noise."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "task": task["task"],
+            "seed": seed,
+            "teacher": "phantom",
+            "student": student,
+            "recipe": "robust",
+            "n_pool": 100,
+            "n_test": 50,
+            "teacher_accuracy": 0.8,
+            "student_accuracy": 0.8 + gain + rng.normal(0, 0.005),
+            "teacher_macro_f1": 0.8,
+            "student_macro_f1": 0.8 + gain,
+        }
+        for task, gain in zip(TASKS, gains, strict=True)
+        for seed in range(seeds)
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,98 @@
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from medlabel.bundle import load_bundle, save_bundle
+from medlabel.errors import MedlabelError
+from medlabel.explain import explain, layout_of
+from medlabel.store import Store
+from medlabel.students import Student
+from rayjobs import annotate as job
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = str(tmp_path_factory.mktemp("bundle"))
+    student = Student("small", 1, ["chest", "breast"], 28, members=2).eval()
+    save_bundle(Store(folder), student, {"bundle_id": "b1", "seed": 3})
+    return folder
+
+
+@pytest.fixture
+def scans(tmp_path):
+    root = tmp_path / "scans"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        buffer = BytesIO()
+        Image.fromarray(rng.integers(0, 256, (40, 30), dtype=np.uint8)).save(buffer, "PNG")
+        (root / f"{number}.png").write_bytes(buffer.getvalue())
+    (root / "broken.png").write_bytes(b"no image")
+    return root
+
+
+def files(out):
+    return {path.name: path.read_bytes() for path in (out / "annotations").iterdir()}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
+    bundle, scans, dark, tmp_path
+):
+    out = tmp_path / "out"
+
+    def annotate():
+        return job.annotate_sources(job.Order((str(scans), str(dark)), bundle, str(out), 0.5))
+
+    first = annotate()
+    assert (first.labelled, first.overview.annotations, first.overview.rejects) == (76, 75, 1)
+    before, manifest = files(out), Store(str(out)).read_json("annotate.json")
+    assert manifest["counts"] == {"images": 76, "annotations": 75, "rejects": 1}
+    rejects = pd.read_parquet(out / "rejects.parquet")
+    assert rejects["uri"].tolist() == [str(scans / "broken.png")]
+    assert (out / "summary" / "index.html").exists()
+
+    gone, damaged, *_ = sorted(before)
+    (out / "annotations" / gone).unlink()
+    (out / "annotations" / damaged).write_bytes(b"x")
+    again = annotate()
+    assert 0 < again.labelled < 76
+    assert files(out) == before
+    assert Store(str(out)).read_json("annotate.json") == manifest
+    assert annotate().labelled == 0
+
+    rows = pd.read_parquet(out / "annotations")
+    assert len(rows) == rows["uri"].nunique() == 75
+    one = rows.set_index("uri").loc[str(scans / "3.png")]
+    for uri in rows["uri"].sample(10, random_state=0):
+        assert explain(Store(str(out)), uri).reproduced
+    loaded = load_bundle(bundle)
+    image = loaded.prepare(Image.open(scans / "3.png"))
+    by_hand = loaded.predict(image[None])[0]
+    np.testing.assert_allclose([one["p_chest"], one["p_breast"]], by_hand, atol=1e-6)
+
+
+def test_other_annotations_are_not_mixed_with_these(bundle, dark, tmp_path):
+    order = job.Order((str(dark),), bundle, str(tmp_path / "out"))
+    job._claim(Store(order.out), order, load_bundle(bundle))
+    other = job.Order((str(dark),), bundle, order.out, threshold=0.5)
+    with pytest.raises(MedlabelError, match="differ in threshold"):
+        job.annotate_sources(other)
+
+
+def test_a_threshold_is_a_confidence(bundle, dark, tmp_path):
+    with pytest.raises(MedlabelError, match="between 0 and 1"):
+        job.annotate_sources(job.Order((str(dark),), bundle, str(tmp_path), threshold=95))
+
+
+def test_a_student_is_shown_what_its_bundle_prepares(bundle):
+    loaded, rng = load_bundle(bundle), np.random.default_rng(0)
+    square = layout_of(loaded).square
+    for shape in ((28, 28), (40, 30), (31, 64, 3), (28, 28, 3), (20, 20)):
+        image = rng.integers(0, 256, shape, dtype=np.uint8)
+        np.testing.assert_array_equal(square(image), loaded.prepare(Image.fromarray(image)))

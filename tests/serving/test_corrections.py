@@ -1,0 +1,109 @@
+"""Corrections are only ever added, and come back whole in every form."""
+
+import csv
+import io
+import sqlite3
+from xml.etree import ElementTree
+
+import pytest
+
+from medlabel.errors import MedlabelError
+from serving.corrections import Corrections, as_csv, as_tasks, labelling_config
+from serving.schemas import Correction
+
+
+def word(label="breast", **changes):
+    facts = {"sha256": "a" * 64, "file": "x.png", "bundle": "b", "predicted": "chest"}
+    return Correction(**(facts | {"confidence": 0.6, "label": label, "who": "Ada"} | changes))
+
+
+@pytest.fixture
+def notes(tmp_path):
+    return Corrections(tmp_path / "deep" / "corrections.sqlite")
+
+
+def test_last_word_counts_and_the_first_is_kept(notes):
+    notes.add(word("breast"))
+    notes.add(word("chest", sha256="b" * 64))
+    notes.add(word("chest", who="Bob"))
+    assert [(one.sha256[0], one.label) for one in notes.latest()] == [
+        ("b", "chest"),
+        ("a", "chest"),
+    ]
+    assert [one.label for one in notes.history()] == ["breast", "chest", "chest"]
+    assert all(one.at.endswith("+00:00") for one in notes.history())
+
+
+def test_images_of_one_stack_are_told_apart(notes):
+    notes.add(word(index=0))
+    notes.add(word("chest", index=1))
+    assert [(one.index, one.label) for one in notes.latest()] == [(0, "breast"), (1, "chest")]
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE corrections SET label = 'x'", "DELETE FROM corrections"]
+)
+def test_nothing_is_changed_or_removed(notes, tmp_path, change):
+    notes.add(word())
+    database = sqlite3.connect(tmp_path / "deep" / "corrections.sqlite")
+    with pytest.raises(sqlite3.IntegrityError, match="only added"):
+        database.execute(change)
+    database.close()
+
+
+def test_another_copy_sees_it_too(notes, tmp_path):
+    notes.add(word())
+    assert len(Corrections(tmp_path / "deep" / "corrections.sqlite").latest()) == 1
+
+
+def test_file_that_is_no_database_is_one_line(tmp_path):
+    (tmp_path / "junk").write_bytes(b"junk" * 100)
+    with pytest.raises(MedlabelError, match="cannot keep corrections"):
+        Corrections(tmp_path / "junk")
+
+
+def test_table_reads_back_and_runs_no_formula(notes):
+    notes.add(word(file="=cmd()|x.png", who='Ada, "the" first'))
+    (row,) = csv.DictReader(io.StringIO(as_csv(notes.latest())))
+    assert row["file"] == "'=cmd()|x.png"
+    assert (row["who"], row["label"], row["predicted"]) == ('Ada, "the" first', "breast", "chest")
+
+
+def test_task_has_prediction_and_annotation(notes):
+    notes.add(word())
+    (task,) = as_tasks(notes.latest(), "/data/")
+    assert task["data"]["image"] == "/data/x.png"
+    assert task["predictions"][0]["result"][0]["value"] == {"choices": ["chest"]}
+    assert task["annotations"][0]["result"][0]["value"] == {"choices": ["breast"]}
+    assert "id" not in task["data"]
+
+
+def test_configuration_names_what_tasks_name(notes):
+    notes.add(word())
+    (task,) = as_tasks(notes.latest())
+    root = ElementTree.fromstring(labelling_config(["chest", 'a"<b']))
+    region = task["annotations"][0]["result"][0]
+    assert root.find("Choices").get("name") == region["from_name"]
+    assert root.find("Image").get("value") == "$image"
+    assert [one.get("value") for one in root.iter("Choice")] == ["chest", 'a"<b']
+
+
+def test_corrections_over_http(door):
+    facts = word(bundle="test").model_dump()
+    stored = door.ask("POST", "/corrections", json=facts)
+    assert (stored.status_code, stored.json()["label"]) == (201, "breast")
+    assert door.ask("GET", "/corrections").json()["corrections"] == [stored.json()]
+    assert door.ask("GET", "/corrections.json").json()[0]["data"]["image"] == "x.png"
+    assert "x.png" in door.ask("GET", "/corrections.csv").text
+    door.ask("POST", "/corrections", json=facts | {"label": "chest"})
+    assert len(door.ask("GET", "/corrections.csv?all=true").text.splitlines()) == 3
+    assert len(door.ask("GET", "/corrections.csv").text.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"label": "lung"}, {"sha256": "x"}, {"bundle": "other"}, {"who": "x" * 101}]
+)
+def test_what_makes_no_sense_is_not_kept(door, change):
+    answer = door.ask("POST", "/corrections", json=word(bundle="test").model_dump() | change)
+    assert answer.status_code == 422
+    assert door.ask("GET", "/corrections").json()["corrections"] == []

@@ -1,0 +1,205 @@
+"""The page in a real browser: files in, a correction by keyboard, there after a reload."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+import uvicorn
+from doors import Door, picture, png, write_bundle
+from playwright.sync_api import expect, sync_playwright
+
+from serving.listen import free_port
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = os.environ.get("MEDLABEL_BROWSER") or next(
+    filter(None, map(shutil.which, _BROWSERS)), None
+)
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium here: `apt-get install chromium`, or set MEDLABEL_BROWSER"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Site:
+    """A door behind a real port."""
+
+    def __init__(self, folder, **settings):
+        self.door, port = Door(folder, **settings), free_port()
+        config = uvicorn.Config(self.door._api, port=port, log_level="warning", ws="none")
+        self.server, self.url = uvicorn.Server(config), f"http://127.0.0.1:{port}/"
+        self.thread = threading.Thread(target=self.server.run)
+
+    def __enter__(self):
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_):
+        self.server.should_exit = True
+        self.thread.join()
+        self.door.service.close()
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path, bundles=[write_bundle(tmp_path / "bundle")]) as site:
+        yield site
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context()
+    page = context.new_page()
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and page.problems.append(said.text))
+    yield page
+    context.close()
+    assert page.problems == []
+
+
+def files(*seeds):
+    return [
+        {"name": f"{seed}.png", "mimeType": "image/png", "buffer": png(picture(seed))}
+        for seed in seeds
+    ]
+
+
+def put(page, sent):
+    page.set_input_files("#files", sent)
+    expect(page.locator("#grid > li")).to_have_count(len(sent))
+    expect(page.locator("#status")).to_contain_text(f"{len(sent)} images")
+
+
+def test_correction_by_keyboard_is_there_after_a_reload_and_in_the_export(site, page):
+    page.goto(site.url)
+    put(page, files(0, 1))
+    page.fill("#who", "Ada")
+    page.focus("#grid > li")
+    page.keyboard.press("ArrowRight")
+    said = page.evaluate("document.activeElement.querySelector('.label').textContent").split()[0]
+    other = "2" if said == "chest" else "1"
+    page.keyboard.press(other)
+    page.wait_for_selector("#grid > li.done")
+    page.reload()
+    page.wait_for_selector("#grid > li.done")
+    assert page.locator("#grid > li").count() == 2
+    assert "corrected by Ada" in page.locator("#grid > li.done").get_attribute("aria-label")
+    with page.expect_download() as download:
+        page.click("#csv")
+    (row,) = csv.DictReader(io.StringIO(download.value.path().read_text()))
+    assert (row["file"], row["predicted"], row["who"]) == ("1.png", said, "Ada")
+    assert row["label"] == {"1": "chest", "2": "breast"}[other]
+    with page.expect_download() as download:
+        page.click("#tasks")
+    (task,) = json.loads(download.value.path().read_text())
+    assert task["annotations"][0]["result"][0]["value"]["choices"] == [row["label"]]
+
+
+def test_accepting_goes_on_to_the_next_to_review(site, page):
+    page.goto(site.url)
+    put(page, files(0, 1, 2))
+    page.focus("#grid > li")
+    for done in (1, 2, 3):
+        page.keyboard.press("a")
+        expect(page.locator("#grid > li.done")).to_have_count(done)
+    assert "3 looked at" in page.locator("#status").text_content()
+    assert page.locator("#grid > li.review").count() == 0
+
+
+def test_keys_that_come_quickly_go_to_one_image_each(site, page):
+    page.goto(site.url)
+    put(page, files(0, 1, 2))
+    page.focus("#grid > li")
+    page.evaluate(
+        "for (const key of ['2', '1', '2']) document.activeElement.dispatchEvent("
+        "new KeyboardEvent('keydown', { key, bubbles: true }))"
+    )
+    expect(page.locator("#grid > li.done")).to_have_count(3)
+    kept = {one.file: one.label for one in site.door.service.corrections.history()}
+    assert kept == {"0.png": "breast", "1.png": "chest", "2.png": "breast"}
+
+
+def test_filters_and_order_show_what_they_say(site, page):
+    page.goto(site.url)
+    junk = {"name": "junk.png", "mimeType": "image/png", "buffer": b"junk"}
+    put(page, [*files(0, 1, 2), junk])
+    page.select_option("#by-decision", "refused")
+    assert page.locator("#grid > li").count() == 1
+    assert "not a PNG" in page.locator("#grid > li").text_content()
+    page.select_option("#by-decision", "review")
+    page.select_option("#order", "uncertain")
+    texts = page.locator("#grid .label").all_text_contents()
+    shares = [int(text.split()[-2]) for text in texts]
+    assert len(shares) == 3
+    assert shares == sorted(shares)
+
+
+def test_name_of_a_file_is_text_and_never_code(site, page):
+    page.goto(site.url)
+    name = "<img src=x onerror=alert(1)>.png"
+    put(page, [{"name": name, "mimeType": "image/png", "buffer": png(picture())}])
+    assert page.locator("#grid .name").text_content() == name
+
+
+def test_page_asks_nothing_of_other_servers(site, page):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(site.url)
+    put(page, files(0))
+    assert all(url.startswith((site.url, "data:", "blob:")) for url in asked)
+
+
+def test_every_control_has_a_name_and_the_page_fits_a_phone(site, browser):
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto(site.url)
+    put(page, files(0, 1, 2))
+    width = page.evaluate("document.documentElement.scrollWidth")
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, input, select')].filter(one => "
+        "!(one.textContent.trim() || one.labels?.length || one.ariaLabel)).length"
+    )
+    page.close()
+    assert (width, nameless) == (360, 0)
+
+
+def test_token_is_asked_for_once(tmp_path, browser):
+    token = "a-token-of-some-length"
+    bundles = [write_bundle(tmp_path / "bundle")]
+    context = browser.new_context()
+    with Site(tmp_path, token=token, bundles=bundles) as site:
+        page = context.new_page()
+        page.goto(site.url)
+        page.wait_for_selector("#ask[open]")
+        page.fill("#token", token)
+        page.keyboard.press("Enter")
+        expect(page.locator("#bundle option")).to_have_count(1)
+        put(page, files(0))
+        page.reload()
+        expect(page.locator("#bundle option")).to_have_count(1)
+        context.close()
+
+
+def test_real_images_are_labelled(site, page, real):
+    stack = np.load(real / "breastmnist.npz")["test_images"][:12]
+    page.goto(site.url)
+    sent = [
+        {"name": f"{n}.png", "mimeType": "image/png", "buffer": png(image)}
+        for n, image in enumerate(stack)
+    ]
+    put(page, sent)
+    assert page.locator("#grid img").count() == 12

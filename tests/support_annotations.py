@@ -1,0 +1,41 @@
+"""A small folder of annotations, made without Ray."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from medlabel.annotations import MANIFEST, AnnotationTable, Origin, label_pieces, read_pieces
+from medlabel.bundle import load_bundle, save_bundle
+from medlabel.explain import layout_of
+from medlabel.listing import list_parts
+from medlabel.store import Store
+from medlabel.students import Student
+
+CLASSES = ["chest", "breast"]
+
+
+def annotate_folder(root: Path, count: int = 12, broken: int = 1) -> Store:
+    """PNG files in `root/scans`, a student in `root/bundle`, their annotations in `root/out`."""
+    torch.manual_seed(0)
+    bundle_store = Store(str(root / "bundle"))
+    save_bundle(bundle_store, Student("small", 1, CLASSES, 28).eval(), {"bundle_id": "b1"})
+    scans, rng = root / "scans", np.random.default_rng(0)
+    scans.mkdir()
+    for number in range(count):
+        image = rng.integers(0, 256, (30, 40), dtype=np.uint8)
+        Image.fromarray(image).save(scans / f"{number:02}.png")
+    for number in range(broken):
+        (scans / f"broken-{number}.png").write_bytes(b"x")
+    store, bundle = Store(str(root / "out")), load_bundle(bundle_store.uri)
+    origin = Origin.of("b1", bundle.provenance, 0.5, "v", "t")
+    table, layout = AnnotationTable(store), layout_of(bundle)
+    for part in list_parts(str(scans)):
+        for prepared in read_pieces(part, [0], layout):
+            found = label_pieces(prepared.images, bundle.predict, layout.batch)
+            table.write(prepared, found, bundle.classes, origin)
+    asked = {"sources": [str(scans)], "bundle": bundle_store.uri, "size": 28}
+    asked |= {"data_root": None, "column": None}
+    store.write_json(MANIFEST, {"asked": asked, "sha256": "f00"})
+    return store
