@@ -25,13 +25,17 @@ Finding = Callable[[Sheet, Coordinates, Floats], Floats]
 # --- The healthy chest ---------------------------------------------------------------------------
 
 
-def _torso(sheet: Sheet, at: Coordinates, width: Range, neck: float) -> Floats:
-    """The outline of neck and trunk: shoulders slope from the neck, then straight sides."""
+def _torso(sheet: Sheet, at: Coordinates, width: Range, neck: Range) -> Floats:
+    """The outline of neck and trunk: shoulders slope from the neck, then straight sides.
+
+    `neck` is how high the shoulders begin: above 1 they are out of the picture.
+    """
     x, y = np.abs(at[0]), at[1]
-    slope, start = sheet.between(0.1, 0.75), sheet.between(0.15, 0.4)
+    slope, start = sheet.between(0.0, 0.6), sheet.between(0.15, 0.4)
     out = np.maximum(x - start, 0)
-    shoulder = y + sheet.between(0.8, 1.05) + neck - slope * out - sheet.between(0, 0.5) * out**2
-    trunk = step(shoulder, 0.15) * step(sheet.between(*width) + 0.12 * y - x, 0.12)
+    shoulder = y + sheet.between(*neck) - slope * out - sheet.between(0, 0.6) * out**2
+    soft = sheet.between(0.1, 0.4)
+    trunk = step(shoulder, soft) * step(sheet.between(*width) + 0.12 * y - x, soft)
     throat = step(sheet.between(0.15, 0.35) + 0.5 * np.maximum(y + 0.85, 0) - x, 0.15)
     return np.maximum(trunk, throat * step(-y, 0.3) * sheet.chance(0.7))
 
@@ -89,7 +93,7 @@ def _devices(sheet: Sheet, at: Coordinates, often: float = 0.15) -> Floats:
     return np.maximum(tube * 0.5, marker * sheet.chance(0.25))
 
 
-def _arms(sheet: Sheet, at: Coordinates) -> Floats:
+def _gaps(sheet: Sheet, at: Coordinates) -> Floats:
     """Dark gaps between the trunk and the arms, 0 to 1."""
     x, y = np.abs(at[0]), at[1]
     gap = sheet.between(0.85, 1.15) + sheet.between(-0.2, 0.2) * y
@@ -265,33 +269,34 @@ class _Build:
 
 
 def _adult(finding: Finding, build: _Build, sheet: Sheet) -> Floats:
-    """An adult's frontal chest film: shoulders, dark air beside the neck, two tall lungs."""
-    at = sheet.pose(0.1, (0.85, 1.15), 0.08, bend=0.02)
-    body = _torso(sheet, at, (0.9, 1.5), 0.0)
-    lungs = _lungs(sheet, at, (-0.85, -0.55), build.floor, (0.5, 0.8), build.dome)
+    """An adult's frontal chest film: dark air above the shoulders, two lungs, arms at the sides."""
+    at = sheet.pose(0.12, (0.8, 1.15), 0.08, bend=0.03)
+    body = _torso(sheet, at, (0.85, 1.8), (0.8, 1.05))
+    lungs = _lungs(sheet, at, (-0.85, -0.5), build.floor, (0.5, 0.85), build.dome)
     air = finding(sheet, at, _air(sheet, at, lungs, build.heart))
-    image = _film(sheet, at, air, (0.15, 0.6), (0, 0.03), (4, 9))
+    image = _film(sheet, at, air, (0.12, 0.6), (0, 0.03), (4, 9))
     outside = sheet.between(0, 0.12) + sheet.between(0, 0.2) * sheet.chance(0.15)
-    image = lay(image, outside, _arms(sheet, at) * sheet.chance(0.4))
+    image = lay(image, outside, _gaps(sheet, at) * sheet.chance(0.4) * sheet.between(0.3, 1))
     image = lay(outside + 0 * image, image, body)
     image = lay(image, 0.95, _devices(sheet, at, build.tubes))
     return collimate(sheet, image, 0.12)
 
 
 def _adult_finish(sheet: Sheet, image: Floats) -> Floats:
-    return expose(sheet, image, (0.75, 1.2), (-0.1, 0.15), (0.5, 1.8), (0.1, 0.6), 0.015)
+    return expose(sheet, image, (0.8, 1.2), (-0.08, 0.15), (0.45, 1.5), (0.1, 0.7), 0.015)
 
 
 def _child(finding: Finding, heart: Range, scale: Range, turn: float, sheet: Sheet) -> Floats:
-    """A child's chest film, cropped close: lungs reach the edges, many ribs, big heart."""
+    """A child's chest film, cropped close: many fine ribs, a big heart, raised arms."""
     at = sheet.pose(0.15, scale, turn, bend=0.03)
-    lungs = _lungs(sheet, at, (-1.05, -0.65), (0.35, 0.85), (0.68, 1.1))
+    lungs = _lungs(sheet, at, (-1.05, -0.65), (0.35, 0.75), (0.65, 1.0), (0.1, 0.5))
     air = finding(sheet, at, _air(sheet, at, lungs, heart))
-    image = _film(sheet, at, air, (0.2, 0.5), (0.01, 0.08), (6, 13))
-    image = image + sheet.between(0.005, 0.05) * sheet.field(14) + 0.1 * _shoulders(sheet, at)
+    image = _film(sheet, at, air, (0.15, 0.5), (0.01, 0.09), (7, 13))
+    fine = sheet.between(0.01, 0.06) * sheet.field(14) * (0.5 + air)  # vessels, bones, on edge
+    image = image + fine + 0.12 * _shoulders(sheet, at)
     gas = np.clip(sheet.field(4), 0, 2) * step(at[1] - 0.6, 0.3) * sheet.between(0, 0.15)
-    outside = sheet.between(0, 0.15) + 0 * image
-    image = lay(outside, image - gas, _torso(sheet, at, (1.1, 1.9), 0.1))
+    outside = sheet.between(0, 0.3) + 0 * image
+    image = lay(outside, image - gas, _torso(sheet, at, (1.0, 1.8), (0.95, 1.5)))
     chin = sheet.ellipse(at, (sheet.between(-0.15, 0.15), -1.05), (0.3, sheet.between(0.1, 0.3)))
     image = lay(image, sheet.between(0.6, 0.95), chin * sheet.chance(0.3))
     image = lay(image, 0.95, _devices(sheet, at))
