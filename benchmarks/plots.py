@@ -53,15 +53,16 @@ def noise_figure(rows: Rows) -> Figure:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("right on held-out real images, %")
     panels[0].legend(fontsize=8, loc="lower left")
-    figure.legend(handles=_kinds(), fontsize=8, loc="outside lower center", ncols=4)
+    figure.legend(handles=_kinds(frame), fontsize=8, loc="outside lower center", ncols=4)
     return figure
 
 
-def _kinds() -> list[Line2D]:
-    """The markers of the kinds of noise, for a legend."""
+def _kinds(frame: pd.DataFrame) -> list[Line2D]:
+    """The markers of the kinds of noise that there are, for a legend."""
     return [
         Line2D([], [], color="#555555", marker=marker, linestyle="none", label=KINDS[kind])
         for kind, marker in MARKERS.items()
+        if (frame["kind"] == kind).any()
     ]
 
 
