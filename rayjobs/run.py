@@ -134,7 +134,7 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     store.write_json(runs.TRUST, trust.to_json())
     results = _evaluate(store, board, cells, truth, names)
     _compare(settings, store, board, workload, units, cells, truth, on_progress)
-    runs.publish(store, best)
+    runs.publish(store, best, trust.warnings)
     on_progress("reporting", 0, 1)
     report = report_run(store, settings.data_root)
     on_progress("reporting", 1, 1)

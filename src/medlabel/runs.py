@@ -15,7 +15,7 @@ report/index.html
 ```
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.bundle import save_bundle
+from medlabel.bundle import save_bundle, warn
 from medlabel.confidence import Calibration
 from medlabel.fit import Fitted
 from medlabel.store import Store, refuse_other
@@ -132,8 +132,9 @@ def read_cell(store: Store, seed: int) -> CellResult:
     )
 
 
-def publish(store: Store, seed: int) -> None:
-    """Copy the bundle of a seed to `bundle/`."""
-    chosen = store / _folder(seed) / "bundle"
+def publish(store: Store, seed: int, warnings: Sequence[str] = ()) -> None:
+    """Copy the bundle of a seed to `bundle/`, and what the run warns of goes with it."""
+    chosen, bundle = store / _folder(seed) / "bundle", store / BUNDLE
     for name in chosen.list("*"):
-        (store / BUNDLE).write(name, chosen.read(name))
+        bundle.write(name, chosen.read(name))
+    warn(bundle, warnings)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,12 @@ def judged(confidence, unlikeness=0.5, calibrated=True):
 )
 def test_doubts_are_told_by_name(best, unlikeness, calibrated, told):
     assert doubts(judged([best], unlikeness, calibrated), 0.9) == [told]
+
+
+def test_a_task_that_looks_undecidable_has_no_label_that_is_taken_unseen():
+    found = replace(judged([0.99, 0.8]), decidable=False)
+    assert doubts(found, 0.9) == [("undecidable",), ("unsure", "undecidable")]
+    assert doubts(Judgement.joined([found[:1], found[1:]]), 0.9) == doubts(found, 0.9)
 
 
 def test_a_label_as_sure_as_was_asked_needs_no_review():
