@@ -106,7 +106,6 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     asked = _ask_teacher(settings, sources, ids, on_progress)
     manifest = _manifest(settings, sources, asked)
     runs.claim(store, manifest)
-    truth.save(store)
     names = settings.task.class_names
     rows = {image_id: row for row, image_id in enumerate(ids)}
     judged = judge(settings.adjustment, cells, rows, asked.scores, asked.embeddings)
@@ -132,6 +131,7 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     fitted = fit_cells(store, workload, list(units.values()), partial(on_progress, "fitting"))
     trust, best = trust_of(store, board, cells)
     store.write_json(runs.TRUST, trust.to_json())
+    truth.save(store)  # not before: workers that fit are told this folder
     results = _evaluate(store, board, cells, truth, names)
     _compare(settings, store, board, workload, units, cells, truth, on_progress)
     runs.publish(store, best, trust.warnings)
