@@ -46,12 +46,9 @@ __all__ = [
     "write_tables",
 ]
 
-MANIFEST, RESULTS, FITS, FAILURES = (
-    *("sweep.json", "results.parquet", "fits.parquet", "failures.parquet"),
-)
-COST, COMPARISONS, LEADERBOARD, REPORT = (
-    *("cost.json", "comparisons.parquet", "leaderboard.parquet", "report"),
-)
+MANIFEST, COST, REPORT = "sweep.json", "cost.json", "report"
+RESULTS, FITS, FAILURES = "results.parquet", "fits.parquet", "failures.parquet"
+COMPARISONS, LEADERBOARD = "comparisons.parquet", "leaderboard.parquet"
 GROUPS = ("all tasks", "different modalities", "a modality shared")
 _WHO = ["teacher", "recipe", "student"]
 _ROW = ["task", "seed", "teacher", "student", "recipe"]
