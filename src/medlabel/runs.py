@@ -54,14 +54,14 @@ class CellResult:
     versions: str
 
 
-def claim(store: Store, manifest: Mapping[str, Any]) -> None:
+def claim(store: Store, manifest: Mapping[str, Any], name: str = MANIFEST) -> None:
     """Take a folder for a run, or go on with the same run's; the number of seeds may grow.
 
     Raises:
         MedlabelError: the folder holds a different run, and says in what it differs.
     """
-    if store.exists(MANIFEST):
-        there = store.read_json(MANIFEST)
+    if store.exists(name):
+        there = store.read_json(name)
         differing = sorted(
             key
             for key in {*there, *manifest} - {"seeds", "versions"}
@@ -72,7 +72,7 @@ def claim(store: Store, manifest: Mapping[str, Any]) -> None:
                 f"{store.uri} holds another run (it differs in {', '.join(differing)}): "
                 "choose another --out"
             )
-    store.write_json(MANIFEST, dict(manifest))
+    store.write_json(name, dict(manifest))
 
 
 def _folder(seed: int) -> str:

@@ -43,6 +43,7 @@ __all__ = [
     "task_rows",
     "unit_folder",
     "unit_tables",
+    "write_csv",
     "write_tables",
 ]
 
@@ -131,6 +132,11 @@ def read_tables(store: Store) -> SweepTables:
         store.read_table(FAILURES),
         store.read_json(COST),
     )
+
+
+def write_csv(store: Store, parquet: str, frame: pd.DataFrame) -> None:
+    """Write a table beside its Parquet file, for people and spreadsheets."""
+    store.write(parquet.replace(".parquet", ".csv"), frame.to_csv(index=False).encode())
 
 
 def is_sweep(store: Store) -> bool:

@@ -43,6 +43,7 @@ ORDER = (
     "sweeps",
     "paired",
     "trust",
+    "tuning",
     "guarantee",
     "evaluation",
     "baselines",
@@ -50,11 +51,14 @@ ORDER = (
     "runs",
     "scoreboard",
     "sweep_tables",
+    "tune_tables",
     "figures",
     "sweep_figures",
     "report",
     "run_report",
     "sweep_report",
+    "tune_report",
+    "rebuild",
     "overview",
     "audit",
     "explain",
@@ -62,9 +66,10 @@ ORDER = (
     "cli_shared",
     "cli_annotate",
     "cli_sweep",
+    "cli_tune",
     "cli",
 )
-ROOF = {"cli", "cli_shared", "cli_annotate", "cli_sweep"}
+ROOF = {"cli", "cli_shared", "cli_annotate", "cli_sweep", "cli_tune"}
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))
 
 

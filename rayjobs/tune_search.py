@@ -1,0 +1,159 @@
+"""Ray Tune over the space of students and recipes: ASHA stops trials, Optuna or chance picks them.
+
+What ASHA halves by is draws. Epochs would be the usual measure, but a recipe here relabels the pool
+and starts anew, averages weights and several networks: what it would give is not to be seen
+half-way. Two draws of the finished recipe are that, and each draw more makes the same figure surer.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import optuna
+import pandas as pd
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import BasicVariantGenerator
+from ray.tune.search.optuna import OptunaSearch
+
+from medlabel.recipes import Recipe
+from medlabel.store import Store
+from medlabel.tuning import FIRST, WORST, Range, TuneSpec, plain, recipe_of
+from rayjobs.tune_trial import Bench, Trial
+
+__all__ = ["TUNE", "search"]
+
+TUNE = "tune"  # Tune's own folder, with its TensorBoard files
+_HALVING = 2  # of the trials that have come so far, one in so many goes on
+_CRASHES = 5  # of a trial's worker, before it is given up
+
+OnProgress = Callable[[int, int], None]
+
+
+def search(
+    kind: str,
+    spec: TuneSpec,
+    store: Store,
+    bench: Bench,
+    resources: tuple[int, dict[str, float]],
+    callbacks: Sequence[tune.Callback],
+    on_progress: OnProgress,
+) -> pd.DataFrame:
+    """All trials of one search, a row each, in the order in which they were made.
+
+    A search that was killed goes on: Tune's record tells which trials are finished, and files which
+    draws are. A finished one is read back.
+
+    Args:
+        kind: `optuna` or `random`.
+        spec: trials and space.
+        store: the folder of the whole.
+        bench: what trials share.
+        resources: trials at a time, and what each takes of the cluster.
+        callbacks: that are told of every result.
+        on_progress: told how many trials are finished, of how many.
+    """
+    table = f"trials-{kind}.parquet"
+    if store.exists(table):
+        return store.read_table(table)
+    workers, share = resources
+    shared = tune.with_parameters(Trial, bench=bench)
+    trainable = tune.with_resources(shared, {key.lower(): n for key, n in share.items()})
+    path = store.path(f"{TUNE}/{kind}")
+    if tune.Tuner.can_restore(path):
+        tuner = tune.Tuner.restore(path, trainable, restart_errored=True)
+    else:
+        tuner = tune.Tuner(
+            trainable,
+            param_space={name: _domain(values) for name, values in spec.space.items()},
+            tune_config=_config(kind, spec, workers),
+            run_config=tune.RunConfig(
+                name=kind,
+                storage_path=store.path(TUNE),
+                failure_config=tune.FailureConfig(max_failures=_CRASHES),
+                callbacks=[_Progress(), *callbacks],
+                verbose=0,
+            ),
+        )
+    with _watched(spec.trials, on_progress):
+        found = tuner.fit()
+    trials = pd.DataFrame([_row(kind, n, one, bench.start) for n, one in enumerate(found)])
+    store.write_table(table, trials)
+    return trials
+
+
+def _config(kind: str, spec: TuneSpec, workers: int) -> tune.TuneConfig:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    picks = {
+        "optuna": lambda: OptunaSearch(seed=spec.seed),
+        "random": lambda: BasicVariantGenerator(random_state=spec.seed),
+    }
+    return tune.TuneConfig(
+        metric="agreement",
+        mode="max",
+        search_alg=picks[kind](),
+        scheduler=ASHAScheduler(
+            time_attr="draws", grace_period=FIRST, max_t=spec.seeds, reduction_factor=_HALVING
+        ),
+        num_samples=spec.trials,
+        max_concurrent_trials=workers,
+        reuse_actors=True,
+    )
+
+
+def _domain(values: Range | tuple[Any, ...]) -> Any:
+    """A field of the space as Tune has it."""
+    if not isinstance(values, Range):
+        return tune.choice(list(values))
+    if values.whole:  # Tune leaves the upper end out
+        kind = tune.lograndint if values.log else tune.randint
+        return kind(int(values.low), int(values.high) + 1)
+    return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
+
+
+def _row(kind: str, number: int, result: Any, start: Recipe) -> dict[str, Any]:
+    """A trial as the table has it."""
+    told, chosen = dict(result.metrics or {}), plain(result.config or {})
+    recipe = recipe_of(start, chosen)
+    figures = ("agreement", "first_agreement")
+    why = "its worker died too often" if result.error else ""
+    return {
+        "search": kind,
+        "trial": number,
+        "recipe": recipe.name,
+        "student": recipe.student,
+        "draws": int(told.get("draws", 0)),
+        **{name: float(told.get(name, WORST)) for name in figures},
+        **{name: float(told.get(name, "nan")) for name in ("students", "neighbours", "balance")},
+        "fit_seconds": float(told.get("fit_seconds", 0.0)),
+        "reason": str(told.get("reason", why)) or why,
+        "chosen": json.dumps(chosen),
+    }
+
+
+class _Progress(tune.Callback):
+    """Tells how many trials are finished.
+
+    Tune pickles its callbacks, and a restored search has those of the first: so whom to tell is no
+    part of one.
+    """
+
+    told: ClassVar[OnProgress] = staticmethod(lambda done, total: None)
+    total: ClassVar[int] = 0
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """After each result."""
+        _Progress.told(sum(trial.is_finished() for trial in trials), _Progress.total)
+
+
+@contextmanager
+def _watched(total: int, on_progress: OnProgress) -> Iterator[None]:
+    """While the block runs, `on_progress` is whom to tell."""
+    before = _Progress.told
+    _Progress.told, _Progress.total = staticmethod(on_progress), total
+    try:
+        yield
+    finally:
+        _Progress.told = staticmethod(before)
+    on_progress(total, total)
