@@ -17,7 +17,7 @@ def trials(agreements, draws=None, kinds=None):
             "draws": draws or [4] * n,
             "agreement": agreements,
             "first_agreement": agreements,
-            **{name: agreements for name in ("students", "neighbours", "balance")},
+            **dict.fromkeys(("students", "neighbours", "balance"), agreements),
             "fit_seconds": 2.0,
             "reason": "",
             "chosen": [json.dumps({"epochs": i}) for i in range(n)],

@@ -3,8 +3,8 @@ from dataclasses import asdict
 import pytest
 from medlabel_tunes import results, trials
 
-from medlabel.recipes import RECIPES
 from medlabel.rebuild import rebuild
+from medlabel.recipes import RECIPES
 from medlabel.store import Store
 from medlabel.tune_tables import Baseline, comparison, judged
 from medlabel.tuning import recipe_of
