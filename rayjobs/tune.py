@@ -204,6 +204,7 @@ def _refit(
                 per_class=spec.per_class,
                 data_root=settings.data_root,
                 ceiling_seeds=0,
+                elastic=True,
             ),
             on_progress,
         ).bundle

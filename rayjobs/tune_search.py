@@ -57,30 +57,45 @@ def search(
     table = f"trials-{kind}.parquet"
     if store.exists(table):
         return store.read_table(table)
-    workers, share = resources
+    _, share = resources
     shared = tune.with_parameters(Trial, bench=bench)
     trainable = tune.with_resources(shared, {key.lower(): n for key, n in share.items()})
-    path = store.path(f"{TUNE}/{kind}")
-    if tune.Tuner.can_restore(path):
-        tuner = tune.Tuner.restore(path, trainable, restart_errored=True)
-    else:
-        tuner = tune.Tuner(
-            trainable,
-            param_space={name: _domain(values) for name, values in spec.space.items()},
-            tune_config=_config(kind, spec, workers),
-            run_config=tune.RunConfig(
-                name=kind,
-                storage_path=store.path(TUNE),
-                failure_config=tune.FailureConfig(max_failures=_CRASHES),
-                callbacks=[_Progress(), *callbacks],
-                verbose=0,
-            ),
-        )
+    tuner = _tuner(kind, spec, store, trainable, resources[0], callbacks)
     with _watched(spec.trials, on_progress):
         found = tuner.fit()
     trials = pd.DataFrame([_row(kind, n, one, bench.start) for n, one in enumerate(found)])
     store.write_table(table, trials)
     return trials
+
+
+def _tuner(
+    kind: str,
+    spec: TuneSpec,
+    store: Store,
+    trainable: Any,
+    workers: int,
+    callbacks: Sequence[tune.Callback],
+) -> tune.Tuner:
+    """The search as it was left, or a new one.
+
+    The space goes with both: where Ray finds its record damaged, it starts anew, and without the
+    space would do so with empty choices.
+    """
+    path, space = store.path(f"{TUNE}/{kind}"), {n: _domain(v) for n, v in spec.space.items()}
+    if tune.Tuner.can_restore(path):
+        return tune.Tuner.restore(path, trainable, restart_errored=True, param_space=space)
+    return tune.Tuner(
+        trainable,
+        param_space=space,
+        tune_config=_config(kind, spec, workers),
+        run_config=tune.RunConfig(
+            name=kind,
+            storage_path=store.path(TUNE),
+            failure_config=tune.FailureConfig(max_failures=_CRASHES),
+            callbacks=[_Progress(), *callbacks],
+            verbose=0,
+        ),
+    )
 
 
 def _config(kind: str, spec: TuneSpec, workers: int) -> tune.TuneConfig:
