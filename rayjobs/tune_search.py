@@ -6,6 +6,8 @@ half-way. Two draws of the finished recipe are that, and each draw more makes th
 """
 
 import json
+import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -92,6 +94,7 @@ def _tuner(
             name=kind,
             storage_path=store.path(TUNE),
             failure_config=tune.FailureConfig(max_failures=_CRASHES),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[_Progress(), *callbacks],
             verbose=0,
         ),
@@ -99,7 +102,6 @@ def _tuner(
 
 
 def _config(kind: str, spec: TuneSpec, workers: int) -> tune.TuneConfig:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     picks = {
         "optuna": lambda: OptunaSearch(seed=spec.seed),
         "random": lambda: BasicVariantGenerator(random_state=spec.seed),
@@ -154,21 +156,27 @@ class _Progress(tune.Callback):
     part of one.
     """
 
-    told: ClassVar[OnProgress] = staticmethod(lambda done, total: None)
+    told: ClassVar[OnProgress | None] = None
     total: ClassVar[int] = 0
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """After each result."""
-        _Progress.told(sum(trial.is_finished() for trial in trials), _Progress.total)
+        if _Progress.told is not None:
+            _Progress.told(sum(trial.is_finished() for trial in trials), _Progress.total)
 
 
 @contextmanager
 def _watched(total: int, on_progress: OnProgress) -> Iterator[None]:
-    """While the block runs, `on_progress` is whom to tell."""
+    """While the block runs, `on_progress` is told, and Tune and Optuna are quiet."""
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one speaks whatever `verbose` says
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     before = _Progress.told
-    _Progress.told, _Progress.total = staticmethod(on_progress), total
+    _Progress.told, _Progress.total = on_progress, total
     try:
-        yield
+        with warnings.catch_warnings():
+            # a trial that was started again tells its first draws once more
+            warnings.filterwarnings("ignore", message="The reported value is ignored because")
+            yield
     finally:
-        _Progress.told = staticmethod(before)
+        _Progress.told = before
     on_progress(total, total)
