@@ -5,7 +5,7 @@ what Tune hands to its trials is a `Bench`, which has no label and no id.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from ray.tune import Callback
 
 from medlabel import tune_tables as tables
 from medlabel.errors import MedlabelError
@@ -103,13 +104,7 @@ def tune(
     _fit_defaults(settings, store, prepared, seen, on_progress)
     clock.lap("fitting")
     bench = _bench(spec, store, prepared, grouped)
-    resources = room(settings.sweep), fitting_resources(1, settings.gpus)[1]
-    with one_line_errors("the search"):
-        found = [
-            search(kind, spec, store, bench, resources, callbacks, partial(on_progress, "tuning"))
-            for kind in spec.search
-        ]
-    trials = pd.concat(found, ignore_index=True)
+    trials = _search_all(settings, store, bench, callbacks, partial(on_progress, "tuning"))
     winner = _choose(store, spec, trials)
     clock.lap("tuning")
     bundles = _refit(settings, prepared, winner, on_progress) if spec.refit else ()
@@ -169,6 +164,23 @@ def _bench(spec: TuneSpec, store: Store, prepared: Prepared, grouped: list[Group
     used = dict.fromkeys(name for task in made for name in task.sources)
     arrays = {name: pixels.array(name) for name in used}
     return Bench(store.uri, arrays, tuple(made), spec.start, spec.seeds)
+
+
+def _search_all(
+    settings: TuneSettings,
+    store: Store,
+    bench: Bench,
+    callbacks: Sequence[Callback],
+    on_progress: Callable[[int, int], None],
+) -> pd.DataFrame:
+    """The trials of every search that was asked for, a row each."""
+    resources = room(settings.sweep), fitting_resources(1, settings.gpus)[1]
+    with one_line_errors("the search"):
+        found = [
+            search(kind, settings.spec, store, bench, resources, callbacks, on_progress)
+            for kind in settings.spec.search
+        ]
+    return pd.concat(found, ignore_index=True)
 
 
 def _choose(store: Store, spec: TuneSpec, trials: pd.DataFrame) -> Recipe:

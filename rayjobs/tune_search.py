@@ -15,13 +15,16 @@ from typing import Any, ClassVar
 import optuna
 import pandas as pd
 from ray import tune
+from ray.tune.error import TuneError
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 
+from medlabel.errors import MedlabelError
 from medlabel.recipes import Recipe
 from medlabel.store import Store
 from medlabel.tuning import FIRST, WORST, Range, TuneSpec, plain, recipe_of
+from rayjobs.cluster import last_line
 from rayjobs.tune_trial import Bench, Trial
 
 __all__ = ["TUNE", "search"]
@@ -177,6 +180,11 @@ def _watched(total: int, on_progress: OnProgress) -> Iterator[None]:
             # a trial that was started again tells its first draws once more
             warnings.filterwarnings("ignore", message="The reported value is ignored because")
             yield
+    except TuneError as error:
+        raise MedlabelError(
+            f"the search failed: {last_line(error)}. "
+            "What is finished is kept; run the same command to go on"
+        ) from error
     finally:
         _Progress.told = before
     on_progress(total, total)

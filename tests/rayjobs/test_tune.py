@@ -1,4 +1,5 @@
 import ast
+import gc
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,7 @@ def test_a_search_that_was_stopped_goes_on_and_finished_trials_are_not_run_again
     monkeypatch.setattr(job, "search", stopping)
     with pytest.raises(Exception):  # noqa: B017, PT011  (Tune may wrap it)
         job.tune(asked)
+    gc.collect()  # the stopped search's workers go with it
     store = Store(asked.out)
     before = finished(store)
     assert len(before) >= 3 + 2 * 2  # the default's draws, and two trials'
