@@ -109,14 +109,14 @@ def overhead(
     fitted = [name for name in after if name not in before]
     seconds = sum(float(yaml.safe_load(after[name])["seconds"]) for name in fitted)
     left = max(1, round(len(judged) * len(fitted) / max(1, len(after))))
-    return round((cost["workers"] * cost["seconds"]["tuning"] - seconds) / left, 2)
+    return round(float(cost["workers"] * cost["seconds"]["tuning"] - seconds) / left, 2)
 
 
 def told(comparison: pd.DataFrame, figures: dict[str, Any]) -> None:
     """The comparison as a table, and all figures as JSON."""
     columns = ["who", "recipe", "student", "draws", "agreement", "accuracy", "worst", "gain"]
     rounded = comparison[[*columns, "low", "high", "truth_rank", "of"]].round(4)
-    finish(rounded.to_dict("records"), **figures)
+    finish([dict(zip(rounded, row, strict=True)) for row in rounded.to_numpy().tolist()], **figures)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def fit_cells(
         _fit_share,
         train_loop_config=config,
         scaling_config=ScalingConfig(
-            num_workers=_size(workers, resources, elastic),
+            num_workers=_size(workers, resources, elastic),  # type: ignore[arg-type]  # V2 has it
             resources_per_worker=resources,
             use_gpu="GPU" in resources,
         ),

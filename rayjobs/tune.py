@@ -187,7 +187,7 @@ def _choose(store: Store, spec: TuneSpec, trials: pd.DataFrame) -> Recipe:
     """Write down the winner, by agreement alone."""
     store.write_table(tables.TRIALS, trials)
     write_csv(store, tables.TRIALS, trials)
-    best = trials.loc[best_trial(trials)]
+    best = trials.to_dict("records")[best_trial(trials)]
     recipe = recipe_of(spec.start, json.loads(best["chosen"]))
     figures = ("search", "trial", "draws", "agreement", "students", "neighbours", "balance")
     told = plain({name: best[name] for name in figures})

@@ -17,7 +17,7 @@ import pandas as pd
 from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search import BasicVariantGenerator
+from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from medlabel.errors import MedlabelError
@@ -68,7 +68,7 @@ def search(
     tuner = _tuner(kind, spec, store, trainable, resources[0], callbacks)
     with _watched(spec.trials, on_progress):
         found = tuner.fit()
-    trials = pd.DataFrame([_row(kind, n, one, bench.start) for n, one in enumerate(found)])
+    trials = pd.DataFrame([_row(kind, n, found[n], bench.start) for n in range(len(found))])
     store.write_table(table, trials)
     return trials
 
@@ -105,14 +105,10 @@ def _tuner(
 
 
 def _config(kind: str, spec: TuneSpec, workers: int) -> tune.TuneConfig:
-    picks = {
-        "optuna": lambda: OptunaSearch(seed=spec.seed),
-        "random": lambda: BasicVariantGenerator(random_state=spec.seed),
-    }
     return tune.TuneConfig(
         metric="agreement",
         mode="max",
-        search_alg=picks[kind](),
+        search_alg=_picker(kind, spec.seed),
         scheduler=ASHAScheduler(
             time_attr="draws", grace_period=FIRST, max_t=spec.seeds, reduction_factor=_HALVING
         ),
@@ -120,6 +116,13 @@ def _config(kind: str, spec: TuneSpec, workers: int) -> tune.TuneConfig:
         max_concurrent_trials=workers,
         reuse_actors=True,
     )
+
+
+def _picker(kind: str, seed: int) -> SearchAlgorithm | Searcher:
+    """What chooses the next trial."""
+    if kind == "random":
+        return BasicVariantGenerator(random_state=seed)  # type: ignore[no-untyped-call]
+    return OptunaSearch(seed=seed)
 
 
 def _domain(values: Range | tuple[Any, ...]) -> Any:

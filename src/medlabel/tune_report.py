@@ -43,9 +43,9 @@ def report_tune(store: Store) -> str:
 
 def tune_answer(found: TuneTables) -> str:
     """What came out, in two sentences; a winner that is worse than the default is said to be."""
-    rows = found.comparison.set_index("who")
-    best, start = rows.loc["winner"], rows.loc["default"]
-    ours, theirs = percents(float(best["accuracy"]), float(start["accuracy"]))
+    rows = {row["who"]: row for row in found.comparison.to_dict("records")}
+    best, start = rows["winner"], rows["default"]
+    ours, theirs = percents(best["accuracy"], start["accuracy"])
     word = "worse than" if best["gain"] < 0 else "better than" if best["gain"] > 0 else "as good as"
     return (
         f"Of {counted(len(found.judged), 'trial')} the one whose students agree most is right on "

@@ -122,12 +122,12 @@ def comparison(
         results: a row a draw.
         baselines: the default first.
     """
-    rows = [_trial_row("winner", table.loc[best_trial(table)])]
+    rows = [_trial_row("winner", table, best_trial(table))]
     kinds = list(dict.fromkeys(table["search"]))
     for kind in kinds if len(kinds) > 1 else []:
         some = table[table["search"] == kind]
         if (some["agreement"] > WORST).any():
-            rows.append(_trial_row(f"winner of {kind} search", some.loc[best_trial(some)]))
+            rows.append(_trial_row(f"winner of {kind} search", some, best_trial(some)))
     rows += [
         {
             "who": "default" if number == 0 else "also compared",
@@ -144,8 +144,9 @@ def comparison(
     return pd.DataFrame([*rows, {**lot, **means, "worst": fitted["first_accuracy"].min()}])
 
 
-def _trial_row(who: str, trial: "pd.Series[Any]") -> dict[str, Any]:
-    return {"who": who, **{key: trial[key] for key in ("recipe", "student", "agreement")}}
+def _trial_row(who: str, table: pd.DataFrame, row: int) -> dict[str, Any]:
+    told = ("recipe", "student", "agreement")
+    return {"who": who, **{name: table.at[row, name] for name in told}}
 
 
 def _measured(
