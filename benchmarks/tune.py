@@ -115,8 +115,9 @@ def overhead(
 def told(comparison: pd.DataFrame, figures: dict[str, Any]) -> None:
     """The comparison as a table, and all figures as JSON."""
     columns = ["who", "recipe", "student", "draws", "agreement", "accuracy", "worst", "gain"]
-    rounded = comparison[[*columns, "low", "high", "truth_rank", "of"]].round(4)
-    finish([dict(zip(rounded, row, strict=True)) for row in rounded.to_numpy().tolist()], **figures)
+    columns += ["low", "high", "truth_rank", "of"]
+    table = comparison[columns].round(4).to_numpy().tolist()
+    finish([dict(zip(columns, row, strict=True)) for row in table], **figures)
 
 
 if __name__ == "__main__":

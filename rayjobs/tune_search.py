@@ -121,7 +121,7 @@ def _config(kind: str, spec: TuneSpec, workers: int) -> tune.TuneConfig:
 def _picker(kind: str, seed: int) -> SearchAlgorithm | Searcher:
     """What chooses the next trial."""
     if kind == "random":
-        return BasicVariantGenerator(random_state=seed)  # type: ignore[no-untyped-call]
+        return BasicVariantGenerator(random_state=seed)
     return OptunaSearch(seed=seed)
 
 

@@ -140,7 +140,7 @@ def _recipe(winner: Mapping[str, Any], start: Mapping[str, Any]) -> Table:
     rows = [
         (False, (name, str(start[name]), str(value)))
         for name, value in winner.items()
-        if value != start[name]
+        if name != "name" and value != start[name]
     ]
     caption = "As a file: winner.yaml, for --recipe of run and sweep."
     return Table("What the winner changed", caption, ("field", "from", "to"), rows)
