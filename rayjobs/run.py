@@ -59,6 +59,7 @@ class Settings:
         per_class: at most so many images a class.
         data_root: folder of MedMNIST's files.
         ceiling_seeds: on so many seeds the student is fitted on true labels too, to compare.
+        elastic: the number of workers follows the cluster (see `rayjobs.fit.fit_cells`).
     """
 
     task: Task
@@ -74,6 +75,7 @@ class Settings:
     per_class: int | None = None
     data_root: Path | None = None
     ceiling_seeds: int = 3
+    elastic: bool = False
 
     @property
     def architecture(self) -> str:
@@ -128,7 +130,8 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     )
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
     start_ray(on_progress)
-    fitted = fit_cells(store, workload, list(units.values()), partial(on_progress, "fitting"))
+    told = partial(on_progress, "fitting")
+    fitted = fit_cells(store, workload, list(units.values()), told, elastic=settings.elastic)
     trust, best = trust_of(store, board, cells)
     store.write_json(runs.TRUST, trust.to_json())
     truth.save(store)  # not before: workers that fit are told this folder

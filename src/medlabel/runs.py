@@ -53,16 +53,16 @@ class CellResult:
     versions: str
 
 
-def claim(store: Store, manifest: Mapping[str, Any]) -> None:
+def claim(store: Store, manifest: Mapping[str, Any], name: str = MANIFEST) -> None:
     """Take a folder for a run, or go on with the same run's; the number of seeds may grow.
 
     Raises:
         MedlabelError: the folder holds a different run, and says in what it differs.
     """
-    if store.exists(MANIFEST):
-        there, what = store.read_json(MANIFEST), "another run (it differs"
+    if store.exists(name):
+        there, what = store.read_json(name), "another run (it differs"
         refuse_other(store, there, manifest, what, {"seeds", "versions"})
-    store.write_json(MANIFEST, dict(manifest))
+    store.write_json(name, dict(manifest))
 
 
 def _folder(seed: int) -> str:
