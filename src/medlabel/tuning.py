@@ -174,12 +174,11 @@ def recipe_of(start: Recipe, chosen: Mapping[str, Any]) -> Recipe:
     if _MAPS in values:
         keys = [f"{key}={values[key]}" for key in _SPELLED if key in values]
         changes["student"] = ",".join([f"cnn:{values[_MAPS]}", *keys])
+    epochs = int(changes.get("epochs", start.epochs))
+    settle = int(changes.get("settle", round(start.settle * epochs / start.epochs)))
+    changes["settle"] = max(0, min(settle, epochs - 1))
     try:
         recipe = replace(start, **changes)
-        if "settle" not in changes:
-            share = recipe.epochs / start.epochs
-            recipe = replace(recipe, settle=round(start.settle * share))
-        recipe = replace(recipe, settle=min(recipe.settle, recipe.epochs - 1))
     except ValidationError as error:
         raise MedlabelError(first_reason(error)) from error
     content = json.dumps({**asdict(recipe), "name": start.name}, sort_keys=True)
