@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from medlabel.bundle import load_bundle
 from medlabel.errors import MedlabelError
@@ -61,6 +62,16 @@ def test_workers_follow_the_cluster_where_ray_can_count_them(resources, size):
     assert fit._size(1, resources, elastic=True) == 1
 
 
+@pytest.fixture
+def one_thread():
+    """As workers have it: sums of more threads differ in their last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_an_elastic_fit_comes_out_the_same(workload, tmp_path):
     fixed, elastic = Store(str(tmp_path / "fixed")), Store(str(tmp_path / "elastic"))
     fit_unit(fixed, workload, units(1)[0])
