@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from medlabel.judgement import AUTO_ABOVE
+
 __all__ = [
     "Annotation",
     "Answer",
@@ -32,7 +34,7 @@ class ServeArgs(BaseModel):
         description="Folders or buckets of students, or of runs; the first answers unless asked.",
     )
     auto_above: _Share = Field(
-        default=0.9, description="Below this probability a label is for review."
+        default=AUTO_ABOVE, description="Below this probability a label is for review."
     )
     max_batch_size: int = Field(default=256, ge=1, le=4096, description="Images labelled at once.")
     max_images: int = Field(default=1024, ge=1, le=100_000, description="Images a request.")
@@ -77,9 +79,9 @@ class Annotation(BaseModel):
     decision: Literal["auto", "review"] = Field(
         description="Whether the label may be taken, or a person should look."
     )
-    doubts: list[Literal["unsure", "unlike", "uncalibrated"]] = Field(
+    doubts: list[Literal["unsure", "unlike", "uncalibrated", "undecidable"]] = Field(
         description="Why a person should look: the probability is low; the image is like nothing "
-        "that the student learned from; the student cannot tell."
+        "that the student learned from; the student cannot tell; its task looks undecidable."
     )
     unlikeness: float | None = Field(
         description="Distance from what was learned; above 1 is unlike. null: not known."
@@ -137,6 +139,9 @@ class Model(BaseModel):
     architecture: str
     calibrated: bool = Field(description="Whether it can decide `auto`.")
     default: bool = Field(description="Whether it answers when none is named.")
+    warnings: list[str] = Field(
+        description="What its run warned of; with any, everything goes to review."
+    )
 
 
 class Models(BaseModel):

@@ -1,12 +1,20 @@
 """A small folder of annotations, made without Ray."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from medlabel.annotations import MANIFEST, AnnotationTable, Origin, label_pieces, read_pieces
+from medlabel.annotations import (
+    MANIFEST,
+    AnnotationTable,
+    Origin,
+    label_pieces,
+    read_pieces,
+    signature,
+)
 from medlabel.bundle import load_bundle, save_bundle
 from medlabel.explain import layout_of
 from medlabel.listing import list_parts
@@ -33,9 +41,15 @@ def annotate_folder(root: Path, count: int = 12, broken: int = 1) -> Store:
     table, layout = AnnotationTable(store), layout_of(bundle)
     for part in list_parts(str(scans)):
         for prepared in read_pieces(part, [0], layout):
-            found = label_pieces(prepared.images, bundle.predict, layout.batch)
+            found = label_pieces(prepared.images, bundle.judge, layout.batch)
             table.write(prepared, found, bundle.classes, origin)
     asked = {"sources": [str(scans)], "bundle": bundle_store.uri, "size": 28}
     asked |= {"data_root": None, "column": None}
-    store.write_json(MANIFEST, {"asked": asked, "sha256": "f00"})
+    sign(store, origin, asked=asked)
     return store
+
+
+def sign(store: Store, origin: Origin, **more: object) -> None:
+    """Write the manifest of a finished table."""
+    signed = signature(AnnotationTable(store).pieces(), asdict(origin))
+    store.write_json(MANIFEST, {"origin": asdict(origin), "sha256": signed, **more})

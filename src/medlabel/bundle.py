@@ -8,7 +8,7 @@ Nothing in a bundle is code or pickle. It loads with `load_bundle("runs/demo/bun
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +18,16 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors import SafetensorError
 
-from medlabel.confidence import Calibration, Judgement, Reader
+from medlabel.confidence import Calibration, Reader
 from medlabel.errors import MedlabelError
+from medlabel.framing import CentreSquare
+from medlabel.judgement import Judgement
 from medlabel.store import Store
 from medlabel.students import Student, blank, parameter_count
 
-__all__ = ["CALIBRATION", "Bundle", "load_bundle", "save_bundle"]
+__all__ = ["CALIBRATION", "Bundle", "load_bundle", "save_bundle", "warn"]
 
 _FILES = ("config.json", "model.safetensors")
 _PROVENANCE = "provenance.json"
@@ -52,18 +53,15 @@ class Bundle:
         """Side of the images in pixels."""
         return self.student.size
 
-    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """One image of any size and mode as the uint8 [S, S] or [S, S, 3] the student learned on.
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its run warned of: with any, no label of it is taken unseen."""
+        return tuple(str(line) for line in self.provenance.get("warnings", ()))
 
-        Like MedMNIST's own: the centre square, resized bicubically.
-        """
-        mode = "L" if self.student.channels == 1 else "RGB"
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.convert(mode).crop((left, top, left + side, top + side))
-        if square.size != (self.size, self.size):
-            square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        return np.array(square, dtype=np.uint8)  # a copy: Pillow's own is read-only
+    @property
+    def square(self) -> CentreSquare:
+        """How an image uint8 [H, W] or [H, W, 3] becomes what the student learned on."""
+        return CentreSquare(self.size, self.student.channels)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities float32 [N, K] of prepared images uint8 [N, S, S] or [N, S, S, 3].
@@ -77,11 +75,12 @@ class Bundle:
         probabilities, features = self._reader(images)
         if self.calibration is None:
             unknown = np.full(len(images), np.nan, dtype=np.float32)
-            return Judgement(probabilities, unknown, calibrated=False)
+            return Judgement(probabilities, unknown, False, not self.warnings)
         return Judgement(
             self.calibration.soften(probabilities),
             self.calibration.unlikeness(features),
             calibrated=True,
+            decidable=not self.warnings,
         )
 
     @cached_property
@@ -108,6 +107,11 @@ def save_bundle(
         store.write(CALIBRATION, data)
         facts["calibration_sha256"] = hashlib.sha256(data).hexdigest()
     store.write_json(_PROVENANCE, {**provenance, **facts})
+
+
+def warn(store: Store, warnings: Sequence[str]) -> None:
+    """Write into a bundle what its run warns of."""
+    store.write_json(_PROVENANCE, {**store.read_json(_PROVENANCE), "warnings": list(warnings)})
 
 
 def load_bundle(uri: str) -> Bundle:

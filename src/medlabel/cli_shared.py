@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,7 +19,15 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-__all__ = ["StageBars", "console", "default_home"]
+__all__ = ["Looks", "StageBars", "add_looks", "console", "default_home"]
+
+Looks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A Python file with looks of your own (docs/phantoms.md). It is run: name only files "
+        "that you trust. May be given again."
+    ),
+]
 
 console = Console()
 _STAGES = {
@@ -35,6 +45,7 @@ _STAGES = {
     "baselines": "comparing with simple baselines",
     "reporting": "writing the report",
     "measuring": "measuring some fits",
+    "tuning": "trying students and recipes",
     "judging": "comparing with the truth",
 }
 _IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
@@ -43,6 +54,14 @@ _IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
 def default_home() -> Path:
     """Where what can be made again is kept: MEDLABEL_HOME, else `~/.cache/medlabel`."""
     return Path(os.environ.get("MEDLABEL_HOME", Path.home() / ".cache" / "medlabel"))
+
+
+def add_looks(paths: list[Path] | None) -> None:
+    """Add the looks of the files that `--looks` names."""
+    if paths:
+        from medlabel.phantoms.own import add_look_files
+
+        add_look_files(paths)
 
 
 class _Rate(ProgressColumn):

@@ -15,7 +15,7 @@ report/index.html
 ```
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.bundle import save_bundle
+from medlabel.bundle import save_bundle, warn
 from medlabel.confidence import Calibration
-from medlabel.errors import MedlabelError
 from medlabel.fit import Fitted
-from medlabel.store import Store
+from medlabel.store import Store, refuse_other
 
 __all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
 
@@ -54,25 +53,16 @@ class CellResult:
     versions: str
 
 
-def claim(store: Store, manifest: Mapping[str, Any]) -> None:
+def claim(store: Store, manifest: Mapping[str, Any], name: str = MANIFEST) -> None:
     """Take a folder for a run, or go on with the same run's; the number of seeds may grow.
 
     Raises:
         MedlabelError: the folder holds a different run, and says in what it differs.
     """
-    if store.exists(MANIFEST):
-        there = store.read_json(MANIFEST)
-        differing = sorted(
-            key
-            for key in {*there, *manifest} - {"seeds", "versions"}
-            if there.get(key) != manifest.get(key)
-        )
-        if differing:
-            raise MedlabelError(
-                f"{store.uri} holds another run (it differs in {', '.join(differing)}): "
-                "choose another --out"
-            )
-    store.write_json(MANIFEST, dict(manifest))
+    if store.exists(name):
+        there, what = store.read_json(name), "another run (it differs"
+        refuse_other(store, there, manifest, what, {"seeds", "versions"})
+    store.write_json(name, dict(manifest))
 
 
 def _folder(seed: int) -> str:
@@ -142,8 +132,9 @@ def read_cell(store: Store, seed: int) -> CellResult:
     )
 
 
-def publish(store: Store, seed: int) -> None:
-    """Copy the bundle of a seed to `bundle/`."""
-    chosen = store / _folder(seed) / "bundle"
+def publish(store: Store, seed: int, warnings: Sequence[str] = ()) -> None:
+    """Copy the bundle of a seed to `bundle/`, and what the run warns of goes with it."""
+    chosen, bundle = store / _folder(seed) / "bundle", store / BUNDLE
     for name in chosen.list("*"):
-        (store / BUNDLE).write(name, chosen.read(name))
+        bundle.write(name, chosen.read(name))
+    warn(bundle, warnings)

@@ -11,6 +11,7 @@ ORDER = (
     "device",
     "_torchvision",
     "framing",
+    "yaml_files",
     "store",
     "truth",
     "phantoms",
@@ -28,6 +29,7 @@ ORDER = (
     "embeddings",
     "listing",
     "shards",
+    "judgement",
     "annotations",
     "export",
     "teacher",
@@ -44,6 +46,7 @@ ORDER = (
     "sweeps",
     "paired",
     "trust",
+    "tuning",
     "guarantee",
     "evaluation",
     "baselines",
@@ -51,22 +54,27 @@ ORDER = (
     "runs",
     "scoreboard",
     "sweep_tables",
+    "tune_tables",
     "figures",
     "contact",
     "sweep_figures",
     "report",
     "run_report",
     "sweep_report",
+    "tune_report",
+    "rebuild",
     "overview",
     "audit",
     "explain",
     "label_export",
     "cli_shared",
     "cli_annotate",
+    "cli_run",
     "cli_sweep",
+    "cli_tune",
     "cli",
 )
-ROOF = {"cli", "cli_shared", "cli_annotate", "cli_sweep"}
+ROOF = {"cli", "cli_shared", "cli_annotate", "cli_run", "cli_sweep", "cli_tune"}
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))
 
 
