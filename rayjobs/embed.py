@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from medlabel.clip import Clip, check_clip, load_clip
+from medlabel.contrastive import PHANTOM_CLIPS, pretraining_named
 from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
 from medlabel.export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.listing import Part
@@ -154,9 +155,8 @@ def embed_sources(
 
 
 def _load(name: str, request: Request, on_progress: OnProgress) -> Clip:
-    if name == "phantom":
-        folder = ensure_phantom_clip(request.home, on_progress=on_progress)
-        return load_clip(folder, "cpu", request.precision)
+    if name in PHANTOM_CLIPS:
+        name = ensure_phantom_clip(request.home, pretraining_named(name), on_progress)
     return load_clip(name, "cpu", request.precision)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from medlabel import runs
 from medlabel.caption_sets import captions_in, check_caption_sets
-from medlabel.clip import Clip, check_clip, load_clip
+from medlabel.clip import check_clip
 from medlabel.embeddings import EmbeddingTable, embed_captions
 from medlabel.errors import MedlabelError
 from medlabel.framing import CentreSquare
@@ -36,8 +36,8 @@ from rayjobs.annotate import Annotated, Order, annotate_sources
 from rayjobs.cluster import connect
 from rayjobs.embed import catalogue_parts, embed_parts
 from rayjobs.fit import Unit, Workload, fit_cells
-from rayjobs.pretrain import ensure_phantom_clip
 from rayjobs.streaming import OnProgress, Replicas, list_sources
+from rayjobs.teaching import load_teacher
 
 __all__ = ["Wish", "label_sources"]
 
@@ -121,7 +121,7 @@ def _make_student(store: Store, wish: Wish, on_progress: OnProgress) -> None:
     on_progress("starting", 0, 1)
     connect()
     on_progress("starting", 1, 1)
-    clip = _load(wish, on_progress)
+    clip = load_teacher(wish.clip, wish.home, on_progress)
     home = Store(str(wish.home))
     progress = partial(on_progress, "cataloguing")
     catalogues = catalogue_parts(parts, home / "catalogues", progress)
@@ -156,12 +156,6 @@ def _captions(caption_sets: str, name: str) -> tuple[str, ...]:
     """The captions of a class in all of some sets."""
     found = [text for one in caption_sets.split(",") for text in captions_in(one, name)]
     return tuple(dict.fromkeys(found))
-
-
-def _load(wish: Wish, on_progress: OnProgress) -> Clip:
-    if wish.clip == "phantom":
-        return load_clip(ensure_phantom_clip(wish.home, on_progress=on_progress), "cpu")
-    return load_clip(wish.clip, "cpu")
 
 
 def _draw(

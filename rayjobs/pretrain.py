@@ -115,7 +115,7 @@ def _finish(folder: Path, config: PretrainingConfig, weights: dict[str, Any]) ->
     shutil.rmtree(fresh, ignore_errors=True)
     model = build_clip(config)
     model.load_state_dict(weights)
-    save_clip(model, fresh)
+    save_clip(model, fresh, config)
     digest = hashlib.sha256((fresh / _WEIGHTS).read_bytes()).hexdigest()
     card = {"trained_on": "phantoms", "config": asdict(config), "sha256": digest}
     (fresh / _CARD).write_text(json.dumps(card, indent=2) + "\n")
@@ -135,7 +135,9 @@ def _training_folder(folder: Path) -> Path:
 def _draw_look(flag: str, config: PretrainingConfig) -> Drawn:
     """All phantoms of one look, and the kind of each."""
     add_looks(config.looks)
-    return phantoms.draw_look(phantoms.LOOKS[flag], config.phantoms_per_look, config.seed)
+    return phantoms.draw_look(
+        phantoms.LOOKS[flag], config.phantoms_per_look, config.seed, spread=config.spread
+    )
 
 
 def _draw(config: PretrainingConfig, on_progress: OnProgress) -> dict[str, Any]:

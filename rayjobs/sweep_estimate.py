@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from medlabel.clip import Clip, load_clip
+from medlabel.contrastive import PHANTOM_CLIPS
 from medlabel.embeddings import digest_image, to_digests
 from medlabel.errors import MedlabelError
 from medlabel.evaluation import measure
@@ -189,7 +190,7 @@ def _clip(settings: SweepSettings, name: str) -> Clip | None:
     found = find_weights(name, settings.home)
     if found is None:
         return None
-    return load_clip(str(found.path.parent) if name == "phantom" else name, "cpu")
+    return load_clip(str(found.path.parent) if name in PHANTOM_CLIPS else name, "cpu")
 
 
 def _missing(settings: SweepSettings, clip: Clip | None, digests: NDArray[np.bytes_]) -> int:

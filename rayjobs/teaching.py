@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medlabel.adjust import Adjustment
 from medlabel.clip import Clip, load_clip
+from medlabel.contrastive import PHANTOM_CLIPS, pretraining_named
 from medlabel.embeddings import EmbeddingTable, embed_captions
 from medlabel.sources import Source
 from medlabel.store import Store
@@ -58,9 +59,9 @@ def start_ray(on_progress: OnProgress) -> None:
 
 def load_teacher(name: str, home: Path, on_progress: OnProgress) -> Clip:
     """A CLIP by name; the phantom one is trained first where it is not kept in `home`."""
-    if name == "phantom":
+    if name in PHANTOM_CLIPS:
         start_ray(on_progress)
-        name = ensure_phantom_clip(home, on_progress=on_progress)
+        name = ensure_phantom_clip(home, pretraining_named(name), on_progress)
     return load_clip(name, "cpu")
 
 

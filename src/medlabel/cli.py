@@ -183,12 +183,13 @@ def fetch_command(
         raise MedlabelError(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}")
 
 
-def _train_phantom() -> None:
+def _train_phantom(name: str) -> None:
+    from medlabel.contrastive import pretraining_named
     from rayjobs.cluster import one_line_errors
     from rayjobs.pretrain import ensure_phantom_clip
 
     with StageBars() as bars, one_line_errors("training the phantom CLIP"):
-        ensure_phantom_clip(default_home(), on_progress=bars.advance)
+        ensure_phantom_clip(default_home(), pretraining_named(name), bars.advance)
 
 
 @app.command("version")

@@ -3,6 +3,7 @@
 | what is typed | model |
 | --- | --- |
 | `phantom` | the small CLIP that medlabel trains itself on drawn phantoms |
+| `phantom-large` | the same, with larger images and trained for longer |
 | `ViT-L/14`, `RN50x64`, … | the paper's eight, with OpenAI's weights (downloaded once) |
 | `ViT-B-16:laion2b_s34b_b88k` | any open_clip architecture and tag |
 | `ViT-B-32:weights.pt` | an open_clip architecture with weights from a file |
@@ -33,6 +34,7 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 import open_clip  # isort: skip
 from torchvision.transforms import v2  # isort: skip
 
+from medlabel.contrastive import PHANTOM_CLIPS
 from medlabel.device import default_device
 from medlabel.errors import MedlabelError
 from medlabel.framing import PIXELS, Framing
@@ -196,7 +198,7 @@ def check_clip(name: str, precision: str = "fp32") -> None:
     Cheap: nothing is downloaded or read, so that a mistake is told before hours of work.
     """
     _check_precision(precision)
-    if name != "phantom" and not Path(name).is_file():
+    if name not in PHANTOM_CLIPS and not Path(name).is_file():
         resolve_clip(name)
 
 

@@ -29,45 +29,43 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 
 import open_clip  # isort: skip
 
+from medlabel.errors import MedlabelError
 from medlabel.paraphrases import kind_paraphrases, set_paraphrases
 from medlabel.phantoms import LOOKS
 from medlabel.phantoms.own import added_sources
 
 __all__ = [
-    "MODEL",
+    "PHANTOM_CLIPS",
     "PREPROCESSING",
     "Drawn",
     "Pretraining",
     "PretrainingConfig",
     "build_clip",
     "fingerprint",
+    "model_settings",
+    "pretraining_named",
     "save_clip",
 ]
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Phantoms of one look, and the kind of each."""
 
-MODEL: Mapping[str, Any] = {
-    "embed_dim": 64,
-    "vision_cfg": {
-        "timm_model_name": "test_resnet",
-        "timm_model_pretrained": False,
-        "timm_pool": "avg",
-        "timm_proj": "linear",
-        "image_size": 40,
-    },
-    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 48, "heads": 4, "layers": 1},
+PHANTOM_CLIPS: Mapping[str, Mapping[str, Any]] = {
+    "phantom": {},
+    "phantom-large": {"steps": 8000, "image_size": 40, "phantoms_per_look": 12000},
 }
-"""open_clip's `model_cfg` of the small CLIP."""
+"""What each of medlabel's own teachers changes in `PretrainingConfig`, by name."""
 
 _FIRST_SCALE = 30.0
+_CAPTION = 32  # tokens
+_STRANGE = 500  # words that mean nothing, to be put into captions
 
 PREPROCESSING: Mapping[str, Any] = {
     "mean": [0.5, 0.5, 0.5],
@@ -85,10 +83,14 @@ class PretrainingConfig:
     | field | what |
     | --- | --- |
     | steps | optimiser steps; the clock never stops it |
-    | batch_size | images a step, spread evenly over the looks |
+    | batch_size | images a step, spread evenly over the looks and the workers |
     | phantoms_per_look | images drawn of each look |
     | learning_rate | AdamW's peak, after a short warm-up and before a cosine fall |
     | seed | of the phantoms, the weights and the batches |
+    | tower | timm's name of the image encoder |
+    | image_size | side in pixels of the tower's input; phantoms are enlarged to it |
+    | workers | processes that train together; not one at will, for each has its own batch norm |
+    | spread | how much of each range of pose, shape and exposure is used (`parts.Sheet`) |
     | looks | Python source of looks that a user has added (`medlabel.phantoms.own`) |
     """
 
@@ -97,13 +99,47 @@ class PretrainingConfig:
     phantoms_per_look: int = 4000
     learning_rate: float = 3e-3
     seed: int = 0
+    tower: str = "test_resnet"
+    image_size: int = 32
+    workers: int = 1
+    spread: float = 1.0
     looks: tuple[str, ...] = field(default_factory=added_sources)
+
+
+def pretraining_named(name: str) -> PretrainingConfig:
+    """How a phantom CLIP is trained, by the name a user types; looks that were added are in it.
+
+    Raises:
+        MedlabelError: no phantom CLIP has this name.
+    """
+    if name not in PHANTOM_CLIPS:
+        raise MedlabelError(f"no phantom CLIP is named {name!r}: {', '.join(PHANTOM_CLIPS)}")
+    return PretrainingConfig(**PHANTOM_CLIPS[name])
+
+
+def model_settings(config: PretrainingConfig) -> dict[str, Any]:
+    """open_clip's `model_cfg` of the small CLIP."""
+    return {
+        "embed_dim": 64,
+        "vision_cfg": {
+            "timm_model_name": config.tower,
+            "timm_model_pretrained": False,
+            "timm_pool": "avg",
+            "timm_proj": "linear",
+            "image_size": config.image_size,
+        },
+        "text_cfg": {
+            "context_length": _CAPTION, "vocab_size": 49408, "width": 48, "heads": 4, "layers": 1,
+        },
+    }  # fmt: skip
 
 
 def fingerprint(config: PretrainingConfig) -> str:
     """Twelve hex digits of all that decides the weights: config, model, captions, code."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([asdict(config), MODEL, PREPROCESSING], sort_keys=True).encode())
+    digest.update(
+        json.dumps([asdict(config), model_settings(config), PREPROCESSING], sort_keys=True).encode()
+    )
     package = files("medlabel")
     sources = [package / f"{name}.py" for name in ("captions", "paraphrases", "contrastive")]
     sources += sorted((package / "phantoms").iterdir(), key=lambda file: file.name)
@@ -117,29 +153,40 @@ def build_clip(config: PretrainingConfig) -> open_clip.CLIP:
     """The small CLIP with random weights rolled from the config's seed."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        model = open_clip.CLIP(**MODEL)
+        model = open_clip.CLIP(**model_settings(config))
         # CLIP's own first temperature, 1/14, is too soft to part alike kinds within minutes
         torch.nn.init.constant_(model.logit_scale, math.log(_FIRST_SCALE))
         return model
 
 
-def save_clip(model: torch.nn.Module, folder: Path) -> None:
-    """Write the model into a folder in open_clip's `local-dir:` format."""
+def save_clip(
+    model: torch.nn.Module, folder: Path, config: PretrainingConfig | None = None
+) -> None:
+    """Write a model into a folder in open_clip's `local-dir:` format.
+
+    Args:
+        model: one that `build_clip` built.
+        folder: where.
+        config: from which it was built; the default one if unset.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
-    settings = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESSING}
+    settings = {
+        "model_cfg": model_settings(config or PretrainingConfig()),
+        "preprocess_cfg": PREPROCESSING,
+    }
     (folder / "open_clip_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
 
 # --- Captions to train on ------------------------------------------------------------------------
 
 
-def _garble(tokens: Sequence[int], dice: np.random.Generator, vocabulary: int) -> list[int]:
-    """A caption's word tokens with a few lost and a few random ones put in."""
+def _garble(tokens: Sequence[int], dice: np.random.Generator, strange: NDArray[np.int64]) -> list[int]:
+    """A caption's word tokens with a few lost and a few `strange` ones put in."""
     kept = [token for token in tokens if dice.random() > 0.06] or list(tokens)
     for _ in range(int(dice.integers(0, 4)) if dice.random() < 0.4 else 0):
-        kept.insert(int(dice.integers(0, len(kept) + 1)), int(dice.integers(0, vocabulary)))
+        kept.insert(int(dice.integers(0, len(kept) + 1)), int(dice.choice(strange)))
     return kept
 
 
@@ -148,29 +195,41 @@ class _CaptionBook:
 
     The captions of looks come first, `per_look` of each, then one of each kind of each look.
     `looks` [T] is whose caption each is, `kinds` [T] its kind, or -1 where it is the look's.
+    `words` are the tokenizer's numbers of all tokens that are ever drawn, in order. What is drawn
+    are places in that list: a table of some thousand rows trains faster than one of 49,408. The
+    order keeps the caption's end the highest number, by which open_clip finds it.
     """
 
-    def __init__(self, kinds: Mapping[str, int], per_look: int) -> None:
-        self.length = int(MODEL["text_cfg"]["context_length"])
-        tokenizer = open_clip.SimpleTokenizer(context_length=self.length)
-        self.start, self.end = tokenizer.sot_token_id, tokenizer.eot_token_id
+    def __init__(self, kinds: Mapping[str, int], per_look: int, seed: int) -> None:
+        tokenizer = open_clip.SimpleTokenizer(context_length=_CAPTION)
         said = [(look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)] * per_look
         for look, (flag, count) in enumerate(kinds.items()):
             said += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
         self.looks = torch.tensor([look for look, _, _ in said])
         self.kinds = torch.tensor([kind for _, kind, _ in said])
-        self.groups = [
+        encoded = [
             [[tokenizer.encode(text) for text in group] for group in groups]
             for _, _, groups in said
         ]
+        start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
+        strange = np.random.default_rng([seed, _STRANGE]).choice(start, _STRANGE, replace=False)
+        met = {token for groups in encoded for group in groups for text in group for token in text}
+        self.words = np.array(sorted({0, start, end, *met, *strange.tolist()}))
+        place = {token: number for number, token in enumerate(self.words.tolist())}
+        self.start, self.end = place[start], place[end]
+        self.strange = np.array([place[token] for token in strange.tolist()])
+        self.groups = [
+            [[[place[token] for token in text] for text in group] for group in groups]
+            for groups in encoded
+        ]
 
     def draw(self, dice: np.random.Generator) -> Tensor:
-        """Tokens int64 [T, length]."""
-        rows = np.zeros((len(self.groups), self.length), np.int64)
+        """Places in `words`, int64 [T, 32]."""
+        rows = np.zeros((len(self.groups), _CAPTION), np.int64)
         for groups, tokens in zip(self.groups, rows, strict=True):
             group = groups[int(dice.integers(len(groups)))]
-            words = _garble(group[int(dice.integers(len(group)))], dice, self.start)
-            line = [self.start, *words[: self.length - 2], self.end]
+            words = _garble(group[int(dice.integers(len(group)))], dice, self.strange)
+            line = [self.start, *words[: _CAPTION - 2], self.end]
             tokens[: len(line)] = line
         return torch.from_numpy(rows)
 
@@ -208,18 +267,22 @@ class Pretraining:
         config: how it is trained.
         phantoms: by flag, images uint8 [n,size,size] or [n,size,size,3], all of one size, and the
             kind of each, int64 [n].
+        rank: which of the config's workers this is. With two or more, torch.distributed is up:
+            each draws its share of every batch, and their gradients are averaged.
     """
 
     captions_per_look = 2
 
-    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, Drawn]) -> None:
-        self.config = config
+    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, Drawn], rank: int = 0) -> None:
+        self.config, self.rank = config, rank
         self.images = [_as_colour(images) for images, _ in phantoms.values()]
         self.kinds = [torch.tensor(kinds) for _, kinds in phantoms.values()]
         self.mirrored = [LOOKS[flag].mirrored for flag in phantoms]
         counts = {flag: len(LOOKS[flag].kinds) for flag in phantoms}
-        self.book = _CaptionBook(counts, self.captions_per_look)
+        self.book = _CaptionBook(counts, self.captions_per_look, config.seed)
         self.model = build_clip(config).to(memory_format=torch.channels_last)
+        table = self.model.token_embedding.weight.detach()[torch.from_numpy(self.book.words)]
+        self.model.token_embedding = torch.nn.Embedding.from_pretrained(table, freeze=False)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(),
             lr=config.learning_rate,
@@ -243,12 +306,32 @@ class Pretraining:
         loss = self._loss(dice)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        if self.config.workers > 1:
+            self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))
         self.steps_done += 1
         return float(loss.detach())
+
+    def trained(self) -> open_clip.CLIP:
+        """The model as it is now, with all words of the tokenizer."""
+        whole = build_clip(self.config)
+        state = {name: value.clone() for name, value in self.model.state_dict().items()}
+        table = whole.token_embedding.weight.detach().clone()
+        table[torch.from_numpy(self.book.words)] = state["token_embedding.weight"]
+        whole.load_state_dict({**state, "token_embedding.weight": table})
+        return whole
+
+    def _average_gradients(self) -> None:
+        """Set every gradient to its mean over the workers, in one message."""
+        gradients = [value.grad for value in self.model.parameters() if value.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)
+        parts = (flat / self.config.workers).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def _learning_rate(self) -> float:
         """Linear warm-up over a twentieth of the steps, then a cosine fall to a hundredth."""
@@ -259,12 +342,15 @@ class Pretraining:
     def _loss(self, dice: np.random.Generator) -> Tensor:
         """The contrastive loss of one batch, both ways: of looks, and of kinds within them."""
         looks = len(self.images)
-        per_look = max(1, self.config.batch_size // looks)
-        picks = [dice.integers(0, len(images), per_look) for images in self.images]
+        per_look = max(1, self.config.batch_size // looks // self.config.workers)
+        own = np.random.default_rng([self.config.seed, self.steps_done, self.rank])
+        picks = [own.integers(0, len(images), per_look) for images in self.images]
         batch = torch.cat([images[pick] for images, pick in zip(self.images, picks, strict=True)])
         kinds = torch.cat([kinds[pick] for kinds, pick in zip(self.kinds, picks, strict=True)])
         turned = np.repeat(self.mirrored, per_look)
-        image, text, scale = self.model(_augment(batch, turned, dice), self.book.draw(dice))
+        image, text, scale = self.model(
+            _augment(batch, turned, self.config.image_size, own), self.book.draw(dice)
+        )
         of_look = torch.arange(looks).repeat_interleave(per_look)[:, None] == self.book.looks[None]
         whole = self.book.kinds[None] < 0
         of_kind = of_look & (kinds[:, None] == self.book.kinds[None])
@@ -290,12 +376,14 @@ class Pretraining:
         self.steps_done = int(state["steps_done"])
 
 
-def _augment(batch: Tensor, mirrored: NDArray[np.bool_], dice: np.random.Generator) -> Tensor:
-    """uint8 [n,3,size,size] as the model's input: zoomed, shifted, normalised.
+def _augment(
+    batch: Tensor, mirrored: NDArray[np.bool_], side: int, dice: np.random.Generator
+) -> Tensor:
+    """uint8 [n,3,size,size] as the model's input [n,3,side,side]: zoomed, shifted, normalised.
 
     Half of those that may be `mirrored` [n] are.
     """
-    n, side = len(batch), int(MODEL["vision_cfg"]["image_size"])
+    n = len(batch)
     zoom = dice.uniform(0.88, 1.06, (n, 2))
     zoom[:, 0] *= np.where((dice.random(n) < 0.5) & mirrored, -1, 1)
     move = np.zeros((n, 2, 3), np.float32)

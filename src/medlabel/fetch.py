@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.table import Table
 
 from medlabel.clip import load_clip
+from medlabel.contrastive import PHANTOM_CLIPS
 from medlabel.errors import MedlabelError
 from medlabel.models import LISTED, clip_config, homely
 from medlabel.sources import (
@@ -67,7 +68,7 @@ def _known(item: str, home: Path) -> None:
         raise MedlabelError(f"{error}; or fetch one of {others}") from error
 
 
-def fetch(item: str, places: Places, train_phantom: Callable[[], object]) -> Checked:
+def fetch(item: str, places: Places, train_phantom: Callable[[str], object]) -> Checked:
     """Make sure that one item is on this machine, whole.
 
     Args:
@@ -80,9 +81,9 @@ def fetch(item: str, places: Places, train_phantom: Callable[[], object]) -> Che
     """
     if item in MEDMNIST_FLAGS:
         return _fetch_set(item, places)
-    if item != "phantom":
+    if item not in PHANTOM_CLIPS:
         return _fetch_model(item, places.home)
-    train_phantom()
+    train_phantom(item)
     return _check_model(item, places.home)
 
 

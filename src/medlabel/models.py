@@ -20,14 +20,14 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 import open_clip  # isort: skip
 
 from medlabel.clip import PAPER_MODELS, load_clip, resolve_clip
-from medlabel.contrastive import MODEL
+from medlabel.contrastive import PHANTOM_CLIPS, model_settings, pretraining_named
 from medlabel.errors import MedlabelError
 from medlabel.weights import LocalFile, find_weights, hub_file
 
 __all__ = ["LISTED", "ModelFacts", "clip_config", "describe", "homely", "models_table"]
 
 LISTED = (
-    "phantom",
+    *PHANTOM_CLIPS,
     *PAPER_MODELS,
     "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
 )
@@ -83,8 +83,8 @@ def clip_config(name: str) -> Mapping[str, Any] | None:
     Raises:
         MedlabelError: an unknown model, or a file that is no configuration.
     """
-    if name == "phantom":
-        return MODEL
+    if name in PHANTOM_CLIPS:
+        return model_settings(pretraining_named(name))
     model, _ = resolve_clip(name)
     path: Path | None = Path(name) / "open_clip_config.json"
     if model.startswith("hf-hub:"):

@@ -18,7 +18,7 @@ import open_clip  # isort: skip
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME  # isort: skip
 
 from medlabel.clip import resolve_clip
-from medlabel.contrastive import PretrainingConfig, fingerprint
+from medlabel.contrastive import PHANTOM_CLIPS, PretrainingConfig, fingerprint, pretraining_named
 from medlabel.errors import MedlabelError
 
 __all__ = ["Checked", "LocalFile", "check", "find_weights", "hub_file", "phantom_folder"]
@@ -73,8 +73,8 @@ def find_weights(name: str, home: Path) -> LocalFile | None:
     Raises:
         MedlabelError: an unknown model.
     """
-    if name == "phantom":
-        return _in_folder(phantom_folder(home))
+    if name in PHANTOM_CLIPS:
+        return _in_folder(phantom_folder(home, pretraining_named(name)))
     if Path(name).is_file():
         return LocalFile(Path(name), Path(name))
     model, tag = resolve_clip(name)

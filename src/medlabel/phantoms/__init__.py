@@ -99,7 +99,7 @@ def draw(flag: str, n: int, seed: int, size: int = 28) -> NDArray[np.uint8]:
 
 
 def draw_look(
-    look: Look, n: int, seed: int, size: int = 28, even: bool = False
+    look: Look, n: int, seed: int, size: int = 28, even: bool = False, spread: float = 1.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw n phantoms and say of which kind each is: uint8 [n,size,size(,3)] and int64 [n].
 
@@ -112,9 +112,10 @@ def draw_look(
         seed: of everything that is random.
         size: side in pixels.
         even: each kind as often as any other, whatever its weight.
+        spread: how much of each range is used, see `parts.Sheet`.
     """
     chunks = range(math.ceil(n / chunk_size(size)))
-    drawn = [_chunk(look, (seed, size, chunk), even) for chunk in chunks]
+    drawn = [_chunk(look, (seed, size, chunk), even, spread) for chunk in chunks]
     shape = (0, size, size, 3) if look.colour else (0, size, size)
     images = np.concatenate([np.empty(shape, np.uint8), *(image for image, _ in drawn)])[:n]
     kinds = np.concatenate([np.empty(0, np.int64), *(kinds for _, kinds in drawn)])[:n]
@@ -122,11 +123,11 @@ def draw_look(
 
 
 def _chunk(
-    look: Look, rolled: tuple[int, int, int], even: bool
+    look: Look, rolled: tuple[int, int, int], even: bool, spread: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """One whole chunk of images, and their kinds; `rolled` is seed, size and number."""
     dice = np.random.default_rng([zlib.crc32(look.flag.encode()), *rolled])
     size = rolled[1]
     kinds = look.roll(dice, chunk_size(size), even)
-    image = look.draw(Sheet(dice, len(kinds), size), kinds)
+    image = look.draw(Sheet(dice, len(kinds), size, spread), kinds)
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8), kinds

@@ -9,7 +9,7 @@ import numpy as np
 
 from medlabel.phantoms.acquisition import photograph
 from medlabel.phantoms.looks import Kind, Look
-from medlabel.phantoms.parts import Coordinates, Floats, Range, Sheet, colour, lay
+from medlabel.phantoms.parts import Coordinates, Floats, Range, Sheet, colour, lay, step
 
 __all__ = ["BLOOD"]
 
@@ -58,7 +58,7 @@ def _round(fill: Range, off: float = 0.1) -> Nucleus:
     def draw(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
         wide = radius * sheet.between(*fill)
         place = radius * sheet.between(-off, off), radius * sheet.between(-off, off)
-        return sheet.ellipse(at, place, (wide, wide * sheet.between(0.85, 1)), 0.1, ragged=0.05)
+        return sheet.ellipse(at, place, (wide, wide * sheet.between(0.85, 1)), 0.07, ragged=0.05)
 
     return draw
 
@@ -68,11 +68,11 @@ def _bent(fill: Range, bite: Range) -> Nucleus:
 
     def draw(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
         wide = radius * sheet.between(*fill)
-        whole = sheet.ellipse(at, (-0.1 * radius, 0), (wide, wide * sheet.between(0.75, 1)), 0.1,
+        whole = sheet.ellipse(at, (-0.1 * radius, 0), (wide, wide * sheet.between(0.8, 1)), 0.07,
                               ragged=0.12)  # fmt: skip
-        place = radius * sheet.between(0.35, 0.75), radius * sheet.between(-0.2, 0.2)
+        place = radius * sheet.between(0.55, 0.95), radius * sheet.between(-0.25, 0.25)
         reach = radius * sheet.between(*bite)
-        return whole * (1 - sheet.ellipse(at, place, (reach, reach * 0.7), 0.12))
+        return whole * (1 - sheet.ellipse(at, place, (reach, reach * 0.7), 0.09))
 
     return draw
 
@@ -87,7 +87,7 @@ def _lobed(lobes: tuple[float, ...], size: Range, spread: Range) -> Nucleus:
             angle = gap * lobe + sheet.between(-0.2, 0.2)
             place = far * np.cos(angle), far * np.sin(angle)
             wide = radius * sheet.between(*size)
-            piece = sheet.ellipse(at, place, (wide, wide * sheet.between(0.8, 1.2)), 0.09)
+            piece = sheet.ellipse(at, place, (wide, wide * sheet.between(0.8, 1.2)), 0.07)
             nucleus = np.maximum(nucleus, piece * sheet.chance(often))
         return nucleus
 
@@ -120,7 +120,7 @@ def _none(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
 _PURPLE = (0.25, 0.45), (0.1, 0.28), (0.4, 0.6)
 _DEEP = (0.18, 0.38), (0.08, 0.22), (0.32, 0.52)
 _PINK = (0.78, 0.92), (0.58, 0.74), (0.68, 0.82)
-_ORANGE = (0.7, 0.92), (0.38, 0.58), (0.45, 0.65)
+_ORANGE = (0.66, 0.92), (0.36, 0.58), (0.42, 0.62)
 _BLUE = (0.5, 0.7), (0.45, 0.65), (0.68, 0.84)
 _GREY = (0.6, 0.78), (0.52, 0.68), (0.68, 0.82)
 _LILAC = (0.58, 0.8), (0.4, 0.62), (0.6, 0.78)
@@ -131,8 +131,8 @@ class _Cell:
     """A kind of cell; lengths are parts of half the picture, 12 micrometres or so.
 
     `fluid` are the tints its cytoplasm may have, `grain` how strong its purple granules are,
-    `over` whether they hide the nucleus, `ragged` how far the outline strays, `holes` how often
-    the cytoplasm has vacuoles.
+    `coarse` whether bigger ones hide the nucleus, `ragged` how far the outline strays,
+    `holes` how often the cytoplasm has vacuoles.
     """
 
     nucleus: Nucleus
@@ -140,7 +140,7 @@ class _Cell:
     fluid: tuple[Tint, ...]
     chromatin: Tint = _PURPLE
     grain: float = 0.1
-    over: float = 0.0
+    coarse: bool = False
     ragged: Range = (0.0, 0.1)
     holes: float = 0.0
 
@@ -152,16 +152,24 @@ class _Cell:
         at = sheet.pose(0.1, (0.92, 1.12), 3.14, bend=0.04)
         radius = sheet.between(*self.size)
         wide = (radius, radius * sheet.between(0.88, 1.08))
-        body = sheet.ellipse(at, (0, 0), wide, 0.09, ragged=sheet.between(*self.ragged))
+        body = sheet.ellipse(at, (0, 0), wide, 0.07, ragged=sheet.between(*self.ragged))
         image = lay(image, self._tint(sheet), body * sheet.between(0.85, 1))
         holes = np.clip(sheet.spots(4, (0.03, 0.07), within=0.6), 0, 1) * body
         image = lay(image, glass, holes * sheet.chance(self.holes))
         purple = colour(sheet, *self.chromatin)
         inside = self.nucleus(sheet, at, radius) * body
-        image = lay(image, purple * (1 + 0.1 * sheet.field(9)[..., None]), inside)
-        grit = np.clip(0.75 + 0.45 * sheet.field(13), 0, 1.5) * body * sheet.between(0.5, 1)
-        grit = grit * (self.grain * (1 - inside) + self.over * inside)
-        return lay(image, 0.8 * purple, np.clip(grit, 0, 0.95))
+        image = lay(
+            image, purple * (1 + (sheet.between(0.03, 0.25) * sheet.field(11))[..., None]), inside
+        )
+        grit = step(sheet.field(12) + sheet.between(-0.3, 0.9), 1.6) * body * sheet.between(0.6, 1)
+        image = lay(image, 0.8 * purple, grit * self.grain * (1 - inside))
+        if not self.coarse:
+            return image
+        # at this size big granules are a mottling: dark where they lie, pale between
+        granules = np.clip(sheet.spots(90, (0.03, 0.055), within=0.7), 0, 1.4) * body
+        pale = np.clip(sheet.spots(25, (0.03, 0.05), within=0.7), 0, 1) * body
+        image = lay(image, 1.25 * purple + 0.08, pale * sheet.between(0.2, 0.8))
+        return lay(image, 0.6 * purple, np.clip(granules * sheet.between(0.5, 0.9), 0, 0.95))
 
     def _tint(self, sheet: Sheet) -> Floats:
         """The cytoplasm's colour, one of the tints an image."""
@@ -171,7 +179,7 @@ class _Cell:
 
 
 def _finish(sheet: Sheet, image: Floats) -> Floats:
-    return photograph(sheet, image, (0.85, 1.1), (0.7, 1.5), (0.05, 0.6), 0.05, 0.02)
+    return photograph(sheet, image, (0.85, 1.1), (0.7, 1.5), (0.0, 0.45), 0.05, 0.015)
 
 
 _BAIN = "Bain, Blood Cells: A Practical Guide; Acevedo et al., Data in Brief 2020"
@@ -182,7 +190,7 @@ BLOOD = Look(
     "bent or lobed, pink, blue or orange cytoplasm; pale red cells on a cream ground.",
     (
         Kind("basophil",
-             _Cell(_round((0.7, 0.98)), (0.46, 0.68), (_LILAC,), grain=0.95, over=0.6,
+             _Cell(_round((0.7, 0.98)), (0.46, 0.68), (_LILAC,), grain=0.95, coarse=True,
                    ragged=(0.02, 0.12)),
              "blue-black granules that hide the nucleus", _BAIN),
         Kind("eosinophil",
@@ -192,7 +200,7 @@ BLOOD = Look(
              _Cell(_round((0.5, 0.82), 0.2), (0.3, 0.52), (_GREY, _BLUE), _DEEP),
              "small; a round, very dark nucleus in a grey-blue rim", _BAIN),
         Kind("immature granulocyte",
-             _Cell(_bent((0.68, 0.92), (0.0, 0.4)), (0.6, 0.84), (_LILAC, _GREY),
+             _Cell(_bent((0.68, 0.92), (0.0, 0.5)), (0.6, 0.84), (_LILAC, _GREY),
                    grain=0.35, ragged=(0.02, 0.14)),
              "large; round or dented nucleus to one side, lilac with fine granules", _BAIN),
         Kind("lymphocyte",
@@ -200,7 +208,7 @@ BLOOD = Look(
                    ragged=(0.02, 0.14)),
              "small; a round dark nucleus that fills it, thin blue rim", _BAIN),
         Kind("monocyte",
-             _Cell(_bent((0.6, 0.9), (0.2, 0.5)), (0.64, 0.9), (_GREY, _BLUE),
+             _Cell(_bent((0.65, 0.95), (0.2, 0.6)), (0.6, 0.9), (_GREY, _GREY, _BLUE),
                    ragged=(0.05, 0.25), holes=0.5),
              "the largest; folded nucleus, grey-blue cytoplasm with holes", _BAIN),
         Kind("neutrophil",

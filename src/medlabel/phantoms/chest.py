@@ -34,7 +34,7 @@ def _torso(sheet: Sheet, at: Coordinates, width: Range, neck: Range) -> Floats:
     slope, start = sheet.between(0.0, 0.6), sheet.between(0.15, 0.4)
     out = np.maximum(x - start, 0)
     shoulder = y + sheet.between(*neck) - slope * out - sheet.between(0, 0.6) * out**2
-    soft = sheet.between(0.1, 0.4)
+    soft = sheet.between(0.1, 0.7)
     trunk = step(shoulder, soft) * step(sheet.between(*width) + 0.12 * y - x, soft)
     throat = step(sheet.between(0.15, 0.35) + 0.5 * np.maximum(y + 0.85, 0) - x, 0.15)
     return np.maximum(trunk, throat * step(-y, 0.3) * sheet.chance(0.7))
@@ -47,12 +47,12 @@ def _lungs(
     both = np.zeros_like(at[0])
     soft = sheet.between(0.08, 0.2)
     apex, base, reach = sheet.between(*top), sheet.between(*floor), sheet.between(*wide)
-    belly = sheet.between(1.2, 4.0)
+    belly, taper = sheet.between(1.2, 4.0), sheet.between(0.45, 0.85)
     for side in (-1, 1):
         x, y = side * at[0], at[1]
         low = base + sheet.between(-0.1, 0.1)
         share = np.clip((y - apex) / (low - apex), 0, 1)
-        outer = reach * sheet.between(0.9, 1.1) * (1 - (1 - share) ** belly) ** 0.5
+        outer = reach * sheet.between(0.9, 1.1) * (1 - (1 - share) ** belly) ** taper
         inner = sheet.between(0.08, 0.22) + sheet.between(0, 0.12) * share
         below = low + sheet.between(*dome) * (x - 0.6 * reach) + 0.02 * sheet.field(3)
         lung = step(outer - x, soft) * step(x - inner, soft) * step(below - y, 0.12)
@@ -107,6 +107,14 @@ def _shoulders(sheet: Sheet, at: Coordinates) -> Floats:
     lean = sheet.between(-0.8, 1.2)
     bone = step(0.12 - np.abs(x - sheet.between(0.7, 1.0) - lean * (y + 0.6)), 0.12)
     return bone * step(sheet.between(-0.6, 0.0) - y, 0.2) * sheet.between(0, 1.5)
+
+
+def _collarbones(sheet: Sheet, at: Coordinates) -> Floats:
+    """Both collarbones: thin bright bars across the tops of the lungs, 0 to 1."""
+    x, y = np.abs(at[0]), at[1]
+    height = sheet.between(-0.8, -0.5) - sheet.between(-0.1, 0.4) * x
+    bar = step(0.03 - np.abs(y - height), 0.1) * step(x - 0.1, 0.1)
+    return bar * sheet.between(0, 1)
 
 
 def _film(
@@ -270,11 +278,13 @@ class _Build:
 
 def _adult(finding: Finding, build: _Build, sheet: Sheet) -> Floats:
     """An adult's frontal chest film: dark air above the shoulders, two lungs, arms at the sides."""
-    at = sheet.pose(0.12, (0.8, 1.15), 0.08, bend=0.03)
+    at = sheet.pose(0.12, (0.82, 1.2), 0.08, bend=0.03)
     body = _torso(sheet, at, (0.85, 1.8), (0.8, 1.05))
-    lungs = _lungs(sheet, at, (-0.85, -0.5), build.floor, (0.5, 0.85), build.dome)
+    lungs = _lungs(sheet, at, (-0.95, -0.55), build.floor, (0.5, 0.85), build.dome)
     air = finding(sheet, at, _air(sheet, at, lungs, build.heart))
-    image = _film(sheet, at, air, (0.12, 0.6), (0, 0.03), (4, 9))
+    image = _film(sheet, at, air, (0.2, 0.65), (0, 0.04), (5, 10))
+    vessels = sheet.between(0, 0.05) * sheet.field(12) * (0.2 + air)
+    image = image + vessels + 0.15 * _collarbones(sheet, at)
     outside = sheet.between(0, 0.12) + sheet.between(0, 0.2) * sheet.chance(0.15)
     image = lay(image, outside, _gaps(sheet, at) * sheet.chance(0.4) * sheet.between(0.3, 1))
     image = lay(outside + 0 * image, image, body)
@@ -283,7 +293,7 @@ def _adult(finding: Finding, build: _Build, sheet: Sheet) -> Floats:
 
 
 def _adult_finish(sheet: Sheet, image: Floats) -> Floats:
-    return expose(sheet, image, (0.8, 1.2), (-0.08, 0.15), (0.45, 1.5), (0.1, 0.7), 0.015)
+    return expose(sheet, image, (0.8, 1.2), (-0.06, 0.12), (0.6, 1.5), (0.05, 0.5), 0.01)
 
 
 def _child(finding: Finding, heart: Range, scale: Range, turn: float, sheet: Sheet) -> Floats:
@@ -291,12 +301,12 @@ def _child(finding: Finding, heart: Range, scale: Range, turn: float, sheet: She
     at = sheet.pose(0.15, scale, turn, bend=0.03)
     lungs = _lungs(sheet, at, (-1.05, -0.65), (0.35, 0.75), (0.65, 1.0), (0.1, 0.5))
     air = finding(sheet, at, _air(sheet, at, lungs, heart))
-    image = _film(sheet, at, air, (0.15, 0.5), (0.01, 0.09), (7, 13))
+    image = _film(sheet, at, air, (0.15, 0.5), (0.005, 0.06), (7, 13))
     fine = sheet.between(0.01, 0.06) * sheet.field(14) * (0.5 + air)  # vessels, bones, on edge
-    image = image + fine + 0.12 * _shoulders(sheet, at)
+    image = image + fine + 0.12 * (_shoulders(sheet, at) + _collarbones(sheet, at))
     gas = np.clip(sheet.field(4), 0, 2) * step(at[1] - 0.6, 0.3) * sheet.between(0, 0.15)
     outside = sheet.between(0, 0.3) + 0 * image
-    image = lay(outside, image - gas, _torso(sheet, at, (1.0, 1.8), (0.95, 1.5)))
+    image = lay(outside, image - gas, _torso(sheet, at, (0.95, 1.8), (0.85, 1.4)))
     chin = sheet.ellipse(at, (sheet.between(-0.15, 0.15), -1.05), (0.3, sheet.between(0.1, 0.3)))
     image = lay(image, sheet.between(0.6, 0.95), chin * sheet.chance(0.3))
     image = lay(image, 0.95, _devices(sheet, at))
@@ -304,7 +314,7 @@ def _child(finding: Finding, heart: Range, scale: Range, turn: float, sheet: She
 
 
 def _child_finish(sheet: Sheet, image: Floats) -> Floats:
-    return expose(sheet, image, (0.75, 1.1), (-0.05, 0.12), (0.7, 1.4), (0.05, 0.5), 0.01)
+    return expose(sheet, image, (0.85, 1.05), (-0.03, 0.06), (0.85, 1.2), (0.05, 0.4), 0.01)
 
 
 _FLEISCHNER = "Hansell et al., Fleischner Society glossary of terms for thoracic imaging, 2008"

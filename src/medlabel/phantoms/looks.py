@@ -11,7 +11,7 @@ A kind's number is its place in `kinds`; in the twelve looks of medlabel it is M
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ class Look:
         image = np.empty(shape, np.float32)
         for kind in np.unique(kinds):
             where = np.flatnonzero(kinds == kind)
-            image[where] = self.kinds[kind].drawing(Sheet(sheet.dice, len(where), sheet.size))
+            image[where] = self.kinds[kind].drawing(replace(sheet, n=len(where)))
         return self.finish(sheet, image)
 
     def roll(self, dice: np.random.Generator, n: int, even: bool = False) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ a whole sheet is drawn at once. Lengths are fractions of half the image's side: 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -55,15 +55,21 @@ def _spline(cells: int, size: int) -> Floats:
 
 @dataclass(frozen=True)
 class Sheet:
-    """n square images of `size` pixels, and the random numbers that fill them."""
+    """n square images of `size` pixels, and the random numbers that fill them.
+
+    `spread` is how much of each range `between` uses, about its middle: 1 all of it, 0 none.
+    """
 
     dice: np.random.Generator
     n: int
     size: int
+    spread: float = 1.0
 
     def between(self, low: float, high: float) -> Floats:
         """One number an image, evenly spread: [n,1,1]."""
-        return self.dice.uniform(low, high, (self.n, 1, 1)).astype(np.float32)
+        middle, half = (low + high) / 2, self.spread * (high - low) / 2
+        rolled = self.dice.uniform(-1, 1, (self.n, 1, 1))
+        return (middle + half * rolled).astype(np.float32)
 
     def chance(self, probability: float) -> Floats:
         """1 with this probability an image, else 0: [n,1,1]."""
@@ -171,7 +177,7 @@ def mixture(
     for kind, draw in enumerate(kinds):
         where = np.flatnonzero(chosen == kind)
         if len(where):
-            drawn = draw(Sheet(sheet.dice, len(where), sheet.size))
+            drawn = draw(replace(sheet, n=len(where)))
             if image is None:
                 image = np.empty((sheet.n, *drawn.shape[1:]), np.float32)
             image[where] = drawn
