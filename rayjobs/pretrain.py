@@ -25,7 +25,7 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig
 from ray.train.torch import TorchTrainer
 
 from medlabel import phantoms
-from medlabel.contrastive import Drawn, Pretraining, PretrainingConfig, build_clip, save_clip
+from medlabel.contrastive import Drawn, Pretraining, PretrainingConfig, save_clip, trained_clip
 from medlabel.errors import MedlabelError
 from medlabel.phantoms.own import add_looks
 from medlabel.weights import phantom_folder
@@ -105,17 +105,15 @@ def _train_into(
     connect()
     drawn = _draw(config, on_progress)
     state = _train(folder, config, drawn, on_progress, checkpoint_every)
-    _finish(folder, config, state["model"])
+    _finish(folder, config, state)
     shutil.rmtree(_training_folder(folder), ignore_errors=True)
 
 
-def _finish(folder: Path, config: PretrainingConfig, weights: dict[str, Any]) -> None:
+def _finish(folder: Path, config: PretrainingConfig, state: dict[str, Any]) -> None:
     """Write the model and its card beside the folder's place, then move them there at once."""
     fresh = folder.with_name(f"{folder.name}.partial")  # a killed driver may have left one
     shutil.rmtree(fresh, ignore_errors=True)
-    model = build_clip(config)
-    model.load_state_dict(weights)
-    save_clip(model, fresh, config)
+    save_clip(trained_clip(config, state), fresh, config)
     digest = hashlib.sha256((fresh / _WEIGHTS).read_bytes()).hexdigest()
     card = {"trained_on": "phantoms", "config": asdict(config), "sha256": digest}
     (fresh / _CARD).write_text(json.dumps(card, indent=2) + "\n")
@@ -193,13 +191,17 @@ def _train(
 ) -> dict[str, Any]:  # fmt: skip
     """Train with Ray Train; the state after the last step."""
     training = _training_folder(folder)
+    cpus = ray.cluster_resources().get("CPU", 1)
     tally = ray.remote(num_cpus=0)(_Tally).remote()
     trainer = TorchTrainer(
         _train_loop,
         train_loop_config={
             "config": config, "drawn": drawn, "tally": tally, "checkpoint_every": checkpoint_every,
         },
-        scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.workers,
+            resources_per_worker={"CPU": min(1, cpus / config.workers)},
+        ),
         run_config=RunConfig(  # type: ignore[call-arg]
             name=training.name,
             storage_path=str(training.parent),
@@ -223,24 +225,29 @@ def _train_loop(settings: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     add_looks(settings["config"].looks)
     images = {flag: ray.get(reference) for flag, reference in settings["drawn"].items()}
-    training = Pretraining(settings["config"], images)
+    rank = ray.train.get_context().get_world_rank()
+    training = Pretraining(settings["config"], images, rank)
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         training.load_state_dict(_read(checkpoint))
     loss = float("nan")
     while not training.done:
         loss = training.step()
-        settings["tally"].write.remote(training.steps_done)
+        if not rank:
+            settings["tally"].write.remote(training.steps_done)
         if training.steps_done % settings["checkpoint_every"] == 0 and not training.done:
-            _report(training, loss)
-    _report(training, loss)
+            _report(training, rank, loss)
+    _report(training, rank, loss)
 
 
-def _report(training: Pretraining, loss: float) -> None:
-    """Hand Ray Train the state so far."""
+def _report(training: Pretraining, rank: int, loss: float) -> None:
+    """Hand Ray Train the state so far: the first worker's, whose weights all have."""
+    metrics = {"step": training.steps_done, "loss": loss}
+    if rank:
+        ray.train.report(metrics)
+        return
     with tempfile.TemporaryDirectory() as folder:
         torch.save(training.state_dict(), Path(folder) / _STATE)
-        metrics = {"step": training.steps_done, "loss": loss}
         ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
 
 

@@ -52,6 +52,7 @@ __all__ = [
     "model_settings",
     "pretraining_named",
     "save_clip",
+    "trained_clip",
 ]
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -159,6 +160,18 @@ def build_clip(config: PretrainingConfig) -> open_clip.CLIP:
         return model
 
 
+def trained_clip(config: PretrainingConfig, state: Mapping[str, Any]) -> open_clip.CLIP:
+    """The model of a training's `state_dict`, with all words of the tokenizer.
+
+    Words that no caption has keep the small random vectors that they were built with.
+    """
+    model = build_clip(config)
+    table = model.token_embedding.weight.detach().clone()
+    table[state["words"]] = state["model"]["token_embedding.weight"]
+    model.load_state_dict({**state["model"], "token_embedding.weight": table})
+    return model
+
+
 def save_clip(
     model: torch.nn.Module, folder: Path, config: PretrainingConfig | None = None
 ) -> None:
@@ -182,7 +195,9 @@ def save_clip(
 # --- Captions to train on ------------------------------------------------------------------------
 
 
-def _garble(tokens: Sequence[int], dice: np.random.Generator, strange: NDArray[np.int64]) -> list[int]:
+def _garble(
+    tokens: Sequence[int], dice: np.random.Generator, strange: NDArray[np.int64]
+) -> list[int]:
     """A caption's word tokens with a few lost and a few `strange` ones put in."""
     kept = [token for token in tokens if dice.random() > 0.06] or list(tokens)
     for _ in range(int(dice.integers(0, 4)) if dice.random() < 0.4 else 0):
@@ -273,7 +288,9 @@ class Pretraining:
 
     captions_per_look = 2
 
-    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, Drawn], rank: int = 0) -> None:
+    def __init__(
+        self, config: PretrainingConfig, phantoms: Mapping[str, Drawn], rank: int = 0
+    ) -> None:
         self.config, self.rank = config, rank
         self.images = [_as_colour(images) for images, _ in phantoms.values()]
         self.kinds = [torch.tensor(kinds) for _, kinds in phantoms.values()]
@@ -315,15 +332,6 @@ class Pretraining:
         self.steps_done += 1
         return float(loss.detach())
 
-    def trained(self) -> open_clip.CLIP:
-        """The model as it is now, with all words of the tokenizer."""
-        whole = build_clip(self.config)
-        state = {name: value.clone() for name, value in self.model.state_dict().items()}
-        table = whole.token_embedding.weight.detach().clone()
-        table[torch.from_numpy(self.book.words)] = state["token_embedding.weight"]
-        whole.load_state_dict({**state, "token_embedding.weight": table})
-        return whole
-
     def _average_gradients(self) -> None:
         """Set every gradient to its mean over the workers, in one message."""
         gradients = [value.grad for value in self.model.parameters() if value.grad is not None]
@@ -362,9 +370,10 @@ class Pretraining:
         return (2 * looked + 2 * kinded + told) / 5
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed training needs: weights, optimiser, steps done."""
+        """All that a resumed training needs: weights, the words they know, optimiser, steps done."""
         return {
             "model": self.model.state_dict(),
+            "words": torch.from_numpy(self.book.words),
             "optimiser": self.optimiser.state_dict(),
             "steps_done": self.steps_done,
         }

@@ -1,10 +1,12 @@
 """The small CLIP: a real open_clip model, and a training that resumes exactly."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import distributed
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 
@@ -18,10 +20,13 @@ from medlabel.contrastive import (
     _match_loss,
     build_clip,
     fingerprint,
+    pretraining_named,
     save_clip,
+    trained_clip,
 )
+from medlabel.errors import MedlabelError
 
-CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8)
+CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8, workers=1)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +86,7 @@ def test_a_resumed_training_ends_in_the_same_weights(drawn, tmp_path):
 
 
 def test_the_loss_falls(drawn):
-    config = PretrainingConfig(steps=25, batch_size=24)
+    config = PretrainingConfig(steps=25, batch_size=24, workers=1)
     training = Pretraining(config, drawn)
     losses = [training.step() for _ in range(config.steps)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.2
@@ -118,7 +123,7 @@ def test_images_that_may_not_be_mirrored_are_not():
     batch = torch.zeros(64, 3, 28, 28, dtype=torch.uint8)
     batch[..., :10] = 255
     dice = np.random.default_rng(0)
-    left = _augment(batch, np.repeat([True, False], 32), dice)[..., :20].mean((1, 2, 3)) > 0
+    left = _augment(batch, np.repeat([True, False], 32), 40, dice)[..., :20].mean((1, 2, 3)) > 0
     assert left[32:].all()
     assert 8 < left[:32].sum() < 24
 
@@ -126,3 +131,48 @@ def test_images_that_may_not_be_mirrored_are_not():
 def test_the_fingerprint_is_of_the_config():
     assert fingerprint(CONFIG) == fingerprint(CONFIG)
     assert fingerprint(CONFIG) != fingerprint(PretrainingConfig())
+
+
+def test_the_trained_clip_knows_the_words_of_captions_and_leaves_the_others_alone(drawn):
+    training = Pretraining(CONFIG, drawn)
+    while not training.done:
+        training.step()
+    before = build_clip(CONFIG).token_embedding.weight
+    after = trained_clip(CONFIG, training.state_dict()).token_embedding.weight
+    met = torch.from_numpy(training.book.words)
+    other = torch.ones(len(before), dtype=torch.bool).index_fill(0, met, False)
+    assert torch.equal(after[met], training.model.token_embedding.weight)
+    assert not torch.equal(after[met], before[met])
+    assert torch.equal(after[other], before[other])
+
+
+def test_captions_end_where_open_clip_looks_for_their_end(drawn):
+    training = Pretraining(CONFIG, drawn)
+    tokens = training.book.draw(np.random.default_rng(0))
+    assert (training.book.words[tokens.max(1).values] == 49407).all()
+    assert (training.book.words[tokens[:, 0]] == 49406).all()
+
+
+def test_two_workers_see_other_images_with_the_same_captions(drawn):
+    config = replace(CONFIG, workers=2)
+    first, second = (Pretraining(config, drawn, rank) for rank in (0, 1))
+    losses = [
+        float(training._loss(np.random.default_rng(0)).detach()) for training in (first, second)
+    ]
+    assert losses[0] != losses[1]
+
+
+def test_the_gradient_of_two_workers_is_their_mean(drawn, monkeypatch):
+    training = Pretraining(replace(CONFIG, workers=2), drawn)
+    for weight in training.model.parameters():
+        weight.grad = torch.ones_like(weight)
+    monkeypatch.setattr(distributed, "all_reduce", lambda flat: flat.add_(3.0))
+    training._average_gradients()
+    assert all(torch.all(weight.grad == 2.0) for weight in training.model.parameters())
+
+
+def test_the_large_one_differs_from_the_default():
+    assert fingerprint(pretraining_named("phantom")) == fingerprint(PretrainingConfig())
+    assert fingerprint(pretraining_named("phantom-large")) != fingerprint(PretrainingConfig())
+    with pytest.raises(MedlabelError, match="phantom-large"):
+        pretraining_named("phantom-huge")
