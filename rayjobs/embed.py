@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from medlabel.clip import Clip, check_clip, load_clip
-from medlabel.contrastive import PHANTOM_CLIPS, pretraining_named
 from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
 from medlabel.export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.listing import Part
+from medlabel.phantom_clip import PHANTOM_CLIPS, pretraining_named
 from medlabel.shards import Catalogue, KeptCatalogues, RawShard, missing_rows
 from medlabel.store import Store
 from rayjobs.cluster import connect

@@ -25,8 +25,9 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig
 from ray.train.torch import TorchTrainer
 
 from medlabel import phantoms
-from medlabel.contrastive import Drawn, Pretraining, PretrainingConfig, save_clip, trained_clip
+from medlabel.contrastive import Drawn, Pretraining, trained_clip
 from medlabel.errors import MedlabelError
+from medlabel.phantom_clip import PretrainingConfig, save_clip
 from medlabel.phantoms.own import add_looks
 from medlabel.weights import phantom_folder
 from rayjobs.cluster import connect

@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from medlabel.clip import Clip, load_clip
-from medlabel.contrastive import PHANTOM_CLIPS
 from medlabel.embeddings import digest_image, to_digests
 from medlabel.errors import MedlabelError
 from medlabel.evaluation import measure
+from medlabel.phantom_clip import PHANTOM_CLIPS
 from medlabel.recipes import Recipe
 from medlabel.shards import Catalogue, missing_rows
 from medlabel.store import Store

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from medlabel.adjust import Adjustment
 from medlabel.clip import Clip, load_clip
-from medlabel.contrastive import PHANTOM_CLIPS, pretraining_named
 from medlabel.embeddings import EmbeddingTable, embed_captions
+from medlabel.phantom_clip import PHANTOM_CLIPS, pretraining_named
 from medlabel.sources import Source
 from medlabel.store import Store
 from medlabel.tasks import own_image

@@ -34,10 +34,10 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 import open_clip  # isort: skip
 from torchvision.transforms import v2  # isort: skip
 
-from medlabel.contrastive import PHANTOM_CLIPS
 from medlabel.device import default_device
 from medlabel.errors import MedlabelError
 from medlabel.framing import PIXELS, Framing
+from medlabel.phantom_clip import PHANTOM_CLIPS
 
 __all__ = ["PAPER_MODELS", "Clip", "check_clip", "load_clip", "resolve_clip"]
 

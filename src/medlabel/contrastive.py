@@ -1,9 +1,4 @@
-"""The small CLIP that medlabel trains itself, on phantoms alone.
-
-A real open_clip model: saved by `save_clip`, it is loaded by plain open_clip, with no medlabel:
-
-    model, preprocess = open_clip.create_model_from_pretrained("local-dir:FOLDER")
-    tokenizer = open_clip.get_tokenizer("local-dir:FOLDER")
+"""The training of the small CLIP, on phantoms and their captions alone.
 
 Training is contrastive, image against caption, as CLIP's is, with captions of whole sets and of the
 classes within them in one space. Several images of a batch share a caption and several captions an
@@ -16,19 +11,13 @@ of it, dice included: stopped and resumed, it ends in the weights of one that ne
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, distributed
 from torch.nn import functional
 
@@ -36,128 +25,16 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 
 import open_clip  # isort: skip
 
-from medlabel.errors import MedlabelError
 from medlabel.paraphrases import kind_paraphrases, set_paraphrases
+from medlabel.phantom_clip import CAPTION_LENGTH, PREPROCESSING, PretrainingConfig, build_clip
 from medlabel.phantoms import LOOKS
-from medlabel.phantoms.own import added_sources
 
-__all__ = [
-    "PHANTOM_CLIPS",
-    "PREPROCESSING",
-    "Drawn",
-    "Pretraining",
-    "PretrainingConfig",
-    "build_clip",
-    "fingerprint",
-    "model_settings",
-    "pretraining_named",
-    "save_clip",
-    "trained_clip",
-]
+__all__ = ["Drawn", "Pretraining", "trained_clip"]
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Phantoms of one look, and the kind of each."""
 
-PHANTOM_CLIPS: Mapping[str, Mapping[str, Any]] = {
-    "phantom": {},
-    "phantom-large": {"steps": 8000, "image_size": 40, "phantoms_per_look": 12000},
-}
-"""What each of medlabel's own teachers changes in `PretrainingConfig`, by name."""
-
-_FIRST_SCALE = 30.0
-_CAPTION = 32  # tokens
 _STRANGE = 500  # words that mean nothing, to be put into captions
-
-PREPROCESSING: Mapping[str, Any] = {
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.25, 0.25, 0.25],
-    "interpolation": "bicubic",
-    "resize_mode": "squash",
-}
-"""open_clip's `preprocess_cfg` of the small CLIP."""
-
-
-@dataclass(frozen=True)
-class PretrainingConfig:
-    """How the small CLIP is trained.
-
-    | field | what |
-    | --- | --- |
-    | steps | optimiser steps; the clock never stops it |
-    | batch_size | images a step, spread evenly over the looks and the workers |
-    | phantoms_per_look | images drawn of each look |
-    | learning_rate | AdamW's peak, after a short warm-up and before a cosine fall |
-    | seed | of the phantoms, the weights and the batches |
-    | tower | timm's name of the image encoder |
-    | image_size | side in pixels of the tower's input; phantoms are enlarged to it |
-    | workers | processes that train together; not one at will, for each has its own batch norm |
-    | spread | how much of each range of pose, shape and exposure is used (`parts.Sheet`) |
-    | looks | Python source of looks that a user has added (`medlabel.phantoms.own`) |
-    """
-
-    steps: int = 1000
-    batch_size: int = 192
-    phantoms_per_look: int = 4000
-    learning_rate: float = 3e-3
-    seed: int = 0
-    tower: str = "test_resnet"
-    image_size: int = 32
-    workers: int = 1
-    spread: float = 1.0
-    looks: tuple[str, ...] = field(default_factory=added_sources)
-
-
-def pretraining_named(name: str) -> PretrainingConfig:
-    """How a phantom CLIP is trained, by the name a user types; looks that were added are in it.
-
-    Raises:
-        MedlabelError: no phantom CLIP has this name.
-    """
-    if name not in PHANTOM_CLIPS:
-        raise MedlabelError(f"no phantom CLIP is named {name!r}: {', '.join(PHANTOM_CLIPS)}")
-    return PretrainingConfig(**PHANTOM_CLIPS[name])
-
-
-def model_settings(config: PretrainingConfig) -> dict[str, Any]:
-    """open_clip's `model_cfg` of the small CLIP."""
-    return {
-        "embed_dim": 64,
-        "vision_cfg": {
-            "timm_model_name": config.tower,
-            "timm_model_pretrained": False,
-            "timm_pool": "avg",
-            "timm_proj": "linear",
-            "image_size": config.image_size,
-        },
-        "text_cfg": {
-            "context_length": _CAPTION, "vocab_size": 49408, "width": 48, "heads": 4, "layers": 1,
-        },
-    }  # fmt: skip
-
-
-def fingerprint(config: PretrainingConfig) -> str:
-    """Twelve hex digits of all that decides the weights: config, model, captions, code."""
-    digest = hashlib.sha256()
-    digest.update(
-        json.dumps([asdict(config), model_settings(config), PREPROCESSING], sort_keys=True).encode()
-    )
-    package = files("medlabel")
-    sources = [package / f"{name}.py" for name in ("captions", "paraphrases", "contrastive")]
-    sources += sorted((package / "phantoms").iterdir(), key=lambda file: file.name)
-    for source in sources:
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def build_clip(config: PretrainingConfig) -> open_clip.CLIP:
-    """The small CLIP with random weights rolled from the config's seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        model = open_clip.CLIP(**model_settings(config))
-        # CLIP's own first temperature, 1/14, is too soft to part alike kinds within minutes
-        torch.nn.init.constant_(model.logit_scale, math.log(_FIRST_SCALE))
-        return model
 
 
 def trained_clip(config: PretrainingConfig, state: Mapping[str, Any]) -> open_clip.CLIP:
@@ -170,26 +47,6 @@ def trained_clip(config: PretrainingConfig, state: Mapping[str, Any]) -> open_cl
     table[state["words"]] = state["model"]["token_embedding.weight"]
     model.load_state_dict({**state["model"], "token_embedding.weight": table})
     return model
-
-
-def save_clip(
-    model: torch.nn.Module, folder: Path, config: PretrainingConfig | None = None
-) -> None:
-    """Write a model into a folder in open_clip's `local-dir:` format.
-
-    Args:
-        model: one that `build_clip` built.
-        folder: where.
-        config: from which it was built; the default one if unset.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
-    settings = {
-        "model_cfg": model_settings(config or PretrainingConfig()),
-        "preprocess_cfg": PREPROCESSING,
-    }
-    (folder / "open_clip_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
 
 # --- Captions to train on ------------------------------------------------------------------------
@@ -216,7 +73,7 @@ class _CaptionBook:
     """
 
     def __init__(self, kinds: Mapping[str, int], per_look: int, seed: int) -> None:
-        tokenizer = open_clip.SimpleTokenizer(context_length=_CAPTION)
+        tokenizer = open_clip.SimpleTokenizer(context_length=CAPTION_LENGTH)
         said = [(look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)] * per_look
         for look, (flag, count) in enumerate(kinds.items()):
             said += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
@@ -240,11 +97,11 @@ class _CaptionBook:
 
     def draw(self, dice: np.random.Generator) -> Tensor:
         """Places in `words`, int64 [T, 32]."""
-        rows = np.zeros((len(self.groups), _CAPTION), np.int64)
+        rows = np.zeros((len(self.groups), CAPTION_LENGTH), np.int64)
         for groups, tokens in zip(self.groups, rows, strict=True):
             group = groups[int(dice.integers(len(groups)))]
             words = _garble(group[int(dice.integers(len(group)))], dice, self.strange)
-            line = [self.start, *words[: _CAPTION - 2], self.end]
+            line = [self.start, *words[: CAPTION_LENGTH - 2], self.end]
             tokens[: len(line)] = line
         return torch.from_numpy(rows)
 
@@ -370,7 +227,7 @@ class Pretraining:
         return (2 * looked + 2 * kinded + told) / 5
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed training needs: weights, the words they know, optimiser, steps done."""
+        """All that a resumed training needs: weights, words, optimiser, steps done."""
         return {
             "model": self.model.state_dict(),
             "words": torch.from_numpy(self.book.words),

@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.table import Table
 
 from medlabel.clip import load_clip
-from medlabel.contrastive import PHANTOM_CLIPS
 from medlabel.errors import MedlabelError
 from medlabel.models import LISTED, clip_config, homely
+from medlabel.phantom_clip import PHANTOM_CLIPS
 from medlabel.sources import (
     MEDMNIST_FLAGS,
     SIZES,

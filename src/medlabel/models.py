@@ -20,8 +20,8 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 import open_clip  # isort: skip
 
 from medlabel.clip import PAPER_MODELS, load_clip, resolve_clip
-from medlabel.contrastive import PHANTOM_CLIPS, model_settings, pretraining_named
 from medlabel.errors import MedlabelError
+from medlabel.phantom_clip import PHANTOM_CLIPS, model_settings, pretraining_named
 from medlabel.weights import LocalFile, find_weights, hub_file
 
 __all__ = ["LISTED", "ModelFacts", "clip_config", "describe", "homely", "models_table"]

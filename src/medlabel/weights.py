@@ -18,8 +18,8 @@ import open_clip  # isort: skip
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME  # isort: skip
 
 from medlabel.clip import resolve_clip
-from medlabel.contrastive import PHANTOM_CLIPS, PretrainingConfig, fingerprint, pretraining_named
 from medlabel.errors import MedlabelError
+from medlabel.phantom_clip import PHANTOM_CLIPS, PretrainingConfig, fingerprint, pretraining_named
 
 __all__ = ["Checked", "LocalFile", "check", "find_weights", "hub_file", "phantom_folder"]
 

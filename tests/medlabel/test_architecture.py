@@ -21,6 +21,7 @@ ORDER = (
     "caption_sets",
     "sources",
     "tasks",
+    "phantom_clip",
     "contrastive",
     "clip",
     "weights",

@@ -1,6 +1,5 @@
-"""The small CLIP: a real open_clip model, and a training that resumes exactly."""
+"""The training of the small CLIP: it learns, and resumes exactly."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,22 +8,12 @@ import torch
 from torch import distributed
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
-
-import open_clip  # isort: skip
-
 from medlabel import phantoms
-from medlabel.contrastive import (
-    Pretraining,
+from medlabel.contrastive import Pretraining, _augment, _match_loss, trained_clip
+from medlabel.phantom_clip import (
     PretrainingConfig,
-    _augment,
-    _match_loss,
     build_clip,
-    fingerprint,
-    pretraining_named,
-    save_clip,
-    trained_clip,
 )
-from medlabel.errors import MedlabelError
 
 CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8, workers=1)
 
@@ -52,21 +41,6 @@ def assert_same(one, other):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_model_is_small():
-    assert sum(weight.numel() for weight in build_clip(CONFIG).parameters()) < 3_000_000
-
-
-def test_the_seed_decides_the_first_weights():
-    assert_same(build_clip(CONFIG).state_dict(), build_clip(CONFIG).state_dict())
-
-
-def test_building_leaves_the_callers_dice_alone():
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    build_clip(CONFIG)
-    assert torch.equal(before, torch.get_rng_state())
-
-
 def test_training_twice_gives_the_same_weights(drawn):
     assert_same(
         weights_after(Pretraining(CONFIG, drawn)), weights_after(Pretraining(CONFIG, drawn))
@@ -92,21 +66,6 @@ def test_the_loss_falls(drawn):
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.2
 
 
-def test_plain_open_clip_loads_what_is_saved(tmp_path):
-    save_clip(build_clip(CONFIG), tmp_path)
-    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
-    tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path}")(["a cat that no phantom shows"])
-    assert preprocess is not None
-    assert model.encode_text(tokens).shape == (1, 64)
-    assert_same(build_clip(CONFIG).state_dict(), model.state_dict())
-
-
-def test_saved_settings_name_the_model_and_its_preprocessing(tmp_path):
-    save_clip(build_clip(CONFIG), tmp_path)
-    settings = json.loads((tmp_path / "open_clip_config.json").read_text())
-    assert set(settings) == {"model_cfg", "preprocess_cfg"}
-
-
 def test_a_row_without_a_match_counts_for_nothing():
     logits = torch.tensor([[4.0, 0.0], [1.0, 3.0]])
     matches = torch.tensor([[True, False], [False, False]])
@@ -126,11 +85,6 @@ def test_images_that_may_not_be_mirrored_are_not():
     left = _augment(batch, np.repeat([True, False], 32), 40, dice)[..., :20].mean((1, 2, 3)) > 0
     assert left[32:].all()
     assert 8 < left[:32].sum() < 24
-
-
-def test_the_fingerprint_is_of_the_config():
-    assert fingerprint(CONFIG) == fingerprint(CONFIG)
-    assert fingerprint(CONFIG) != fingerprint(PretrainingConfig())
 
 
 def test_the_trained_clip_knows_the_words_of_captions_and_leaves_the_others_alone(drawn):
@@ -169,10 +123,3 @@ def test_the_gradient_of_two_workers_is_their_mean(drawn, monkeypatch):
     monkeypatch.setattr(distributed, "all_reduce", lambda flat: flat.add_(3.0))
     training._average_gradients()
     assert all(torch.all(weight.grad == 2.0) for weight in training.model.parameters())
-
-
-def test_the_large_one_differs_from_the_default():
-    assert fingerprint(pretraining_named("phantom")) == fingerprint(PretrainingConfig())
-    assert fingerprint(pretraining_named("phantom-large")) != fingerprint(PretrainingConfig())
-    with pytest.raises(MedlabelError, match="phantom-large"):
-        pretraining_named("phantom-huge")

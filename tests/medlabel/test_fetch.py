@@ -5,9 +5,9 @@ import pytest
 from support import write_hub_file, write_npz
 
 from medlabel import fetch as job
-from medlabel.contrastive import PretrainingConfig, build_clip, save_clip
 from medlabel.errors import MedlabelError
 from medlabel.fetch import Places, expand, fetch
+from medlabel.phantom_clip import PretrainingConfig, build_clip, save_clip
 from medlabel.weights import phantom_folder
 
 B32 = "timm/vit_base_patch32_clip_224.openai"
@@ -101,7 +101,7 @@ def test_a_hubs_model_is_loaded_though_its_weights_are_here(places, downloads, h
 
 
 def test_the_phantom_clip_is_trained(places, downloads):
-    trained = fetch("phantom", places, lambda: train(places))
+    trained = fetch("phantom", places, lambda name: train(places))
     assert trained.kept_in == phantom_folder(places.home)
     assert downloads == []
 

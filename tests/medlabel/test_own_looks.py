@@ -7,9 +7,9 @@ import pytest
 
 from medlabel import phantoms
 from medlabel.captions import captions_for
-from medlabel.contrastive import PretrainingConfig, fingerprint
 from medlabel.errors import MedlabelError
 from medlabel.paraphrases import kind_paraphrases, set_paraphrases
+from medlabel.phantom_clip import PretrainingConfig, fingerprint
 from medlabel.phantoms import own
 from medlabel.tasks import open_sources, parse_task
 

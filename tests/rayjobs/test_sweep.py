@@ -7,8 +7,8 @@ import pytest
 import torch
 from support import write_npz
 
-from medlabel.contrastive import PretrainingConfig, build_clip, save_clip
 from medlabel.errors import MedlabelError
+from medlabel.phantom_clip import PretrainingConfig, build_clip, save_clip
 from medlabel.store import Store
 from medlabel.sweeps import plan, read_sweep
 from rayjobs import sweep as job

@@ -11,8 +11,8 @@ import torch
 from support import write_npz
 
 from medlabel.bundle import load_bundle
-from medlabel.contrastive import PretrainingConfig, build_clip, save_clip
 from medlabel.errors import MedlabelError
+from medlabel.phantom_clip import PretrainingConfig, build_clip, save_clip
 from medlabel.recipes import recipe_named
 from medlabel.store import Store
 from medlabel.sweeps import read_sweep
