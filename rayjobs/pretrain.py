@@ -192,17 +192,13 @@ def _train(
 ) -> dict[str, Any]:  # fmt: skip
     """Train with Ray Train; the state after the last step."""
     training = _training_folder(folder)
-    cpus = ray.cluster_resources().get("CPU", 1)
     tally = ray.remote(num_cpus=0)(_Tally).remote()
     trainer = TorchTrainer(
         _train_loop,
         train_loop_config={
             "config": config, "drawn": drawn, "tally": tally, "checkpoint_every": checkpoint_every,
         },
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=config.workers,
-            resources_per_worker={"CPU": min(1, cpus / config.workers)},
-        ),
+        scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
         run_config=RunConfig(  # type: ignore[call-arg]
             name=training.name,
             storage_path=str(training.parent),
@@ -226,27 +222,22 @@ def _train_loop(settings: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     add_looks(settings["config"].looks)
     images = {flag: ray.get(reference) for flag, reference in settings["drawn"].items()}
-    rank = ray.train.get_context().get_world_rank()
-    training = Pretraining(settings["config"], images, rank)
+    training = Pretraining(settings["config"], images)
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         training.load_state_dict(_read(checkpoint))
     loss = float("nan")
     while not training.done:
         loss = training.step()
-        if not rank:
-            settings["tally"].write.remote(training.steps_done)
+        settings["tally"].write.remote(training.steps_done)
         if training.steps_done % settings["checkpoint_every"] == 0 and not training.done:
-            _report(training, rank, loss)
-    _report(training, rank, loss)
+            _report(training, loss)
+    _report(training, loss)
 
 
-def _report(training: Pretraining, rank: int, loss: float) -> None:
-    """Hand Ray Train the state so far: the first worker's, whose weights all have."""
+def _report(training: Pretraining, loss: float) -> None:
+    """Hand Ray Train the state so far."""
     metrics = {"step": training.steps_done, "loss": loss}
-    if rank:
-        ray.train.report(metrics)
-        return
     with tempfile.TemporaryDirectory() as folder:
         torch.save(training.state_dict(), Path(folder) / _STATE)
         ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))

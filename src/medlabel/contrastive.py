@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
@@ -117,19 +117,28 @@ def _as_colour(images: NDArray[np.uint8]) -> Tensor:
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 
-def _match_loss(logits: Tensor, matches: Tensor, allowed: Tensor | None = None) -> Tensor:
+def _match_loss(
+    logits: Tensor,
+    matches: Tensor,
+    allowed: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Tensor:
     """Cross-entropy of each row against all its matches alike; rows without any are left out.
 
     Args:
         logits: [rows, columns].
         matches: bool [rows, columns].
         allowed: bool [rows, columns], what a row is compared with; None: everything.
+        weights: float [rows], how much each row counts; None: all alike.
     """
     if allowed is not None:
         logits = logits.masked_fill(~allowed, -1e4)
     some = matches.any(1)
     targets = matches[some].float()
-    return functional.cross_entropy(logits[some], targets / targets.sum(1, keepdim=True))
+    targets = targets / targets.sum(1, keepdim=True)
+    if weights is not None:
+        targets = targets * (weights[some] / weights[some].mean())[:, None]
+    return functional.cross_entropy(logits[some], targets)
 
 
 class Pretraining:
@@ -139,20 +148,19 @@ class Pretraining:
         config: how it is trained.
         phantoms: by flag, images uint8 [n,size,size] or [n,size,size,3], all of one size, and the
             kind of each, int64 [n].
-        rank: which of the config's workers this is. With two or more, torch.distributed is up:
-            each draws its share of every batch, and their gradients are averaged.
     """
 
     captions_per_look = 2
 
-    def __init__(
-        self, config: PretrainingConfig, phantoms: Mapping[str, Drawn], rank: int = 0
-    ) -> None:
-        self.config, self.rank = config, rank
+    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, Drawn]) -> None:
+        self.config = config
         self.images = [_as_colour(images) for images, _ in phantoms.values()]
         self.kinds = [torch.tensor(kinds) for _, kinds in phantoms.values()]
         self.mirrored = [LOOKS[flag].mirrored for flag in phantoms]
         counts = {flag: len(LOOKS[flag].kinds) for flag in phantoms}
+        share = np.sqrt(list(counts.values()))  # more kinds take more images, though less for each
+        share *= config.batch_size / share.sum()
+        self.per_look = np.maximum(np.round(share), 1).astype(np.int64)
         self.book = _CaptionBook(counts, self.captions_per_look, config.seed)
         self.model = build_clip(config).to(memory_format=torch.channels_last)
         table = self.model.token_embedding.weight.detach()[torch.from_numpy(self.book.words)]
@@ -180,23 +188,12 @@ class Pretraining:
         loss = self._loss(dice)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
-        if self.config.workers > 1:
-            self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))
         self.steps_done += 1
         return float(loss.detach())
-
-    def _average_gradients(self) -> None:
-        """Set every gradient to its mean over the workers, in one message."""
-        gradients = [value.grad for value in self.model.parameters() if value.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(flat)
-        parts = (flat / self.config.workers).split([gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
 
     def _learning_rate(self) -> float:
         """Linear warm-up over a twentieth of the steps, then a cosine fall to a hundredth."""
@@ -207,21 +204,24 @@ class Pretraining:
     def _loss(self, dice: np.random.Generator) -> Tensor:
         """The contrastive loss of one batch, both ways: of looks, and of kinds within them."""
         looks = len(self.images)
-        per_look = max(1, self.config.batch_size // looks // self.config.workers)
-        own = np.random.default_rng([self.config.seed, self.steps_done, self.rank])
-        picks = [own.integers(0, len(images), per_look) for images in self.images]
+        picks = [
+            dice.integers(0, len(images), n)
+            for images, n in zip(self.images, self.per_look, strict=True)
+        ]
         batch = torch.cat([images[pick] for images, pick in zip(self.images, picks, strict=True)])
         kinds = torch.cat([kinds[pick] for kinds, pick in zip(self.kinds, picks, strict=True)])
-        turned = np.repeat(self.mirrored, per_look)
+        turned = np.repeat(self.mirrored, self.per_look)
         image, text, scale = self.model(
-            _augment(batch, turned, self.config.image_size, own), self.book.draw(dice)
+            _augment(batch, turned, self.config.image_size, dice), self.book.draw(dice)
         )
-        of_look = torch.arange(looks).repeat_interleave(per_look)[:, None] == self.book.looks[None]
+        number = np.repeat(np.arange(looks), self.per_look)
+        of_look = torch.from_numpy(number)[:, None] == self.book.looks[None]
         whole = self.book.kinds[None] < 0
         of_kind = of_look & (kinds[:, None] == self.book.kinds[None])
         logits = scale * image @ text.T
         # a look's caption and its kind's are both right: neither is held against the other
-        looked = _match_loss(logits, of_look & whole, ~of_look | whole)
+        alike = torch.from_numpy(1 / self.per_look[number]).float()
+        looked = _match_loss(logits, of_look & whole, ~of_look | whole, alike)
         kinded = _match_loss(logits, of_kind, ~of_look | ~whole)
         told = _match_loss(logits.T, (of_look & (whole | of_kind)).T)
         return (2 * looked + 2 * kinded + told) / 5

@@ -67,25 +67,23 @@ class PretrainingConfig:
     | field | what |
     | --- | --- |
     | steps | optimiser steps; the clock never stops it |
-    | batch_size | images a step, spread evenly over the looks and the workers |
+    | batch_size | images a step; a look's share grows as the root of its kinds |
     | phantoms_per_look | images drawn of each look |
     | learning_rate | AdamW's peak, after a short warm-up and before a cosine fall |
     | seed | of the phantoms, the weights and the batches |
     | tower | timm's name of the image encoder |
     | image_size | side in pixels of the tower's input; phantoms are enlarged to it |
-    | workers | processes that train together; not one at will, for each has its own batch norm |
     | spread | how much of each range of pose, shape and exposure is used (`parts.Sheet`) |
     | looks | Python source of looks that a user has added (`medlabel.phantoms.own`) |
     """
 
-    steps: int = 1000
+    steps: int = 2500
     batch_size: int = 192
-    phantoms_per_look: int = 4000
+    phantoms_per_look: int = 6000
     learning_rate: float = 3e-3
     seed: int = 0
     tower: str = "test_resnet"
     image_size: int = 32
-    workers: int = 1
     spread: float = 1.0
     looks: tuple[str, ...] = field(default_factory=added_sources)
 

@@ -1,11 +1,8 @@
 """The training of the small CLIP: it learns, and resumes exactly."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from torch import distributed
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 from medlabel import phantoms
@@ -15,7 +12,7 @@ from medlabel.phantom_clip import (
     build_clip,
 )
 
-CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8, workers=1)
+CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +57,7 @@ def test_a_resumed_training_ends_in_the_same_weights(drawn, tmp_path):
 
 
 def test_the_loss_falls(drawn):
-    config = PretrainingConfig(steps=25, batch_size=24, workers=1)
+    config = PretrainingConfig(steps=25, batch_size=24)
     training = Pretraining(config, drawn)
     losses = [training.step() for _ in range(config.steps)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.2
@@ -107,19 +104,16 @@ def test_captions_end_where_open_clip_looks_for_their_end(drawn):
     assert (training.book.words[tokens[:, 0]] == 49406).all()
 
 
-def test_two_workers_see_other_images_with_the_same_captions(drawn):
-    config = replace(CONFIG, workers=2)
-    first, second = (Pretraining(config, drawn, rank) for rank in (0, 1))
-    losses = [
-        float(training._loss(np.random.default_rng(0)).detach()) for training in (first, second)
-    ]
-    assert losses[0] != losses[1]
+def test_a_look_with_more_kinds_takes_more_images_of_a_batch(drawn):
+    config = PretrainingConfig(batch_size=192, phantoms_per_look=8)
+    share = dict(zip(drawn, Pretraining(config, drawn).per_look, strict=True))
+    assert share["pneumoniamnist"] < share["bloodmnist"] < share["chestmnist"]
+    assert abs(sum(share.values()) - 192) < 6
 
 
-def test_the_gradient_of_two_workers_is_their_mean(drawn, monkeypatch):
-    training = Pretraining(replace(CONFIG, workers=2), drawn)
-    for weight in training.model.parameters():
-        weight.grad = torch.ones_like(weight)
-    monkeypatch.setattr(distributed, "all_reduce", lambda flat: flat.add_(3.0))
-    training._average_gradients()
-    assert all(torch.all(weight.grad == 2.0) for weight in training.model.parameters())
+def test_a_row_counts_by_its_weight():
+    logits = torch.tensor([[4.0, 0.0], [0.0, 4.0]])
+    matches = torch.tensor([[True, False], [True, False]])
+    even = _match_loss(logits, matches, weights=torch.tensor([2.0, 2.0]))
+    assert torch.isclose(even, _match_loss(logits, matches))
+    assert _match_loss(logits, matches, weights=torch.tensor([9.0, 1.0])) < even

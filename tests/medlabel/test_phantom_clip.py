@@ -18,7 +18,7 @@ from medlabel.phantom_clip import (
     save_clip,
 )
 
-CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8, workers=1)
+CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8)
 
 
 def assert_same(one, other):

@@ -3,7 +3,6 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from medlabel.contrastive import Pretraining
 from medlabel.errors import MedlabelError
 from medlabel.phantom_clip import PretrainingConfig, build_clip, fingerprint, save_clip
 
-CONFIG = PretrainingConfig(steps=3, batch_size=24, phantoms_per_look=8, workers=1)
+CONFIG = PretrainingConfig(steps=3, batch_size=24, phantoms_per_look=8)
 
 
 class FakeTally:
@@ -54,8 +53,6 @@ def worker(monkeypatch, tmp_path):
         kept.append(Checkpoint.from_directory(folder))
 
     monkeypatch.setattr(job.ray, "get", lambda reference: reference)
-    context = SimpleNamespace(get_world_rank=lambda: 0)
-    monkeypatch.setattr(job.ray.train, "get_context", lambda: context)
     monkeypatch.setattr(job.ray.train, "report", report)
     monkeypatch.setattr(job.ray.train, "get_checkpoint", lambda: kept[-1] if kept else None)
     return kept
@@ -64,7 +61,8 @@ def worker(monkeypatch, tmp_path):
 def finished(home: Path, config: PretrainingConfig = CONFIG) -> Path:
     """A finished folder as the job leaves it, with untrained weights."""
     folder = home / "clip" / f"phantom-{fingerprint(config)}"
-    untrained = Pretraining(config, {}).state_dict()
+    few = phantoms.draw_look(phantoms.LOOKS["breastmnist"], 8, 0)
+    untrained = Pretraining(config, {"breastmnist": few}).state_dict()
     job._finish(folder, config, untrained)
     return folder
 
@@ -143,7 +141,7 @@ def test_progress_is_told_while_the_block_runs(monkeypatch):
 def test_through_ray_it_trains_once_and_is_kept(ray_cluster, tmp_path, looks_restored):
     """Of a look of the user's own too, whose file no worker has."""
     hand = Path(__file__).parents[2] / "docs/phantoms/hand.py"
-    config = replace(CONFIG, looks=(hand.read_text(),), workers=2)
+    config = replace(CONFIG, looks=(hand.read_text(),))
     stages = []
     folder = job.ensure_phantom_clip(
         tmp_path, config, lambda stage, done, total: stages.append((stage, done, total))
