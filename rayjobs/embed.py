@@ -23,11 +23,10 @@ from medlabel.clip import Clip, check_clip, load_clip
 from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
 from medlabel.export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.listing import Part
-from medlabel.phantom_clip import PHANTOM_CLIPS, pretraining_named
 from medlabel.shards import Catalogue, KeptCatalogues, RawShard, missing_rows
 from medlabel.store import Store
 from rayjobs.cluster import connect
-from rayjobs.pretrain import ensure_phantom_clip
+from rayjobs.pretrain import local_name
 from rayjobs.reading import Cataloguer, pack, read, unpack
 from rayjobs.streaming import (
     READING,
@@ -155,9 +154,7 @@ def embed_sources(
 
 
 def _load(name: str, request: Request, on_progress: OnProgress) -> Clip:
-    if name in PHANTOM_CLIPS:
-        name = ensure_phantom_clip(request.home, pretraining_named(name), on_progress)
-    return load_clip(name, "cpu", request.precision)
+    return load_clip(local_name(name, request.home, on_progress), "cpu", request.precision)
 
 
 class _Encoder:

@@ -25,14 +25,20 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig
 from ray.train.torch import TorchTrainer
 
 from medlabel import phantoms
+from medlabel.clip import base_name
 from medlabel.contrastive import Drawn, Pretraining, trained_clip
 from medlabel.errors import MedlabelError
-from medlabel.phantom_clip import PretrainingConfig, save_clip
+from medlabel.phantom_clip import (
+    PHANTOM_CLIPS,
+    PretrainingConfig,
+    pretraining_named,
+    save_clip,
+)
 from medlabel.phantoms.own import add_looks
 from medlabel.weights import phantom_folder
 from rayjobs.cluster import connect
 
-__all__ = ["ensure_phantom_clip"]
+__all__ = ["ensure_phantom_clip", "local_name"]
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -65,6 +71,15 @@ def ensure_phantom_clip(
             if not _is_whole(folder):
                 _train_into(folder, config, on_progress or _silent, checkpoint_every)
     return str(folder)
+
+
+def local_name(name: str, home: Path | str, on_progress: OnProgress | None = None) -> str:
+    """What `load_clip` takes: a phantom CLIP by its folder, trained now if need be."""
+    base = base_name(name)
+    if base not in PHANTOM_CLIPS:
+        return name
+    folder = ensure_phantom_clip(home, pretraining_named(base), on_progress)
+    return folder + name.removeprefix(base)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from medlabel.clip import Clip, load_clip
+from medlabel.clip import Clip, base_name, load_clip
 from medlabel.embeddings import digest_image, to_digests
 from medlabel.errors import MedlabelError
 from medlabel.evaluation import measure
@@ -190,7 +190,9 @@ def _clip(settings: SweepSettings, name: str) -> Clip | None:
     found = find_weights(name, settings.home)
     if found is None:
         return None
-    return load_clip(str(found.path.parent) if name in PHANTOM_CLIPS else name, "cpu")
+    base = base_name(name)
+    folder = f"{found.path.parent}{name.removeprefix(base)}"
+    return load_clip(folder if base in PHANTOM_CLIPS else name, "cpu")
 
 
 def _missing(settings: SweepSettings, clip: Clip | None, digests: NDArray[np.bytes_]) -> int:

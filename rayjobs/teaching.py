@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.adjust import Adjustment
-from medlabel.clip import Clip, load_clip
+from medlabel.clip import Clip, base_name, load_clip
 from medlabel.embeddings import EmbeddingTable, embed_captions
-from medlabel.phantom_clip import PHANTOM_CLIPS, pretraining_named
+from medlabel.phantom_clip import PHANTOM_CLIPS
 from medlabel.sources import Source
 from medlabel.store import Store
 from medlabel.tasks import own_image
 from medlabel.teacher import class_embeddings, score
 from rayjobs.cluster import connect
 from rayjobs.embed import embed_drawn
-from rayjobs.pretrain import ensure_phantom_clip
+from rayjobs.pretrain import local_name
 
 __all__ = ["Asked", "ask", "embed_ids", "image_table", "load_teacher", "start_ray", "together"]
 
@@ -59,10 +59,9 @@ def start_ray(on_progress: OnProgress) -> None:
 
 def load_teacher(name: str, home: Path, on_progress: OnProgress) -> Clip:
     """A CLIP by name; the phantom one is trained first where it is not kept in `home`."""
-    if name in PHANTOM_CLIPS:
+    if base_name(name) in PHANTOM_CLIPS:
         start_ray(on_progress)
-        name = ensure_phantom_clip(home, pretraining_named(name), on_progress)
-    return load_clip(name, "cpu")
+    return load_clip(local_name(name, home, on_progress), "cpu")
 
 
 def image_table(clip: Clip, home: Path) -> EmbeddingTable:

@@ -10,6 +10,7 @@
 | `hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224` | a model on a hub |
 | `folder/` | an open_clip model folder (`open_clip_config.json` and weights) |
 | `ViT-B-32.pt` | a checkpoint in OpenAI's format; its architecture is read from the weights |
+| any of these and `+views` | embeds an image five times, moved a little, and takes the mean |
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +40,7 @@ from medlabel.errors import MedlabelError
 from medlabel.framing import PIXELS, Framing
 from medlabel.phantom_clip import PHANTOM_CLIPS
 
-__all__ = ["PAPER_MODELS", "Clip", "check_clip", "load_clip", "resolve_clip"]
+__all__ = ["PAPER_MODELS", "VIEWS", "Clip", "base_name", "check_clip", "load_clip", "resolve_clip"]
 
 PAPER_MODELS = {
     name: f"{name.replace('/', '-')}-quickgelu"
@@ -48,6 +49,10 @@ PAPER_MODELS = {
         *("ViT-B/32", "ViT-B/16", "ViT-L/14"),
     )
 }
+VIEWS = "+views"
+"""What is typed behind a model's name for test-time augmentation (see `Clip.views`)."""
+
+_MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))  # down and right, in 28ths of the side
 _MODES = {"bicubic": v2.InterpolationMode.BICUBIC, "bilinear": v2.InterpolationMode.BILINEAR}
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
@@ -55,13 +60,19 @@ _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
 @dataclass(frozen=True)
 class Clip:
-    """A loaded CLIP: the model, its tokenizer, and the preprocessing it was trained with."""
+    """A loaded CLIP: the model, its tokenizer, and the preprocessing it was trained with.
+
+    With `views` an image is embedded five times, as it is and moved by a 28th of its side each way,
+    its edge repeated; its embedding is their mean, of length one. Five times the work. Never
+    mirrored: a mirrored chest is another one.
+    """
 
     name: str
     model: nn.Module
     tokenizer: Callable[[list[str]], Tensor]
     device: str
     precision: str = "fp32"
+    views: bool = False
 
     @cached_property
     def weights_hash(self) -> str:
@@ -83,7 +94,7 @@ class Clip:
         how = hashlib.sha256(f"{visual!r} {config} {PIXELS}".encode()).hexdigest()[:8]
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", Path(self.name).name).strip("-")
         precision = "" if self.precision == "fp32" else f"-{self.precision}"
-        return f"{slug}-{self.weights_hash}-{how}{precision}"
+        return f"{slug}-{self.weights_hash}-{how}{precision}{'-views' if self.views else ''}"
 
     def to(self, device: str) -> "Clip":
         """The same model on another device."""
@@ -162,8 +173,10 @@ class Clip:
         pixels = self.preprocess(self._to_tensor(batch, rows))
         kind = torch.device(self.device).type
         with torch.autocast(kind, _DTYPES[self.precision], enabled=self.precision != "fp32"):
-            features: Tensor = encode(pixels)[: len(batch)]
-        return np.asarray(functional.normalize(features.float(), dim=1).cpu())
+            views = [encode(moved) for moved in (_moved(pixels) if self.views else (pixels,))]
+        lengths_one = [functional.normalize(view[: len(batch)].float(), dim=1) for view in views]
+        mean = torch.stack(lengths_one).mean(0) if self.views else lengths_one[0]
+        return np.asarray(functional.normalize(mean, dim=1).cpu())
 
     def _to_tensor(self, batch: NDArray[np.uint8], rows: int) -> Tensor:
         """To uint8 [rows, 3, S, S] on the device; the missing rows are black."""
@@ -180,6 +193,21 @@ class Clip:
         return np.asarray(encode(tokens, normalize=True).float().cpu())
 
 
+def _moved(pixels: Tensor) -> Iterator[Tensor]:
+    """The views of a batch [N, C, S, S]: moved by a 28th of the side, the edge repeated."""
+    step = max(1, round(pixels.shape[-1] / 28))
+    wide = functional.pad(pixels, (step, step, step, step), mode="replicate")
+    side = pixels.shape[-1]
+    for down, right in _MOVES:
+        top, left = step * (1 + down), step * (1 + right)
+        yield wide[..., top : top + side, left : left + side]
+
+
+def base_name(name: str) -> str:
+    """A model's name without `+views`."""
+    return name.removesuffix(VIEWS)
+
+
 def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> Clip:
     """Load a CLIP by what a user types (see this module's table); `phantom` is a folder by now.
 
@@ -188,8 +216,9 @@ def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> 
     """
     _check_precision(precision)
     device = device or default_device()
-    model, tokenizer = _load(name)
-    return Clip(name, model.to(device).eval(), tokenizer, device, precision)
+    base = base_name(name)
+    model, tokenizer = _load(base)
+    return Clip(base, model.to(device).eval(), tokenizer, device, precision, base != name)
 
 
 def check_clip(name: str, precision: str = "fp32") -> None:
@@ -198,8 +227,9 @@ def check_clip(name: str, precision: str = "fp32") -> None:
     Cheap: nothing is downloaded or read, so that a mistake is told before hours of work.
     """
     _check_precision(precision)
-    if name not in PHANTOM_CLIPS and not Path(name).is_file():
-        resolve_clip(name)
+    base = base_name(name)
+    if base not in PHANTOM_CLIPS and not Path(base).is_file():
+        resolve_clip(base)
 
 
 def _check_precision(precision: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from medlabel.clip import load_clip
+from medlabel.clip import base_name, load_clip
 from medlabel.errors import MedlabelError
 from medlabel.models import LISTED, clip_config, homely
 from medlabel.phantom_clip import PHANTOM_CLIPS
@@ -81,9 +81,9 @@ def fetch(item: str, places: Places, train_phantom: Callable[[str], object]) -> 
     """
     if item in MEDMNIST_FLAGS:
         return _fetch_set(item, places)
-    if item not in PHANTOM_CLIPS:
+    if base_name(item) not in PHANTOM_CLIPS:
         return _fetch_model(item, places.home)
-    train_phantom(item)
+    train_phantom(base_name(item))
     return _check_model(item, places.home)
 
 
@@ -117,7 +117,7 @@ def _check_model(name: str, home: Path) -> Checked:
 
 def _text_needs_hub(name: str) -> bool:
     """Whether a run needs more than weights from the hub: a tokenizer, a text tower's design."""
-    config = None if Path(name).is_file() else clip_config(name)
+    config = None if Path(base_name(name)).is_file() else clip_config(name)
     text = config["text_cfg"] if config else {}
     return name.startswith("hf-hub:") or any(key.startswith("hf_") for key in text)
 

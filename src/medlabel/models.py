@@ -19,7 +19,7 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 
 import open_clip  # isort: skip
 
-from medlabel.clip import PAPER_MODELS, load_clip, resolve_clip
+from medlabel.clip import PAPER_MODELS, base_name, load_clip, resolve_clip
 from medlabel.errors import MedlabelError
 from medlabel.phantom_clip import PHANTOM_CLIPS, model_settings, pretraining_named
 from medlabel.weights import LocalFile, find_weights, hub_file
@@ -62,7 +62,7 @@ def describe(name: str, home: Path) -> ModelFacts:
         MedlabelError: an unknown model, or one whose architecture cannot be built.
     """
     weights = find_weights(name, home)
-    if Path(name).is_file():
+    if Path(base_name(name)).is_file():
         model = load_clip(name, "cpu").model.to("meta")
         return ModelFacts(name, _parameters(model), *_measure(model), weights)
     config = clip_config(name)
@@ -83,6 +83,7 @@ def clip_config(name: str) -> Mapping[str, Any] | None:
     Raises:
         MedlabelError: an unknown model, or a file that is no configuration.
     """
+    name = base_name(name)
     if name in PHANTOM_CLIPS:
         return model_settings(pretraining_named(name))
     model, _ = resolve_clip(name)

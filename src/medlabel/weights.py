@@ -17,7 +17,7 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 import open_clip  # isort: skip
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME  # isort: skip
 
-from medlabel.clip import resolve_clip
+from medlabel.clip import base_name, resolve_clip
 from medlabel.errors import MedlabelError
 from medlabel.phantom_clip import PHANTOM_CLIPS, PretrainingConfig, fingerprint, pretraining_named
 
@@ -73,6 +73,7 @@ def find_weights(name: str, home: Path) -> LocalFile | None:
     Raises:
         MedlabelError: an unknown model.
     """
+    name = base_name(name)
     if name in PHANTOM_CLIPS:
         return _in_folder(phantom_folder(home, pretraining_named(name)))
     if Path(name).is_file():

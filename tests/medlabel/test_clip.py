@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import medlabel._torchvision  # noqa: F401
-from medlabel.clip import PAPER_MODELS, load_clip
+from medlabel.clip import PAPER_MODELS, _moved, check_clip, load_clip
 from medlabel.errors import MedlabelError
 
 import open_clip  # isort: skip
@@ -206,3 +206,29 @@ def test_lower_precision_is_another_model_that_agrees(folder, images, precision)
 def test_an_unknown_precision_is_refused(folder):
     with pytest.raises(MedlabelError, match="unknown precision 'int4'"):
         load_clip(str(folder), "cpu", "int4")
+
+
+def test_views_are_the_image_and_its_four_moves():
+    pixels = torch.arange(28 * 28, dtype=torch.float32).reshape(1, 1, 28, 28)
+    views = list(_moved(pixels))
+    assert torch.equal(views[0], pixels)
+    assert len(views) == 5
+    assert torch.equal(views[1][..., :-1], pixels[..., 1:])
+    assert torch.equal(views[1][..., -1], pixels[..., -1])
+    assert torch.equal(views[4][..., 1:, :], pixels[..., :-1, :])
+
+
+def test_views_change_the_embedding_a_little_and_its_key(folder):
+    plain, views = load_clip(str(folder), "cpu"), load_clip(f"{folder}+views", "cpu")
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    first, second = plain.embed_images(images), views.embed_images(images)
+    assert plain.key != views.key
+    assert np.allclose(np.linalg.norm(second, axis=1), 1, atol=1e-5)
+    assert not np.allclose(first, second, atol=1e-4)
+    assert (first * second).sum(1).min() > 0.5
+
+
+def test_a_name_with_views_is_checked_without_them():
+    check_clip("phantom+views")
+    with pytest.raises(MedlabelError, match="unknown model 'phantom-views'"):
+        check_clip("phantom-views")
