@@ -20,7 +20,7 @@ from scipy.stats import rankdata
 
 from benchmarks.common import FILES, arguments, finish
 from medlabel.captions import CLASS_NAMES, NO_FINDING, captions_for
-from medlabel.cli import default_home
+from medlabel.cli_shared import default_home
 from medlabel.clip import Clip, load_clip
 from medlabel.teacher import class_embeddings
 from rayjobs.pretrain import ensure_phantom_clip
@@ -189,7 +189,7 @@ def main() -> None:
     options = arguments("Findings on real images, zero-shot", "runs/findings", _options, seeds=1)
     clip = load_clip(options.clip or ensure_phantom_clip(default_home()), "cpu")
     options.draws = 50 if options.quick else options.draws
-    places = {"test": ("test",)}
+    places: dict[str, tuple[str, ...]] = {"test": ("test",)}
     if not options.quick:
         places["whole set"] = ("train", "val", "test")
     rows = [

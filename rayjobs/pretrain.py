@@ -29,8 +29,8 @@ from medlabel.clip import base_name
 from medlabel.contrastive import Drawn, Pretraining, trained_clip
 from medlabel.errors import MedlabelError
 from medlabel.phantom_clip import (
-    PHANTOM_CLIPS,
     PretrainingConfig,
+    is_phantom,
     pretraining_named,
     save_clip,
 )
@@ -76,7 +76,7 @@ def ensure_phantom_clip(
 def local_name(name: str, home: Path | str, on_progress: OnProgress | None = None) -> str:
     """What `load_clip` takes: a phantom CLIP by its folder, trained now if need be."""
     base = base_name(name)
-    if base not in PHANTOM_CLIPS:
+    if not is_phantom(base):
         return name
     folder = ensure_phantom_clip(home, pretraining_named(base), on_progress)
     return folder + name.removeprefix(base)

@@ -21,7 +21,7 @@ from medlabel.clip import Clip, base_name, load_clip
 from medlabel.embeddings import digest_image, to_digests
 from medlabel.errors import MedlabelError
 from medlabel.evaluation import measure
-from medlabel.phantom_clip import PHANTOM_CLIPS
+from medlabel.phantom_clip import is_phantom
 from medlabel.recipes import Recipe
 from medlabel.shards import Catalogue, missing_rows
 from medlabel.store import Store
@@ -192,7 +192,7 @@ def _clip(settings: SweepSettings, name: str) -> Clip | None:
         return None
     base = base_name(name)
     folder = f"{found.path.parent}{name.removeprefix(base)}"
-    return load_clip(folder if base in PHANTOM_CLIPS else name, "cpu")
+    return load_clip(folder if is_phantom(base) else name, "cpu")
 
 
 def _missing(settings: SweepSettings, clip: Clip | None, digests: NDArray[np.bytes_]) -> int:

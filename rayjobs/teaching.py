@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medlabel.adjust import Adjustment
 from medlabel.clip import Clip, base_name, load_clip
 from medlabel.embeddings import EmbeddingTable, embed_captions
-from medlabel.phantom_clip import PHANTOM_CLIPS
+from medlabel.phantom_clip import is_phantom
 from medlabel.sources import Source
 from medlabel.store import Store
 from medlabel.tasks import own_image
@@ -59,7 +59,7 @@ def start_ray(on_progress: OnProgress) -> None:
 
 def load_teacher(name: str, home: Path, on_progress: OnProgress) -> Clip:
     """A CLIP by name; the phantom one is trained first where it is not kept in `home`."""
-    if base_name(name) in PHANTOM_CLIPS:
+    if is_phantom(base_name(name)):
         start_ray(on_progress)
     return load_clip(local_name(name, home, on_progress), "cpu")
 

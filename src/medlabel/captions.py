@@ -245,7 +245,7 @@ def captions_for(
     """
     if flag is not None and label is not None and 0 <= label < len(CLASS_NAMES.get(flag, ())):
         return _class_captions(flag, label)
-    if flag in LOOKS and flag not in SET_CAPTIONS:
+    if flag is not None and flag in LOOKS and flag not in SET_CAPTIONS:
         return _own_captions(LOOKS[flag], label)
     key = name.strip().lower()
     key = SHORT_NAMES.get(key, key)

@@ -184,7 +184,7 @@ def fetch_command(
 
 
 def _train_phantom(name: str) -> None:
-    from medlabel.contrastive import pretraining_named
+    from medlabel.phantom_clip import pretraining_named
     from rayjobs.cluster import one_line_errors
     from rayjobs.pretrain import ensure_phantom_clip
 

@@ -3,7 +3,7 @@
 | what is typed | model |
 | --- | --- |
 | `phantom` | the small CLIP that medlabel trains itself on drawn phantoms |
-| `phantom-large` | the same, with larger images and trained for longer |
+| `phantom-1`, `phantom-2`, … | the same of other seeds, to vote with it |
 | `ViT-L/14`, `RN50x64`, … | the paper's eight, with OpenAI's weights (downloaded once) |
 | `ViT-B-16:laion2b_s34b_b88k` | any open_clip architecture and tag |
 | `ViT-B-32:weights.pt` | an open_clip architecture with weights from a file |
@@ -38,7 +38,7 @@ from torchvision.transforms import v2  # isort: skip
 from medlabel.device import default_device
 from medlabel.errors import MedlabelError
 from medlabel.framing import PIXELS, Framing
-from medlabel.phantom_clip import PHANTOM_CLIPS
+from medlabel.phantom_clip import is_phantom
 
 __all__ = ["PAPER_MODELS", "VIEWS", "Clip", "base_name", "check_clip", "load_clip", "resolve_clip"]
 
@@ -228,7 +228,7 @@ def check_clip(name: str, precision: str = "fp32") -> None:
     """
     _check_precision(precision)
     base = base_name(name)
-    if base not in PHANTOM_CLIPS and not Path(base).is_file():
+    if not is_phantom(base) and not Path(base).is_file():
         resolve_clip(base)
 
 

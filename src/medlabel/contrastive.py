@@ -72,7 +72,8 @@ class _CaptionBook:
     order keeps the caption's end the highest number, by which open_clip finds it.
     """
 
-    def __init__(self, kinds: Mapping[str, int], per_look: int, seed: int) -> None:
+    def __init__(self, kinds: Mapping[str, int], per_look: int, config: PretrainingConfig) -> None:
+        groups_said = None if config.paraphrases else 1  # the first is what teachers say
         tokenizer = open_clip.SimpleTokenizer(context_length=CAPTION_LENGTH)
         said = [(look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)] * per_look
         for look, (flag, count) in enumerate(kinds.items()):
@@ -80,11 +81,13 @@ class _CaptionBook:
         self.looks = torch.tensor([look for look, _, _ in said])
         self.kinds = torch.tensor([kind for _, kind, _ in said])
         encoded = [
-            [[tokenizer.encode(text) for text in group] for group in groups]
+            [[tokenizer.encode(text) for text in group] for group in groups[:groups_said]]
             for _, _, groups in said
         ]
         start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
-        strange = np.random.default_rng([seed, _STRANGE]).choice(start, _STRANGE, replace=False)
+        strange = np.random.default_rng([config.seed, _STRANGE]).choice(
+            start, _STRANGE, replace=False
+        )
         met = {token for groups in encoded for group in groups for text in group for token in text}
         self.words = np.array(sorted({0, start, end, *met, *strange.tolist()}))
         place = {token: number for number, token in enumerate(self.words.tolist())}
@@ -161,7 +164,7 @@ class Pretraining:
         share = np.sqrt(list(counts.values()))  # more kinds take more images, though less for each
         share *= config.batch_size / share.sum()
         self.per_look = np.maximum(np.round(share), 1).astype(np.int64)
-        self.book = _CaptionBook(counts, self.captions_per_look, config.seed)
+        self.book = _CaptionBook(counts, self.captions_per_look, config)
         self.model = build_clip(config).to(memory_format=torch.channels_last)
         table = self.model.token_embedding.weight.detach()[torch.from_numpy(self.book.words)]
         self.model.token_embedding = torch.nn.Embedding.from_pretrained(table, freeze=False)

@@ -13,7 +13,7 @@ from rich.table import Table
 from medlabel.clip import base_name, load_clip
 from medlabel.errors import MedlabelError
 from medlabel.models import LISTED, clip_config, homely
-from medlabel.phantom_clip import PHANTOM_CLIPS
+from medlabel.phantom_clip import is_phantom
 from medlabel.sources import (
     MEDMNIST_FLAGS,
     SIZES,
@@ -81,7 +81,7 @@ def fetch(item: str, places: Places, train_phantom: Callable[[str], object]) -> 
     """
     if item in MEDMNIST_FLAGS:
         return _fetch_set(item, places)
-    if base_name(item) not in PHANTOM_CLIPS:
+    if not is_phantom(base_name(item)):
         return _fetch_model(item, places.home)
     train_phantom(base_name(item))
     return _check_model(item, places.home)

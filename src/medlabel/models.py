@@ -21,13 +21,13 @@ import open_clip  # isort: skip
 
 from medlabel.clip import PAPER_MODELS, base_name, load_clip, resolve_clip
 from medlabel.errors import MedlabelError
-from medlabel.phantom_clip import PHANTOM_CLIPS, model_settings, pretraining_named
+from medlabel.phantom_clip import is_phantom, model_settings, pretraining_named
 from medlabel.weights import LocalFile, find_weights, hub_file
 
 __all__ = ["LISTED", "ModelFacts", "clip_config", "describe", "homely", "models_table"]
 
 LISTED = (
-    *PHANTOM_CLIPS,
+    "phantom",
     *PAPER_MODELS,
     "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
 )
@@ -84,7 +84,7 @@ def clip_config(name: str) -> Mapping[str, Any] | None:
         MedlabelError: an unknown model, or a file that is no configuration.
     """
     name = base_name(name)
-    if name in PHANTOM_CLIPS:
+    if is_phantom(name):
         return model_settings(pretraining_named(name))
     model, _ = resolve_clip(name)
     path: Path | None = Path(name) / "open_clip_config.json"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -24,27 +25,20 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 
 import open_clip  # isort: skip
 
-from medlabel.errors import MedlabelError
 from medlabel.phantoms.own import added_sources
 
 __all__ = [
     "CAPTION_LENGTH",
-    "PHANTOM_CLIPS",
     "PREPROCESSING",
     "PretrainingConfig",
     "build_clip",
     "fingerprint",
+    "is_phantom",
     "model_settings",
     "pretraining_named",
     "save_clip",
 ]
 
-
-PHANTOM_CLIPS: Mapping[str, Mapping[str, Any]] = {
-    "phantom": {},
-    "phantom-large": {"steps": 8000, "image_size": 40, "phantoms_per_look": 12000},
-}
-"""What each of medlabel's own teachers changes in `PretrainingConfig`, by name."""
 
 CAPTION_LENGTH = 32
 """Tokens of the longest caption that the small CLIP reads."""
@@ -73,6 +67,7 @@ class PretrainingConfig:
     | seed | of the phantoms, the weights and the batches |
     | tower | timm's name of the image encoder |
     | image_size | side in pixels of the tower's input; phantoms are enlarged to it |
+    | paraphrases | whether captions are said in other words too, or only as teachers say them |
     | spread | how much of each range of pose, shape and exposure is used (`parts.Sheet`) |
     | looks | Python source of looks that a user has added (`medlabel.phantoms.own`) |
     """
@@ -84,19 +79,19 @@ class PretrainingConfig:
     seed: int = 0
     tower: str = "test_resnet"
     image_size: int = 32
+    paraphrases: bool = True
     spread: float = 1.0
     looks: tuple[str, ...] = field(default_factory=added_sources)
 
 
-def pretraining_named(name: str) -> PretrainingConfig:
-    """How a phantom CLIP is trained, by the name a user types; looks that were added are in it.
+def is_phantom(name: str) -> bool:
+    """Whether a model's name is of a phantom CLIP: `phantom`, or `phantom-2` for one of seed 2."""
+    return re.fullmatch(r"phantom(-[1-9]\d{0,3})?", name) is not None
 
-    Raises:
-        MedlabelError: no phantom CLIP has this name.
-    """
-    if name not in PHANTOM_CLIPS:
-        raise MedlabelError(f"no phantom CLIP is named {name!r}: {', '.join(PHANTOM_CLIPS)}")
-    return PretrainingConfig(**PHANTOM_CLIPS[name])
+
+def pretraining_named(name: str) -> PretrainingConfig:
+    """How a phantom CLIP of this name is trained; looks that were added are in it."""
+    return PretrainingConfig(seed=int(name.partition("-")[2] or 0))
 
 
 def model_settings(config: PretrainingConfig) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME  # isort: 
 
 from medlabel.clip import base_name, resolve_clip
 from medlabel.errors import MedlabelError
-from medlabel.phantom_clip import PHANTOM_CLIPS, PretrainingConfig, fingerprint, pretraining_named
+from medlabel.phantom_clip import PretrainingConfig, fingerprint, is_phantom, pretraining_named
 
 __all__ = ["Checked", "LocalFile", "check", "find_weights", "hub_file", "phantom_folder"]
 
@@ -74,7 +74,7 @@ def find_weights(name: str, home: Path) -> LocalFile | None:
         MedlabelError: an unknown model.
     """
     name = base_name(name)
-    if name in PHANTOM_CLIPS:
+    if is_phantom(name):
         return _in_folder(phantom_folder(home, pretraining_named(name)))
     if Path(name).is_file():
         return LocalFile(Path(name), Path(name))

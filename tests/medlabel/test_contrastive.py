@@ -1,5 +1,7 @@
 """The training of the small CLIP: it learns, and resumes exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -117,3 +119,9 @@ def test_a_row_counts_by_its_weight():
     even = _match_loss(logits, matches, weights=torch.tensor([2.0, 2.0]))
     assert torch.isclose(even, _match_loss(logits, matches))
     assert _match_loss(logits, matches, weights=torch.tensor([9.0, 1.0])) < even
+
+
+def test_without_paraphrases_only_what_teachers_say_is_said(drawn):
+    spoken = Pretraining(replace(CONFIG, paraphrases=False), drawn).book
+    assert all(len(groups) == 1 for groups in spoken.groups)
+    assert len(spoken.words) < len(Pretraining(CONFIG, drawn).book.words)

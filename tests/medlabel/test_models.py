@@ -51,8 +51,8 @@ def test_attention_is_counted_to_the_last_product(tmp_path):
     assert describe("ViT-B/32", tmp_path).flop == by_hand
 
 
-def test_the_list_has_eleven_rows():
-    assert len(LISTED) == len(set(LISTED)) == 11
+def test_the_list_has_ten_rows():
+    assert len(LISTED) == len(set(LISTED)) == 10
     assert (LISTED[0], BIOMED.split("/")[0]) == ("phantom", "hf-hub:microsoft")
 
 

@@ -9,11 +9,11 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 
 import open_clip  # isort: skip
 
-from medlabel.errors import MedlabelError
 from medlabel.phantom_clip import (
     PretrainingConfig,
     build_clip,
     fingerprint,
+    is_phantom,
     pretraining_named,
     save_clip,
 )
@@ -60,8 +60,18 @@ def test_the_fingerprint_is_of_the_config():
     assert fingerprint(CONFIG) != fingerprint(PretrainingConfig())
 
 
-def test_the_large_one_differs_from_the_default():
-    assert fingerprint(pretraining_named("phantom")) == fingerprint(PretrainingConfig())
-    assert fingerprint(pretraining_named("phantom-large")) != fingerprint(PretrainingConfig())
-    with pytest.raises(MedlabelError, match="phantom-large"):
-        pretraining_named("phantom-huge")
+def test_a_number_behind_the_name_is_a_seed():
+    assert pretraining_named("phantom") == PretrainingConfig()
+    assert pretraining_named("phantom-2") == PretrainingConfig(seed=2)
+    assert fingerprint(pretraining_named("phantom-2")) != fingerprint(PretrainingConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("phantom", True), ("phantom-12", True), ("phantom-0", False), ("phantom-x", False),
+        ("phantom:breastmnist", False), ("a-phantom", False), ("phantom-1+views", False),
+    ],
+)  # fmt: skip
+def test_names_of_phantom_clips(name, is_one):
+    assert is_phantom(name) == is_one

@@ -170,12 +170,14 @@ def _hilar(sheet: Sheet, at: Coordinates, air: Floats, dense: Range = (0.4, 0.95
     x, y = np.abs(at[0]), at[1] - sheet.between(-0.15, 0.25)
     near = np.exp(-((x / sheet.between(0.3, 0.65)) ** 2) - (y / sheet.between(0.35, 0.7)) ** 2)
     streaks = np.clip(1 + 0.3 * sheet.field(9), 0, 1.5)
-    return air * np.clip(1 - near * streaks * sheet.between(*dense), 0, 1)
+    found: Floats = air * np.clip(1 - near * streaks * sheet.between(*dense), 0, 1)
+    return found
 
 
 def _veil(sheet: Sheet, _at: Coordinates, air: Floats, dense: Range = (0.2, 0.65)) -> Floats:
     """An even haze over both lungs: ground glass."""
-    return air * (1 - sheet.between(*dense) * np.clip(1 + 0.15 * sheet.field(3), 0, 1.3))
+    found: Floats = air * (1 - sheet.between(*dense) * np.clip(1 + 0.15 * sheet.field(3), 0, 1.3))
+    return found
 
 
 def _effusion(sheet: Sheet, at: Coordinates, air: Floats) -> Floats:
@@ -194,7 +196,10 @@ def _atelectasis(sheet: Sheet, at: Coordinates, air: Floats) -> Floats:
     height = sheet.between(0.0, 0.45) + sheet.between(-0.4, 0.2) * (x - 0.4)
     band = step(sheet.between(0.03, 0.09) - np.abs(y - height), 0.1) * step(x - 0.1, 0.1)
     raised = step(y - sheet.between(0.1, 0.5), 0.15) * step(x, 0.1)
-    return air * (1 - np.maximum(band * sheet.between(0.3, 0.8), raised * sheet.between(0.3, 0.9)))
+    found: Floats = air * (
+        1 - np.maximum(band * sheet.between(0.3, 0.8), raised * sheet.between(0.3, 0.9))
+    )
+    return found
 
 
 def _round(radius: Range, sheet: Sheet, at: Coordinates, air: Floats) -> Floats:
@@ -212,12 +217,14 @@ def _pneumothorax(sheet: Sheet, at: Coordinates, air: Floats) -> Floats:
     rim = np.maximum(step(x - edge, 0.08), step(sheet.between(-0.6, -0.2) - y, 0.1))
     this = step(x - 0.05, 0.1)
     fallen = this * (1 - rim) * sheet.between(0.1, 0.5)
-    return air * (1 - fallen) + 0.35 * air * this * rim
+    found: Floats = air * (1 - fallen) + 0.35 * air * this * rim
+    return found
 
 
 def _emphysema(sheet: Sheet, at: Coordinates, air: Floats) -> Floats:
     """Too much air: lungs blacker than they should be, few vessels in them."""
-    return air * np.clip(1.25 + 0.15 * sheet.field(2) - 0.1 * at[1], 0.9, 1.5)
+    found: Floats = air * np.clip(1.25 + 0.15 * sheet.field(2) - 0.1 * at[1], 0.9, 1.5)
+    return found
 
 
 def _fibrosis(sheet: Sheet, at: Coordinates, air: Floats) -> Floats:

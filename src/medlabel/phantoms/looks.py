@@ -92,4 +92,5 @@ class Look:
         """Kinds [n] as MedMNIST writes labels: [n,1], or a 0/1 column a finding [n,findings]."""
         if self.findings is None:
             return kinds[:, None]
-        return (kinds[:, None] == np.arange(self.findings)).astype(np.int64)
+        columns: NDArray[np.int64] = (kinds[:, None] == np.arange(self.findings)).astype(np.int64)
+        return columns

@@ -29,7 +29,7 @@ def step(distance: Floats, soft: float | Floats = 0.1) -> Floats:
     return inside
 
 
-def lay(below: Floats, above: Floats | float, mask: Floats) -> Floats:
+def lay(below: Floats, above: Floats | float | tuple[float, float, float], mask: Floats) -> Floats:
     """`above` painted over `below` where the mask [n,size,size] is 1; in grey or in colour."""
     if below.ndim == mask.ndim + 1:
         mask = mask[..., None]
