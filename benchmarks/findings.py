@@ -1,6 +1,6 @@
 """Labels within a set, zero-shot on real images: what the phantom teacher reads, and what not.
 
-`python -m benchmarks.findings [--quick] [--clip FOLDER]`: pneumonia against normal, malignant
+`python -m benchmarks.findings [--quick] [--clip NAME]`: pneumonia against normal, malignant
 against the rest, eight blood cells, fourteen chest findings, each on every image of the file and on
 its test split. Beside each figure stands its 95 % bootstrap interval and the best of four trivial
 statistics of the pixels (mean, contrast, darkness of the centre, strength of edges), the better
@@ -23,7 +23,7 @@ from medlabel.captions import CLASS_NAMES, NO_FINDING, captions_for
 from medlabel.cli_shared import default_home
 from medlabel.clip import Clip, load_clip
 from medlabel.teacher import class_embeddings
-from rayjobs.pretrain import ensure_phantom_clip
+from rayjobs.pretrain import local_name
 
 SETS = {
     "pneumonia": "pneumoniamnist",
@@ -180,14 +180,14 @@ def rows_of(
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--clip", help="folder of a CLIP; the phantom CLIP if unset")
+    parser.add_argument("--clip", default="phantom", help="the teacher; may end in +views")
     parser.add_argument("--draws", type=int, default=200, help="of the bootstrap")
 
 
 def main() -> None:
     """Ask the teacher about every set, print the table."""
     options = arguments("Findings on real images, zero-shot", "runs/findings", _options, seeds=1)
-    clip = load_clip(options.clip or ensure_phantom_clip(default_home()), "cpu")
+    clip = load_clip(local_name(options.clip, default_home()), "cpu")
     options.draws = 50 if options.quick else options.draws
     places: dict[str, tuple[str, ...]] = {"test": ("test",)}
     if not options.quick:

@@ -17,7 +17,7 @@ from benchmarks.ledger import options_of_units, run_units
 from benchmarks.units import PER_CLASS, PHANTOM, TASKS, Unit, trust_of_lines
 from medlabel.cli_shared import default_home
 from medlabel.recipes import recipe_named
-from rayjobs.pretrain import ensure_phantom_clip
+from rayjobs.pretrain import local_name
 
 FINE = ("blood-cells", "malignant-benign", "pneumonia-normal")
 NOISES = (PHANTOM, "image-70", "random")
@@ -25,7 +25,7 @@ NOISES = (PHANTOM, "image-70", "random")
 
 def units(options: argparse.Namespace) -> list[Unit]:
     """Every unit; with `--quick`, two draws of one task."""
-    clip, recipe = ensure_phantom_clip(default_home()), recipe_named("robust")
+    clip, recipe = local_name(options.clip, default_home()), recipe_named("robust")
     tasks, seeds, cap = list(FINE), min(options.seeds, 10), PER_CLASS
     if options.findings:
         tasks += [name for name in TASKS if name.startswith("finding-")]

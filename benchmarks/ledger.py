@@ -24,10 +24,11 @@ __all__ = ["frame_of", "options_of_units", "run_units"]
 
 
 def options_of_units(parser: argparse.ArgumentParser) -> None:
-    """`--only`, `--workers` and `--table`, as benchmarks made of units take."""
+    """`--only`, `--clip`, `--workers` and `--table`, as benchmarks made of units take."""
     parser.add_argument(
         "--only", nargs="*", default=["*"], help="units to run, TASK/NOISE/RECIPE with wildcards"
     )
+    parser.add_argument("--clip", default="phantom", help="the teacher; may end in +views")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--table", action="store_true", help="fit nothing; show what is finished")
 

@@ -23,7 +23,7 @@ from medlabel.figures import to_png
 from medlabel.paired import Comparison, corrected_t, over_tasks
 from medlabel.recipes import recipe_named
 from medlabel.store import Store
-from rayjobs.pretrain import ensure_phantom_clip
+from rayjobs.pretrain import local_name
 
 TASKS = (
     *("chest-breast", "chest-pneumonia", "chest-blood"),
@@ -36,7 +36,7 @@ RECIPES = ("robust", "paper")
 
 def units(options: argparse.Namespace) -> list[Unit]:
     """Every unit; with `--quick`, two draws of one task."""
-    clip = ensure_phantom_clip(default_home())
+    clip = local_name(options.clip, default_home())
     tasks, seeds, cap = list(TASKS), options.seeds, PER_CLASS
     if options.quick:
         tasks, seeds, cap = ["chest-pneumonia"], 2, 150

@@ -88,7 +88,7 @@ class Unit:
     seed: int
     per_class: int
     root: Path
-    clip: str = ""  # folder of the phantom CLIP, where that is the teacher
+    clip: str = ""  # what `load_clip` takes, where the teacher is one
 
     @property
     def path(self) -> str:
@@ -100,7 +100,8 @@ class Unit:
         """What makes a line this unit's."""
         fields = json.dumps(asdict(self.recipe), sort_keys=True)
         made_by = hashlib.sha256(fields.encode()).hexdigest()[:12]
-        return f"{self.path}/{self.seed}/{self.per_class}/{made_by}"
+        taught_by = f"/{Path(self.clip).name}" if self.clip else ""
+        return f"{self.path}/{self.seed}/{self.per_class}/{made_by}{taught_by}"
 
 
 @lru_cache(maxsize=2)

@@ -9,11 +9,13 @@ import torch
 import medlabel._torchvision  # noqa: F401
 from medlabel.clip import load_clip
 from medlabel.embeddings import EmbeddingTable
+from medlabel.phantom_clip import PretrainingConfig
 from medlabel.recipes import RECIPES
 from medlabel.sources import open_source
 from medlabel.store import Store
 from medlabel.tasks import gather_images, own_image, parse_task
 from rayjobs.embed import embed_drawn
+from rayjobs.pretrain import ensure_phantom_clip
 from rayjobs.run import Settings, run
 
 import open_clip  # isort: skip
@@ -25,8 +27,15 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 def test_the_loop_labels_real_images_from_phantoms_alone(real: Path, tmp_path):
     task = parse_task(f"chest={real / 'chestmnist-nih1000.npz'},breast={real / 'breastmnist.npz'}")
+    short = PretrainingConfig(steps=600, phantoms_per_look=1500)  # a quarter of the default
     settings = Settings(
-        task, str(tmp_path / "run"), RECIPES["robust"], tmp_path, seeds=2, ceiling_seeds=0
+        task,
+        str(tmp_path / "run"),
+        RECIPES["robust"],
+        tmp_path,
+        clips=(ensure_phantom_clip(tmp_path, short),),
+        seeds=2,
+        ceiling_seeds=0,
     )
     outcome = run(settings)
     assert outcome.results["n_pool"].tolist() == [1092, 1092]
