@@ -10,6 +10,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import torch
 from fastapi import FastAPI, Request
 from PIL import Image
@@ -19,7 +20,7 @@ from medlabel.fit import predict
 
 
 def _answer(bundle: Bundle, data: bytes) -> dict[str, Any]:
-    image = bundle.prepare(Image.open(BytesIO(data)))
+    image = bundle.square(np.array(Image.open(BytesIO(data))))
     row = predict(bundle.student, image[None])[0]
     return {"label": bundle.classes[int(row.argmax())], "probabilities": row.tolist()}
 

@@ -5,14 +5,10 @@ at all. Whatever is killed, the next run does exactly the pieces that are missin
 same files, bit for bit. At the end images in = annotations + rejects, or it is an error.
 """
 
-import hashlib
-import json
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,14 +27,17 @@ from medlabel.annotations import (
     Piece,
     label_pieces,
     missing_starts,
+    signature,
 )
 from medlabel.bundle import Bundle, load_bundle
 from medlabel.errors import MedlabelError
 from medlabel.explain import layout_of
 from medlabel.images import ImageError
+from medlabel.judgement import AUTO_ABOVE, check_auto_above
 from medlabel.listing import Part, pixels_of
 from medlabel.overview import Overview, look_over, write_page
-from medlabel.store import Store
+from medlabel.provenance import versions
+from medlabel.store import Store, refuse_other
 from rayjobs.cluster import connect
 from rayjobs.reading import read_annotated, unpack_prepared
 from rayjobs.streaming import (
@@ -66,7 +65,7 @@ class Order:
         sources: as a user types them (see `medlabel.listing`).
         bundle: folder or bucket of the student.
         out: folder or bucket for the table.
-        threshold: the least confidence of a label that no human has to see.
+        auto_above: the least calibrated probability of a label that no human has to see.
         size: pixels, for MedMNIST flags and phantoms.
         data_root: folder of MedMNIST's files.
         column: the image column of Parquet files.
@@ -75,7 +74,7 @@ class Order:
     sources: tuple[str, ...]
     bundle: str
     out: str
-    threshold: float = 0.95
+    auto_above: float = AUTO_ABOVE
     size: int = 28
     data_root: Path | None = None
     column: str | None = None
@@ -95,8 +94,7 @@ def annotate_sources(
     order: Order, on_progress: OnProgress = lambda stage, done, total: None
 ) -> Annotated:
     """Label what has no label yet in `order.out`, check the sums, and write the page."""
-    if not 0 <= order.threshold <= 1:
-        raise MedlabelError(f"threshold {order.threshold:g}: give a confidence between 0 and 1")
+    check_auto_above(order.auto_above)
     store, bundle = Store(order.out), load_bundle(order.bundle)
     store.check_writable()
     parts = list_sources(order.sources, order.size, order.data_root, order.column, on_progress)
@@ -120,19 +118,10 @@ def annotate_sources(
 def _claim(store: Store, order: Order, bundle: Bundle) -> Origin:
     """Take a folder for these labels, or go on with the same; the time is that of the first."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    versions = ", ".join(f"{name} {version(name)}" for name in ("medlabel", "torch"))
-    versions += f", python {platform.python_version()}"
-    mine = Origin.of(bundle.id, bundle.provenance, order.threshold, versions, now)
+    mine = Origin.of(bundle.id, bundle.provenance, order.auto_above, versions(), now)
     if store.exists(MANIFEST):
-        there = store.read_json(MANIFEST)["origin"]
-        differing = sorted(
-            name for name, value in asdict(mine).items() if name != "time" and there[name] != value
-        )
-        if differing:
-            raise MedlabelError(
-                f"{store.uri} holds other annotations (they differ in {', '.join(differing)}): "
-                "choose another --out"
-            )
+        there, what = store.read_json(MANIFEST)["origin"], "other annotations (they differ"
+        refuse_other(store, there, asdict(mine), what, {"time"})
         return Origin(**there)
     store.write_json(MANIFEST, _manifest(order, mine))
     return mine
@@ -187,7 +176,7 @@ class _Annotator:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         prepared, job = unpack_prepared(row), self._job
-        found = label_pieces(prepared.images, self._bundle.predict, job.layout.batch)
+        found = label_pieces(prepared.images, self._bundle.judge, job.layout.batch)
         rejects = job.table.write(prepared, found, job.classes, job.origin)
         return {"images": len(prepared.images), "rejects": rejects}
 
@@ -243,13 +232,12 @@ def _finish(
             f"{images} images came in, {seen.annotations} annotations and {seen.rejects} rejects "
             f"went out to {store.uri}: run again, and report it if it stays"
         )
-    rejects = [pair for piece in pieces for pair in piece.rejects]
-    frame = pd.DataFrame(sorted(rejects), columns=["uri", "reason"], dtype=str)
+    rejects = sorted(pair for piece in pieces for pair in piece.rejects)
+    frame = pd.DataFrame(rejects, columns=["uri", "reason"], dtype=str)
     store.write_table(REJECTS, frame)
     manifest = _manifest(order, origin)
     counts = {"images": images, "annotations": seen.annotations, "rejects": seen.rejects}
-    signed = [piece.name for piece in pieces], asdict(origin), sorted(rejects)
-    digest = hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
+    digest = signature(pieces, asdict(origin))
     store.write_json(MANIFEST, {**manifest, "counts": counts, "sha256": digest})
     facts = {name: str(value) for name, value in asdict(origin).items()} | {"sha256": digest}
     thumbnails = dict(_thumbnails(parts, {doubt.uri for doubt in seen.doubts}, layout))

@@ -3,16 +3,15 @@
 Every image is embedded once and scored by the captions of the names; a student learns from the
 scores of as many as the memory is for; it labels them all. Each step does only what is missing.
 Nobody knows how many images of each class there are, so no recipe is told that they are equally
-many. An image of no class is given one of the names nevertheless: look at the least certain.
+many. An image of no class is given one of the names nevertheless, and sent to review if it is
+unlike what the student learned.
 """
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,12 @@ from medlabel.embeddings import EmbeddingTable, embed_captions
 from medlabel.errors import MedlabelError
 from medlabel.framing import CentreSquare
 from medlabel.images import ImageError
+from medlabel.judgement import AUTO_ABOVE, check_auto_above
 from medlabel.listing import Part, pixels_of
+from medlabel.provenance import versions, with_key
 from medlabel.recipes import Recipe
 from medlabel.shards import Catalogue
-from medlabel.store import Store
+from medlabel.store import Store, refuse_other
 from medlabel.teacher import class_embeddings, score
 from rayjobs.annotate import Annotated, Order, annotate_sources
 from rayjobs.cluster import connect
@@ -56,7 +57,7 @@ class Wish:
         recipe: how the student is trained.
         clip: the teacher, as a user types it (see `medlabel.clip`).
         captions: caption sets joined by commas (see `medlabel.caption_sets`).
-        threshold: the least confidence of a label that no human has to see.
+        auto_above: the least calibrated probability of a label that no human has to see.
         pool: the student learns from at most so many images, drawn at random.
         side: of the student's images in pixels.
         seed: of the draw and the student.
@@ -72,7 +73,7 @@ class Wish:
     recipe: Recipe
     clip: str = "phantom"
     captions: str = "table"
-    threshold: float = 0.95
+    auto_above: float = AUTO_ABOVE
     pool: int = 5000
     side: int = 28
     seed: int = 0
@@ -89,13 +90,14 @@ def label_sources(
         raise MedlabelError("name two classes or more: --classes chest,breast")
     check_caption_sets(wish.captions)
     check_clip(wish.clip, "fp32")
+    check_auto_above(wish.auto_above)
     store = Store(wish.out)
     store.check_writable()
     _claim(store, wish)
     if not store.exists(f"{runs.BUNDLE}/config.json"):
         _make_student(store, wish, on_progress)
     order = Order(
-        wish.sources, store.path(runs.BUNDLE), wish.out, wish.threshold, wish.size,
+        wish.sources, store.path(runs.BUNDLE), wish.out, wish.auto_above, wish.size,
         wish.data_root, wish.column,
     )  # fmt: skip
     return annotate_sources(order, on_progress)
@@ -109,13 +111,7 @@ def _claim(store: Store, wish: Wish) -> None:
         "side": wish.side, "seed": wish.seed,
     }  # fmt: skip
     if store.exists(_ASKED):
-        there = store.read_json(_ASKED)
-        differing = sorted(name for name in decisive if there.get(name) != decisive[name])
-        if differing:
-            raise MedlabelError(
-                f"{store.uri} holds other labels (they differ in {', '.join(differing)}): "
-                "choose another --out"
-            )
+        refuse_other(store, store.read_json(_ASKED), decisive, "other labels (they differ")
     store.write_json(_ASKED, decisive)
 
 
@@ -228,12 +224,6 @@ def _check_pool(scores: NDArray[np.float32], classes: Sequence[str]) -> None:
 def _provenance(
     teacher: dict[str, Any], recipe: Recipe, digests: NDArray[np.bytes_]
 ) -> dict[str, Any]:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("medlabel", "torch", "ray"))
-    facts = {
-        "teacher": teacher,
-        "recipe": asdict(recipe),
-        "pool": hashlib.sha256(digests.tobytes()).hexdigest()[:16],
-        "versions": f"{versions}, python {platform.python_version()}",
-    }
-    text = json.dumps(facts, sort_keys=True)
-    return {**json.loads(text), "key": hashlib.sha256(text.encode()).hexdigest()[:16]}
+    pool = hashlib.sha256(digests.tobytes()).hexdigest()[:16]
+    facts = with_key({"teacher": teacher, "recipe": asdict(recipe), "pool": pool})
+    return {**facts, "versions": versions()}

@@ -233,7 +233,6 @@ def _manifest(settings: Settings, sources: Mapping[str, Source], asked: Asked) -
     synthetic = any(spec.source.startswith("phantom:") for spec in settings.task.classes)
     return {
         **identity.to_json(),
-        "key": identity.key,
         "seeds": settings.seeds,
         "synthetic": synthetic,
         "versions": versions(),

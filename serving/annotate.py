@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medlabel.bundle import Bundle
-from medlabel.confidence import Judgement, doubts
+from medlabel.judgement import Judgement, doubts
 from serving.images import Budget, Refused, open_images
 from serving.schemas import Annotation, RefusedFile
 from serving.uploads import Upload
@@ -68,9 +68,8 @@ def _open(job: Job, upload: Upload) -> _Opened:
     except Refused as refused:
         opened.refused = refused
         return opened
-    pictures = [Image.fromarray(image) for image in images]
-    opened.images = [job.bundle.prepare(picture) for picture in pictures]
-    opened.thumbnails = [_thumbnail(one) if job.thumbnails else None for one in pictures]
+    opened.images = [job.bundle.square(image) for image in images]
+    opened.thumbnails = [_thumbnail(one) if job.thumbnails else None for one in images]
     return opened
 
 
@@ -82,10 +81,7 @@ def _label(files: Sequence[_Opened]) -> dict[int, list[Annotation]]:
     for file in files:
         rows = slice(start, start + len(file.images))
         start = rows.stop
-        own = Judgement(
-            judgement.probabilities[rows], judgement.unlikeness[rows], judgement.calibrated
-        )
-        labelled[id(file)] = _annotations(file, bundle, own)
+        labelled[id(file)] = _annotations(file, bundle, judgement[rows])
     return labelled
 
 
@@ -123,9 +119,9 @@ def _results(file: _Opened, labelled: dict[int, list[Annotation]]) -> Sequence[R
     ]
 
 
-def _thumbnail(picture: Image.Image) -> str:
+def _thumbnail(image: NDArray[np.uint8]) -> str:
     """A small PNG as a data: URL, for pages that cannot show a TIFF or a DICOM file."""
-    small = picture.copy()
+    small = Image.fromarray(image)
     small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BICUBIC)
     buffer = BytesIO()
     small.save(buffer, "PNG")

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from medlabel.judgement import AUTO_ABOVE
+
 __all__ = ["serve_command"]
 
 
@@ -27,7 +29,7 @@ def serve_command(
     ] = None,
     auto_above: Annotated[
         float, typer.Option(min=0, max=1, help="Below this probability a label is for review.")
-    ] = 0.9,
+    ] = AUTO_ABOVE,
     replicas: Annotated[int, typer.Option(min=1, help="Copies; one a core is the most.")] = 1,
     state: Annotated[
         str | None,

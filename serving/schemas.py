@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from medlabel.judgement import AUTO_ABOVE
+
 __all__ = [
     "Annotation",
     "Answer",
@@ -32,7 +34,7 @@ class ServeArgs(BaseModel):
         description="Folders or buckets of students, or of runs; the first answers unless asked.",
     )
     auto_above: _Share = Field(
-        default=0.9, description="Below this probability a label is for review."
+        default=AUTO_ABOVE, description="Below this probability a label is for review."
     )
     max_batch_size: int = Field(default=256, ge=1, le=4096, description="Images labelled at once.")
     max_images: int = Field(default=1024, ge=1, le=100_000, description="Images a request.")

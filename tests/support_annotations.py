@@ -1,13 +1,21 @@
 """A small folder of annotations, made without Ray."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from medlabel.annotations import MANIFEST, AnnotationTable, Origin, label_pieces, read_pieces
-from medlabel.bundle import load_bundle, save_bundle
+from medlabel.annotations import (
+    MANIFEST,
+    AnnotationTable,
+    Origin,
+    label_pieces,
+    read_pieces,
+    signature,
+)
+from medlabel.bundle import Bundle, load_bundle, save_bundle
 from medlabel.explain import layout_of
 from medlabel.listing import list_parts
 from medlabel.store import Store
@@ -30,12 +38,24 @@ def annotate_folder(root: Path, count: int = 12, broken: int = 1) -> Store:
         (scans / f"broken-{number}.png").write_bytes(b"x")
     store, bundle = Store(str(root / "out")), load_bundle(bundle_store.uri)
     origin = Origin.of("b1", bundle.provenance, 0.5, "v", "t")
+    asked = {"sources": [str(scans)], "bundle": bundle_store.uri, "size": 28}
+    return annotate_with(bundle, scans, store, origin, asked | {"data_root": None, "column": None})
+
+
+def annotate_with(
+    bundle: Bundle, scans: Path, store: Store, origin: Origin, asked: object = None
+) -> Store:
+    """The annotations of a folder of images, whole and signed."""
     table, layout = AnnotationTable(store), layout_of(bundle)
     for part in list_parts(str(scans)):
         for prepared in read_pieces(part, [0], layout):
-            found = label_pieces(prepared.images, bundle.predict, layout.batch)
+            found = label_pieces(prepared.images, bundle.judge, layout.batch)
             table.write(prepared, found, bundle.classes, origin)
-    asked = {"sources": [str(scans)], "bundle": bundle_store.uri, "size": 28}
-    asked |= {"data_root": None, "column": None}
-    store.write_json(MANIFEST, {"asked": asked, "sha256": "f00"})
+    sign(store, origin, asked=asked)
     return store
+
+
+def sign(store: Store, origin: Origin, **more: object) -> None:
+    """Write the manifest of a finished table."""
+    signed = signature(AnnotationTable(store).pieces(), asdict(origin))
+    store.write_json(MANIFEST, {"origin": asdict(origin), "sha256": signed, **more})

@@ -19,10 +19,11 @@ and the student, and comes out the same, bit for bit, whenever it is made again.
 | `digest` | 32 hex digits of the SHA-256 of the content, as in the embedding table |
 | `label`, `confidence` | the most probable class, and its probability |
 | `p_CLASS` | one float32 a class; they sum to 1 |
-| `decision` | `auto` where the confidence reaches the threshold, else `review` |
+| `unlikeness` | distance from what the student learned; above 1 is unlike, null where not known |
+| `decision`, `doubts` | `auto` or `review`, and why (see `medlabel.judgement`) |
 | `bundle`, `weights` | id of the student, and the SHA-256 of its weights |
 | `teacher`, `teacher_model`, `captions` | its name, what names its weights, hash of its captions |
-| `recipe`, `seed`, `threshold`, `versions`, `time` | the rest of where the label comes from |
+| `recipe`, `seed`, `auto_above`, `versions`, `time` | the rest of where the label comes from |
 """
 
 import hashlib
@@ -38,8 +39,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medlabel.embeddings import Digests, to_digests
+from medlabel.errors import MedlabelError
 from medlabel.framing import CentreSquare
 from medlabel.images import ImageError
+from medlabel.judgement import Judgement, doubts
 from medlabel.listing import UNREADABLE, Part, digest_of, pixels_of
 from medlabel.store import Store
 
@@ -54,6 +57,8 @@ __all__ = [
     "label_pieces",
     "missing_starts",
     "read_pieces",
+    "signature",
+    "signed_pieces",
 ]
 
 MANIFEST, REJECTS = "annotate.json", "rejects.parquet"
@@ -96,7 +101,7 @@ class Origin:
     captions: str
     recipe: str
     seed: int
-    threshold: float
+    auto_above: float
     versions: str
     time: str
 
@@ -105,7 +110,7 @@ class Origin:
         cls,
         bundle_id: str,
         provenance: Mapping[str, Any],
-        threshold: float,
+        auto_above: float,
         versions: str,
         time: str,
     ) -> "Origin":
@@ -122,7 +127,7 @@ class Origin:
             hashlib.sha256(spelled).hexdigest()[:32] if captions else "",
             str(recipe.get("name", "")),
             int(provenance.get("seed", -1)),
-            threshold,
+            auto_above,
             versions,
             time,
         )
@@ -205,14 +210,14 @@ def read_pieces(part: Part, starts: Sequence[int], layout: Layout) -> Iterator[P
 
 def label_pieces(
     images: NDArray[np.uint8],
-    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    judge: Callable[[NDArray[np.uint8]], Judgement],
     batch: int,
-) -> NDArray[np.float32]:
-    """Probabilities float32 [N, K] of a piece's images, by batches that are all of one size."""
+) -> Judgement:
+    """What a student says of a piece's images, by batches that are all of one size."""
     padded = np.zeros((-(-len(images) // batch) * batch, *images.shape[1:]), dtype=np.uint8)
     padded[: len(images)] = images
-    found = [predict(padded[at : at + batch]) for at in range(0, len(padded), batch)]
-    return np.concatenate(found)[: len(images)]
+    found = [judge(padded[at : at + batch]) for at in range(0, len(padded), batch)]
+    return Judgement.joined(found)[: len(images)]
 
 
 class AnnotationTable:
@@ -228,18 +233,18 @@ class AnnotationTable:
     def write(
         self,
         prepared: Prepared,
-        probabilities: NDArray[np.float32],
+        judgement: Judgement,
         classes: Sequence[str],
         origin: Origin,
     ) -> int:
-        """Write a piece with `probabilities` [N, K]; returns how many of it are rejects."""
+        """Write a piece and what is said of its N images; returns how many of it are rejects."""
         kept = np.array([reason is None for reason in prepared.reasons], dtype=bool)
         rejects = [
             (address, reason)
             for address, reason in zip(prepared.addresses, prepared.reasons, strict=True)
             if reason is not None
         ]
-        table = _to_table(prepared, kept, probabilities[kept], classes, origin)
+        table = _to_table(prepared, kept, judgement[kept], classes, origin)
         buffer = BytesIO()
         pq.write_table(
             table.replace_schema_metadata({"rejects": json.dumps(rejects)}),
@@ -276,6 +281,31 @@ class AnnotationTable:
         return pq.read_table(data, columns=None if columns is None else list(columns))
 
 
+def signature(pieces: Sequence[Piece], origin: Mapping[str, Any]) -> str:
+    """A hash over the names of all files (each holds its own checksum), the origin and rejects."""
+    rejects = sorted(pair for piece in pieces for pair in piece.rejects)
+    signed = [piece.name for piece in pieces], dict(origin), rejects
+    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
+
+
+def signed_pieces(store: Store) -> tuple[str, list[Piece]]:
+    """The signature and the pieces of a folder, which are all that it signs and nothing else.
+
+    Raises:
+        MedlabelError: there are none, or the table was not finished, or has changed since.
+    """
+    pieces = AnnotationTable(store).pieces()
+    if not pieces:
+        raise MedlabelError(f"{store.uri} holds no annotations: run medlabel annotate first")
+    manifest = store.read_json(MANIFEST)
+    found = signature(pieces, manifest["origin"])
+    if manifest.get("sha256") != found:
+        raise MedlabelError(
+            f"the annotations in {store.uri} are not whole: run the command that made them again"
+        )
+    return found, pieces
+
+
 def _check(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
@@ -283,23 +313,24 @@ def _check(data: bytes) -> str:
 def _to_table(
     prepared: Prepared,
     kept: NDArray[np.bool_],
-    probabilities: NDArray[np.float32],
+    judgement: Judgement,
     classes: Sequence[str],
     origin: Origin,
 ) -> pa.Table:
-    """The rows of a piece as the module's table has them; `probabilities` are of those kept."""
+    """The rows of a piece as the module's table has them; the judgement is of those kept."""
     count = int(kept.sum())
-    best = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1, initial=0)
-    automatic = confidence >= np.float32(origin.threshold)
+    chances, unlike = judgement.probabilities, judgement.unlikeness
+    why = doubts(judgement, origin.auto_above)
     digests = prepared.digests[kept].tolist()
     columns = {
         "uri": pa.array([a for a, keep in zip(prepared.addresses, kept, strict=True) if keep]),
         "digest": pa.array([digest.ljust(16, b"\0").hex() for digest in digests], pa.string()),
-        "label": pa.array(classes).take(pa.array(best)),
-        "confidence": pa.array(confidence),
-        **{f"p_{name}": pa.array(probabilities[:, k]) for k, name in enumerate(classes)},
-        "decision": pa.array(np.where(automatic, "auto", "review"), pa.string()),
+        "label": pa.array(classes).take(pa.array(chances.argmax(axis=1))),
+        "confidence": pa.array(judgement.confidence),
+        **{f"p_{name}": pa.array(chances[:, k]) for k, name in enumerate(classes)},
+        "unlikeness": pa.array(unlike, mask=np.isnan(unlike)),
+        "decision": pa.array(["review" if found else "auto" for found in why], pa.string()),
+        "doubts": pa.array([",".join(found) for found in why], pa.string()),
         **{name: pa.repeat(pa.scalar(value), count) for name, value in vars(origin).items()},
     }
     columns["uri"] = columns["uri"].cast(pa.string())

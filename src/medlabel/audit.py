@@ -6,6 +6,9 @@ OUT/audit/plan.csv     the images to ask about, in order, with an empty column f
 OUT/audit/guarantee.json   what was promised last: export goes by it
 ```
 
+Labels are believed in the order of `judgement.ranks`: an image that is unlike what was learned
+comes after all that are like it, however confident. So strangers cost the others nothing.
+
 The human is not shown the student's label, or would follow it. An answer is the name of a class, or
 anything of `NEITHER`, which makes every label wrong. What was asked and not answered counts as
 wrong too: who leaves the hard ones out shall not be promised more. Without answers nothing is.
@@ -23,13 +26,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel.annotations import MANIFEST, AnnotationTable
+from medlabel.annotations import MANIFEST, AnnotationTable, Piece, signed_pieces
 from medlabel.errors import MedlabelError
 from medlabel.guarantee import Design, Guarantee, certify, draw, fewest_answers
+from medlabel.judgement import ranks
 from medlabel.store import Store
 
 __all__ = [
-    "GUARANTEE", "NEITHER", "Report", "class_names", "plan_audit", "read_answers", "report_audit",
+    "NEITHER", "Report", "class_names", "plan_audit", "promised", "read_answers", "report_audit",
     "sentences",
 ]  # fmt: skip
 
@@ -40,10 +44,12 @@ _MOST_ANSWERS = 10**6  # lines of an answers file
 
 @dataclass(frozen=True)
 class _Labels:
-    """All annotations, as numbers: 12 bytes an image."""
+    """All annotations, as numbers: 8 bytes an image."""
 
+    signature: str
+    pieces: list[Piece]
     classes: tuple[str, ...]
-    confidences: NDArray[np.float32]
+    ranks: NDArray[np.float32]
     labels: NDArray[np.int32]
 
 
@@ -73,7 +79,7 @@ class Report:
 
     @property
     def thresholds(self) -> dict[str, float | None]:
-        """The least confidence of an automatic label, by label; None: it always goes to review."""
+        """The least rank of an automatic label, by label; None: it always goes to review."""
         if self.design.by_class:
             return {name: part.threshold for name, part in self.classes.items()}
         return dict.fromkeys(self.classes, self.whole.threshold)
@@ -81,11 +87,11 @@ class Report:
 
 def class_names(store: Store) -> tuple[str, ...]:
     """The classes of a folder of annotations, in the student's order."""
-    table = AnnotationTable(store)
-    pieces = table.pieces()
-    if not pieces:
-        raise MedlabelError(f"{store.uri} holds no annotations: run medlabel annotate first")
-    names = table.read(pieces[0]).column_names
+    return _names(store, signed_pieces(store)[1])
+
+
+def _names(store: Store, pieces: Sequence[Piece]) -> tuple[str, ...]:
+    names = AnnotationTable(store).read(pieces[0]).column_names
     return tuple(name.removeprefix("p_") for name in names if name.startswith("p_"))
 
 
@@ -101,15 +107,16 @@ def plan_audit(store: Store, design: Design) -> str:
             "anew and ask about other images"
         )
     seen = _read(store)
-    rows = draw(seen.confidences, seen.labels, design)
-    uris = _uris(store, rows)
+    weights = store.read_json(MANIFEST)["origin"]["weights"]
+    rows = draw(seen.ranks, seen.labels, design, salt=int(weights[:16] or "0", 16))
+    uris = _uris(store, seen.pieces, rows)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["uri", "answer"])
     writer.writerows([uri, ""] for uri in uris)
     store.write(ASKED, text.getvalue().encode())
     facts = {"design": asdict(design), "rows": rows.tolist(), "uris": uris, "looks": []}
-    store.write_json(PLAN, facts | {"annotations": store.read_json(MANIFEST)["sha256"]})
+    store.write_json(PLAN, facts | {"annotations": seen.signature})
     return store.path(ASKED)
 
 
@@ -122,27 +129,51 @@ def report_audit(store: Store, answers: Mapping[str, str]) -> Report:
     """
     if not store.exists(PLAN):
         raise MedlabelError(f"{store.uri} has no audit plan: run medlabel audit plan first")
-    plan = store.read_json(PLAN)
-    if plan["annotations"] != store.read_json(MANIFEST).get("sha256"):
-        raise MedlabelError(
-            f"the annotations in {store.uri} have changed since the plan: remove "
-            f"{store.path('audit')} and plan anew"
-        )
-    design, uris, seen = Design(**plan["design"]), plan["uris"], _read(store)
+    plan, seen = store.read_json(PLAN), _read(store)
+    _check_signature(store, plan, seen.signature)
+    design, uris = Design(**plan["design"]), plan["uris"]
     told = {uri: _class_of(answer, uri, seen.classes) for uri, answer in answers.items()}
     looks = _looks(store, plan, {uri: told[uri] for uri in uris if uri in told})
     rows = np.array(plan["rows"], dtype=np.int64)
     given = np.array([told.get(uri, -2) for uri in uris], dtype=np.int64)
-    whole, classes = certify(
-        seen.confidences, seen.labels, rows, given == seen.labels[rows], design
-    )
+    whole, classes = certify(seen.ranks, seen.labels, rows, given == seen.labels[rows], design)
     report = Report(
         design, int((given > -2).sum()), len(uris), looks, whole,
         {seen.classes[label]: part for label, part in classes.items()},
         int((given == -1).sum()), len(set(told) - set(uris)),
     )  # fmt: skip
-    store.write_json(GUARANTEE, _facts(report))
+    store.write_json(GUARANTEE, _facts(report) | {"annotations": seen.signature})
     return report
+
+
+def _check_signature(store: Store, audit: Mapping[str, Any], signed: str) -> None:
+    """Raise a `MedlabelError` where an audit was of other annotations than those of now."""
+    if audit["annotations"] != signed:
+        raise MedlabelError(
+            f"the annotations in {store.uri} have changed since the plan: remove "
+            f"{store.path('audit')} and plan anew"
+        )
+
+
+def promised(store: Store) -> dict[str, float | None] | None:
+    """By label, the least rank that the last report promised; None: there was no report.
+
+    Raises:
+        MedlabelError: what was promised does not hold, for the annotations have changed since, or
+            more reports were read than were planned.
+    """
+    if not store.exists(GUARANTEE):
+        return None
+    found = store.read_json(GUARANTEE)
+    _check_signature(store, found, signed_pieces(store)[0])
+    if not found["kept"]:
+        raise MedlabelError(
+            f"{found['looks']} reports were read and {found['design']['looks']} planned, so the "
+            f"promise does not hold: remove {store.path('audit')}, then plan anew with --looks "
+            f"{found['looks']} and answer what it asks, or export without a promise"
+        )
+    thresholds: dict[str, float | None] = found["thresholds"]
+    return thresholds
 
 
 def read_answers(path: Path) -> dict[str, str]:
@@ -197,7 +228,16 @@ def sentences(report: Report) -> list[str]:
 def _from(report: Report) -> str:
     if report.design.by_class:
         return ", by a threshold for each label"
-    return f": those of confidence {report.whole.threshold:.4f} and more"
+    return f": {_bound(report.whole.threshold)}"
+
+
+def _bound(rank: float | None) -> str:
+    """Which labels are of a rank and more."""
+    if rank is None:
+        return "none"
+    if rank < 0:
+        return f"all, those of images told unlike from confidence {rank + 1:.4f}"
+    return f"those of confidence {rank:.4f} and more, but for images told unlike"
 
 
 def _more(part: Guarantee) -> list[str]:
@@ -218,7 +258,7 @@ def _of_class(name: str, part: Guarantee) -> str:
         return f"{name}: nothing promised of {part.population:,} labels ({asked})."
     return (
         f"{name}: {part.step.images:,} of {part.population:,} labels promised "
-        f"({part.coverage:.1%}), confidence {part.step.threshold:.4f} and more ({asked})."
+        f"({part.coverage:.1%}), {_bound(part.threshold)} ({asked})."
     )
 
 
@@ -250,21 +290,22 @@ def _cautions(report: Report) -> list[str]:
 
 
 def _read(store: Store) -> _Labels:
-    """Confidence and label of every annotation, in the table's order."""
-    classes, table = class_names(store), AnnotationTable(store)
-    confidences, labels = [], []
-    for piece in table.pieces():
-        rows = table.read(piece, ["confidence", "label"])
-        confidences.append(rows["confidence"].to_numpy())
-        names = rows["label"].to_numpy()
-        labels.append(np.array([classes.index(name) for name in names], dtype=np.int32))
-    return _Labels(classes, np.concatenate(confidences), np.concatenate(labels))
+    """Rank and label of every annotation, in the table's order."""
+    signed, pieces = signed_pieces(store)
+    classes, table = _names(store, pieces), AnnotationTable(store)
+    places = {name: place for place, name in enumerate(classes)}
+    believed, labels = [], []
+    for piece in pieces:
+        rows = table.read(piece, ["confidence", "unlikeness", "label"])
+        believed.append(ranks(rows["confidence"].to_numpy(), rows["unlikeness"].to_numpy()))
+        labels.append(np.array([places[name] for name in rows["label"].to_numpy()], np.int32))
+    return _Labels(signed, pieces, classes, np.concatenate(believed), np.concatenate(labels))
 
 
-def _uris(store: Store, rows: NDArray[np.int64]) -> list[str]:
+def _uris(store: Store, pieces: Sequence[Piece], rows: NDArray[np.int64]) -> list[str]:
     """The addresses of some annotations, by their place in the table."""
     table, first, found = AnnotationTable(store), 0, dict[int, str]()
-    for piece in table.pieces():
+    for piece in pieces:
         here = rows[(rows >= first) & (rows < first + piece.rows)]
         if len(here):
             names = table.read(piece, ["uri"])["uri"]

@@ -18,11 +18,12 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors import SafetensorError
 
-from medlabel.confidence import Calibration, Judgement, Reader
+from medlabel.confidence import Calibration, Reader
 from medlabel.errors import MedlabelError
+from medlabel.framing import CentreSquare
+from medlabel.judgement import Judgement
 from medlabel.store import Store
 from medlabel.students import Student, blank, parameter_count
 
@@ -52,18 +53,10 @@ class Bundle:
         """Side of the images in pixels."""
         return self.student.size
 
-    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """One image of any size and mode as the uint8 [S, S] or [S, S, 3] the student learned on.
-
-        Like MedMNIST's own: the centre square, resized bicubically.
-        """
-        mode = "L" if self.student.channels == 1 else "RGB"
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.convert(mode).crop((left, top, left + side, top + side))
-        if square.size != (self.size, self.size):
-            square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        return np.array(square, dtype=np.uint8)  # a copy: Pillow's own is read-only
+    @property
+    def square(self) -> CentreSquare:
+        """How an image uint8 [H, W] or [H, W, 3] becomes what the student learned on."""
+        return CentreSquare(self.size, self.student.channels)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities float32 [N, K] of prepared images uint8 [N, S, S] or [N, S, S, 3].

@@ -19,11 +19,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
-
 from medlabel.captions import _UNIQUE_NAMES, CLASS_NAMES, SET_CAPTIONS, SHORT_NAMES, paper_captions
 from medlabel.captions import captions_for as table_captions
 from medlabel.errors import MedlabelError
+from medlabel.yaml_files import read_mapping
 
 __all__ = ["DESCRIPTIONS", "TEMPLATES", "captions_in", "check_caption_sets"]
 
@@ -299,7 +298,7 @@ def _place(name: str, flag: str | None, label: int | None) -> tuple[str | None, 
 
 def _own_captions(path: Path, name: str) -> tuple[str, ...]:
     """A user's captions: the class's own list and the file's templates, whichever there are."""
-    content = _read_yaml(path)
+    content = _read_captions(path)
     templates = content.pop("templates", ())
     for template in templates:
         if "{name}" not in template:
@@ -310,16 +309,10 @@ def _own_captions(path: Path, name: str) -> tuple[str, ...]:
     return (*own, *(template.replace("{name}", name) for template in templates))
 
 
-def _read_yaml(path: Path) -> dict[str, tuple[str, ...]]:
+def _read_captions(path: Path) -> dict[str, tuple[str, ...]]:
     """Lists of captions by class name (or `templates`); every way to be wrong is one line."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MedlabelError(f"cannot read captions {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MedlabelError(f"captions {path} are not YAML: {error}".replace("\n", " ")) from error
-    if not isinstance(content, dict):
-        raise MedlabelError(f"{path}: write lists of captions by class name, or templates")
+    advice = f"{path}: write lists of captions by class name, or templates"
+    content = read_mapping(path, "captions", advice)
     for key, captions in content.items():
         if not isinstance(captions, list) or not captions or not all(map(_is_caption, captions)):
             raise MedlabelError(f"{path}: {key} is not a list of captions")

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from medlabel import __version__
 from medlabel.cli_annotate import add_annotating
+from medlabel.cli_run import run_command
 from medlabel.cli_shared import StageBars, console, default_home
 from medlabel.cli_sweep import add_sweep
 from medlabel.errors import MedlabelError
 from serving.command import serve_command
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rayjobs.embed import Summary
-    from rayjobs.run import Outcome
 
 app = typer.Typer(
     name="medlabel",
@@ -38,93 +35,7 @@ DataRoot = Annotated[
 ]
 
 
-@app.command("run")
-def run_command(
-    task: Annotated[
-        str,
-        typer.Argument(
-            help="Classes to tell apart: [b]chestmnist,breastmnist[/b], "
-            "[b]chest=a.npz,breast=b.npz[/b], [b]a=x.npz#0,b=x.npz#1,2[/b], "
-            "[b]a=x.npz#3,b=x.npz#!3[/b] (all without label 3), "
-            "[b]phantom:chestmnist,phantom:breastmnist[/b], or a YAML file."
-        ),
-    ],
-    out: Annotated[str, typer.Option(help="Folder or bucket for the results.")],
-    clip: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Teacher: phantom, ViT-L/14 (and the paper's others), ARCHITECTURE:TAG, "
-            "hf-hub:OWNER/NAME, or the path of a checkpoint. Given twice or more, they vote. "
-            "\\[default: phantom]"
-        ),
-    ] = None,
-    vote: Annotated[
-        str, typer.Option(help="How several teachers vote: mean or dawid-skene.")
-    ] = "mean",
-    scores: Annotated[
-        Path | None, typer.Option(help="Your own teacher's scores (Parquet or CSV) instead.")
-    ] = None,
-    recipe: Annotated[
-        str, typer.Option(help="How to train: robust, adam, paper, or a YAML file that mixes.")
-    ] = "robust",
-    student: Annotated[
-        str | None,
-        typer.Option(
-            help="Architecture: small, paper, cnn:16-32-64 (see medlabel.students.cnn), resnet18, "
-            "vgg11, alexnet, timm:NAME; resnet18+pretrained. The recipe's own if unset."
-        ),
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=9999, help="Number of draws.")] = 30,
-    per_class: Annotated[
-        int | None, typer.Option(min=5, help="At most so many images a class.")
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the images: 28, 64, 128, 224.")] = None,
-    captions: Annotated[
-        str,
-        typer.Option(
-            help="Caption sets, joined by commas: table, paper, templates, descriptions, or a "
-            "YAML file of your own."
-        ),
-    ] = "table",
-    adjust: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What is done to the scores before a student learns from them, in order: "
-            "temperature=2, prior, prior=0.3:0.7, em-prior, transduct. Joined by commas, or "
-            "given again."
-        ),
-    ] = None,
-    data_root: DataRoot = None,
-    ceiling_seeds: Annotated[
-        int, typer.Option(min=0, help="Seeds to fit on true labels as well, to compare.")
-    ] = 3,
-) -> None:
-    """Run the whole loop: a teacher's labels, students that learn from them, and a report."""
-    from medlabel.adjust import Adjustment, parse_steps
-    from medlabel.caption_sets import check_caption_sets
-    from medlabel.recipes import recipe_named
-    from medlabel.tasks import parse_task
-    from rayjobs.run import Settings, run
-
-    check_caption_sets(captions)
-    settings = Settings(
-        parse_task(task, size),
-        out,
-        recipe_named(recipe),
-        default_home(),
-        clips=tuple(dict.fromkeys(clip or ["phantom"])),
-        captions=captions,
-        scores=scores,
-        adjustment=Adjustment(parse_steps(",".join(adjust or [])), vote),
-        student=student,
-        seeds=seeds,
-        per_class=per_class,
-        data_root=data_root,
-        ceiling_seeds=ceiling_seeds,
-    )
-    with StageBars() as bars:
-        outcome = run(settings, bars.advance)
-    _print_outcome(outcome)
+app.command("run")(run_command)
 
 
 @app.command("embed")
@@ -262,37 +173,6 @@ def version_command() -> None:
 
 
 add_annotating(app)
-
-
-def _print_outcome(outcome: "Outcome") -> None:
-    console.print(_summary_table(outcome.results))
-    console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
-    console.print(f"student: {outcome.bundle}", soft_wrap=True)
-    console.print(f"report:  {outcome.report}", soft_wrap=True)
-    for warning in outcome.trust.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-
-
-def _summary_table(results: "pd.DataFrame") -> Table:
-    from medlabel.evaluation import summarise
-
-    first = results.iloc[0]
-    table = Table(
-        title=f"{first['task']}: held-out images, {len(results)} seeds "
-        f"({first['n_pool']} pool, {first['n_test']} test)"
-    )
-    for column in ("", "accuracy", "worst seed", "macro-F1"):
-        table.add_column(column, justify="left" if not column else "right")
-    for row in summarise(results).itertuples():
-        table.add_row(
-            f"{row.who} ({first[str(row.who)]})",
-            f"{row.accuracy:.4f} ± {row.accuracy_spread:.4f}",
-            f"{row.worst_accuracy:.4f}",
-            f"{row.macro_f1:.4f} ± {row.macro_f1_spread:.4f}",
-        )
-    return table
-
-
 add_sweep(app)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medlabel.cli_shared import StageBars, console, default_home
+from medlabel.judgement import AUTO_ABOVE
 
 if TYPE_CHECKING:
     from medlabel.explain import Explanation
@@ -13,7 +14,25 @@ if TYPE_CHECKING:
 
 __all__ = ["add_annotating"]
 
-Folder = Annotated[str, typer.Argument(metavar="URI", help="Folder or bucket of annotations.")]
+_Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Folders, buckets or patterns of PNG, JPEG, TIFF and DICOM files, Parquet files with "
+        "an image column, npz files, MedMNIST sets.",
+    ),
+]
+_Folder = Annotated[str, typer.Argument(metavar="URI", help="Folder or bucket of annotations.")]
+_AutoAbove = Annotated[
+    float,
+    typer.Option(
+        help="A label of this calibrated probability and more needs no review, where the "
+        "image is like what the student learned."
+    ),
+]
+_ImageColumn = Annotated[
+    str | None, typer.Option(help="Column of Parquet files that holds the images.")
+]
 
 
 def _say(*lines: str) -> None:
@@ -23,83 +42,63 @@ def _say(*lines: str) -> None:
 
 def add_annotating(app: typer.Typer) -> None:
     """Add annotate, label, audit, explain and export to the command line."""
-
-    @app.command("annotate")
-    def annotate_command(
-        sources: Annotated[
-            list[str],
-            typer.Argument(
-                metavar="INPUT...",
-                help="Folders, buckets or patterns of PNG, JPEG, TIFF and DICOM files, Parquet "
-                "files with an image column, npz files, MedMNIST sets.",
-            ),
-        ],
-        model: Annotated[str, typer.Option(help="Folder of a bundle, or of a finished run.")],
-        out: Annotated[str, typer.Option(help="Folder or bucket for the annotations.")],
-        threshold: Annotated[
-            float, typer.Option(help="Labels of this confidence and more need no review.")
-        ] = 0.95,
-        size: Annotated[int, typer.Option(help="Side of MedMNIST's images.")] = 28,
-        data_root: Annotated[
-            Path | None, typer.Option(help="Folder of MedMNIST's npz files.")
-        ] = None,
-        image_column: Annotated[
-            str | None, typer.Option(help="Column of Parquet files that holds the images.")
-        ] = None,
-        workers: Annotated[
-            int | None,
-            typer.Option(min=1, help="Copies of the student; one a CPU if unset."),
-        ] = None,
-    ) -> None:
-        """Label every image of some sources with a trained student."""
-        from medlabel.runs import BUNDLE
-        from medlabel.store import Store
-        from rayjobs.annotate import Order, annotate_sources
-        from rayjobs.streaming import Replicas
-
-        run = Store(model)
-        bundle = run.path(BUNDLE) if run.exists(f"{BUNDLE}/config.json") else run.uri
-        order = Order(
-            tuple(sources), bundle, out, threshold, size, data_root, image_column,
-            Replicas(workers),
-        )  # fmt: skip
-        with StageBars() as shown:
-            _tell(annotate_sources(order, shown.advance))
-
-    @app.command("label")
-    def label_command(
-        sources: Annotated[
-            list[str], typer.Argument(metavar="INPUT...", help="As annotate takes them.")
-        ],
-        classes: Annotated[str, typer.Option(help="Names of the classes: chest,breast")],
-        out: Annotated[str, typer.Option(help="Folder or bucket for student and annotations.")],
-        clip: Annotated[str, typer.Option(help="Teacher, as in `run`.")] = "phantom",
-        captions: Annotated[str, typer.Option(help="Caption sets, as in `run`.")] = "table",
-        recipe: Annotated[str, typer.Option(help="How to train, as in `run`.")] = "robust",
-        pool: Annotated[int, typer.Option(min=100, help="Images to learn from, at most.")] = 5000,
-        threshold: Annotated[
-            float, typer.Option(help="Labels of this confidence and more need no review.")
-        ] = 0.95,
-        seed: Annotated[int, typer.Option(min=0, help="Of the student.")] = 0,
-        image_column: Annotated[
-            str | None, typer.Option(help="Column of Parquet files that holds the images.")
-        ] = None,
-    ) -> None:
-        """Label your own images by the names of the classes: teacher, student, annotations."""
-        from medlabel.recipes import recipe_named
-        from rayjobs.label import Wish, label_sources
-
-        names = tuple(name.strip() for name in classes.split(","))
-        wish = Wish(
-            tuple(sources), names, out, default_home(), recipe_named(recipe), clip, captions,
-            threshold, pool, seed=seed, column=image_column,
-        )  # fmt: skip
-        with StageBars() as shown:
-            _tell(label_sources(wish, shown.advance))
-
+    app.command("annotate")(_annotate)
+    app.command("label")(_label)
     _add_audit(app)
     app.command("explain")(_explain)
     app.command("export")(_export)
+
+
+def _annotate(
+    sources: _Sources,
+    model: Annotated[str, typer.Option(help="Folder of a bundle, or of a finished run.")],
+    out: Annotated[str, typer.Option(help="Folder or bucket for the annotations.")],
+    auto_above: _AutoAbove = AUTO_ABOVE,
+    size: Annotated[int, typer.Option(help="Side of MedMNIST's images.")] = 28,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of MedMNIST's npz files.")] = None,
+    image_column: _ImageColumn = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Copies of the student; one a CPU if unset.")
+    ] = None,
+) -> None:
+    """Label every image of some sources with a trained student."""
+    from medlabel.runs import BUNDLE
+    from medlabel.store import Store
+    from rayjobs.annotate import Order, annotate_sources
+    from rayjobs.streaming import Replicas
+
+    run = Store(model)
+    bundle = run.path(BUNDLE) if run.exists(f"{BUNDLE}/config.json") else run.uri
+    order = Order(
+        tuple(sources), bundle, out, auto_above, size, data_root, image_column, Replicas(workers)
+    )
+    with StageBars() as shown:
+        _tell(annotate_sources(order, shown.advance))
+
+
+def _label(
+    sources: _Sources,
+    classes: Annotated[str, typer.Option(help="Names of the classes: chest,breast")],
+    out: Annotated[str, typer.Option(help="Folder or bucket for student and annotations.")],
+    clip: Annotated[str, typer.Option(help="Teacher, as in `run`.")] = "phantom",
+    captions: Annotated[str, typer.Option(help="Caption sets, as in `run`.")] = "table",
+    recipe: Annotated[str, typer.Option(help="How to train, as in `run`.")] = "robust",
+    pool: Annotated[int, typer.Option(min=100, help="Images to learn from, at most.")] = 5000,
+    auto_above: _AutoAbove = AUTO_ABOVE,
+    seed: Annotated[int, typer.Option(min=0, help="Of the student.")] = 0,
+    image_column: _ImageColumn = None,
+) -> None:
+    """Label your own images by the names of the classes: teacher, student, annotations."""
+    from medlabel.recipes import recipe_named
+    from rayjobs.label import Wish, label_sources
+
+    names = tuple(name.strip() for name in classes.split(","))
+    wish = Wish(
+        tuple(sources), names, out, default_home(), recipe_named(recipe), clip, captions,
+        auto_above, pool, seed=seed, column=image_column,
+    )  # fmt: skip
+    with StageBars() as shown:
+        _tell(label_sources(wish, shown.advance))
 
 
 def _tell(done: "Outcome") -> None:
@@ -120,7 +119,7 @@ def _add_audit(app: typer.Typer) -> None:
 
 
 def _plan(
-    folder: Folder,
+    folder: _Folder,
     answers: Annotated[int, typer.Option(min=1, help="Images to ask about.")] = 300,
     precision: Annotated[
         float, typer.Option(help="Share of automatic labels that must be right.")
@@ -138,7 +137,7 @@ def _plan(
     looks: Annotated[
         int, typer.Option(min=1, help="How often reports will be read before all is answered.")
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
 ) -> None:
     """Pick the images that a human is to be asked about."""
     from medlabel.audit import plan_audit
@@ -157,7 +156,7 @@ def _plan(
 
 
 def _report(
-    folder: Folder,
+    folder: _Folder,
     answers: Annotated[
         Path | None, typer.Argument(metavar="ANSWERS", help="CSV with the columns uri and answer.")
     ] = None,
@@ -171,7 +170,7 @@ def _report(
 
 
 def _explain(
-    folder: Folder,
+    folder: _Folder,
     image: Annotated[
         str, typer.Argument(metavar="IMAGE", help="Its path or URI, or enough of its end.")
     ],
@@ -201,7 +200,7 @@ def _verdict(found: "Explanation") -> str:
 
 
 def _export(
-    folder: Folder,
+    folder: _Folder,
     to: Annotated[
         Path, typer.Option(help="labels.csv, labels.parquet, or labels.json for Label Studio.")
     ],
@@ -214,9 +213,9 @@ def _export(
     ] = "",
 ) -> None:
     """Write annotations for other programs; an audit's guarantee decides what is auto."""
-    from medlabel.label_export import Wanted, export_labels, read_mapping
+    from medlabel.label_export import Wanted, export_labels, read_names
     from medlabel.store import Store
 
-    wanted = Wanted(only, read_mapping(names) if names else None, image_root)
+    wanted = Wanted(only, read_names(names) if names else None, image_root)
     count = export_labels(Store(folder), to, wanted)
     _say(f"{count:,} annotations: {to}")

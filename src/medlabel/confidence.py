@@ -1,16 +1,12 @@
 """How far to believe a label: its probabilities, and whether the image is like what was learned.
 
-| decision | when |
-| --- | --- |
-| `auto` | calibrated, like the pool, and the likeliest class has at least the asked probability |
-| `review` | anything else, with its reasons: `unsure`, `unlike`, `uncalibrated` |
-
-No truth has a part in it. The temperature (Guo et al. 2017) is fitted to the pseudo-labels that the
-student learned from, so a calibrated 0.9 means that nine in ten such images have the label that the
-*teacher* would give them; it is never below 1, for those images were seen in training. The distance
-is Mahalanobis' from the nearest class's mean in the features before the last layer (Lee et al.
-2018), classes being the student's own labels; its unit is what 99 of 100 pool images stay within,
-each measured by statistics that it had no part in.
+What a decision makes of both is in `medlabel.judgement`. No truth has a part in either. The
+temperature (Guo et al. 2017) is fitted to the pseudo-labels that the student learned from, so a
+calibrated 0.9 means that nine in ten such images have the label that the *teacher* would give them;
+it is never below 1, for those images were seen in training. The distance is Mahalanobis' from the
+nearest class's mean in the features before the last layer (Lee et al. 2018), classes being the
+student's own labels; its unit is what 99 of 100 pool images stay within, each measured by
+statistics that it had no part in.
 """
 
 import threading
@@ -28,29 +24,13 @@ from torch import nn
 from medlabel.fit import to_pixels
 from medlabel.students import Student
 
-__all__ = ["Calibration", "Judgement", "Reader", "calibrate", "doubts"]
+__all__ = ["Calibration", "Reader", "calibrate"]
 
 USUAL = 0.99  # share of the pool that counts as like the pool
 _HOTTEST = 100.0
 _BATCH = 512
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a student says of N images.
-
-    Attributes:
-        probabilities: float32 [N, K], rows sum to one.
-        unlikeness: float32 [N], distance from the pool over the largest that is usual there;
-            above 1 an image is like nothing that was learned. NaN where it cannot be told.
-        calibrated: whether the probabilities were.
-    """
-
-    probabilities: Floats
-    unlikeness: Floats
-    calibrated: bool
 
 
 @dataclass(frozen=True)
@@ -183,14 +163,3 @@ def _distance(features: Floats, centres: Floats, whitening: Floats) -> Floats:
     white, middles = features @ whitening, centres @ whitening
     distances: Floats = np.linalg.norm(white[:, None] - middles[None], axis=2).min(axis=1)
     return distances
-
-
-def doubts(judgement: Judgement, auto_above: float) -> list[tuple[str, ...]]:
-    """Why each image has to be looked at; empty where its label may be taken unseen."""
-    best = judgement.probabilities.max(axis=1)
-    flags = {
-        "unsure": best < auto_above,
-        "unlike": ~(judgement.unlikeness <= 1) & ~np.isnan(judgement.unlikeness),
-        "uncalibrated": np.isnan(judgement.unlikeness) | (not judgement.calibrated),
-    }
-    return [tuple(name for name, flag in flags.items() if flag[row]) for row in range(len(best))]

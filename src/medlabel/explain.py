@@ -1,10 +1,11 @@
 """Where one label comes from, and whether it comes out the same when it is made again.
 
 The image is read from where it was, shown to the same student at the same place of a batch of the
-same size, and every probability is compared bit for bit. On other hardware than that which labelled
+same size, and every figure is compared bit for bit. On other hardware than that which labelled
 it the last digits may differ; then the explanation says by how much.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from medlabel.annotations import MANIFEST, REJECTS, AnnotationTable, Layout, Piece
 from medlabel.bundle import Bundle, load_bundle
 from medlabel.errors import MedlabelError
-from medlabel.framing import CentreSquare
 from medlabel.images import ImageError
+from medlabel.judgement import Judgement
 from medlabel.listing import Part, digest_of, list_parts, pixels_of
 from medlabel.store import Store
 
@@ -31,6 +33,7 @@ class Explanation:
     Attributes:
         row: the annotation, by column.
         again: probabilities by class, as they came out now.
+        unlikeness: as it came out now; None where it cannot be told.
         same_content: whether the image is still the one that was labelled.
         same_weights: whether the bundle is still the one that labelled it.
         piece: file of the table that the row is in.
@@ -38,6 +41,7 @@ class Explanation:
 
     row: Mapping[str, Any]
     again: Mapping[str, float]
+    unlikeness: float | None
     same_content: bool
     same_weights: bool
     piece: str
@@ -54,14 +58,15 @@ class Explanation:
 
     @property
     def reproduced(self) -> bool:
-        """Whether label and every probability are the same to the last bit."""
+        """Whether label, every probability and the unlikeness are the same to the last bit."""
         unchanged = self.same_content and self.same_weights
-        return unchanged and self.label == self.row["label"] and self.difference == 0
+        alike = self.label == self.row["label"] and self.unlikeness == self.row["unlikeness"]
+        return unchanged and alike and self.difference == 0
 
 
 def layout_of(bundle: Bundle) -> Layout:
     """How images are prepared and cut for a student."""
-    return Layout.of(CentreSquare(bundle.size, bundle.student.channels))
+    return Layout.of(bundle.square)
 
 
 def explain(store: Store, image: str) -> Explanation:
@@ -88,22 +93,24 @@ def explain(store: Store, image: str) -> Explanation:
     batch = np.zeros((layout.batch, *layout.square.shape), dtype=np.uint8)
     place = (number - piece.start) % layout.batch
     batch[place] = layout.square(pixels_of(content))
-    found = _alone(bundle, batch)[place]
+    found = _alone(bundle, batch)
+    (unlikeness,) = found.unlikeness[place : place + 1].tolist()
     return Explanation(
         row,
-        dict(zip(bundle.classes, found.tolist(), strict=True)),
+        dict(zip(bundle.classes, found.probabilities[place].tolist(), strict=True)),
+        None if math.isnan(unlikeness) else unlikeness,
         digest_of(content).hex() == row["digest"],
         bundle.provenance.get("sha256") == row["weights"],
         piece.name,
     )
 
 
-def _alone(bundle: Bundle, batch: Any) -> Any:
-    """Probabilities of a batch, with one thread as annotators have it."""
+def _alone(bundle: Bundle, batch: NDArray[np.uint8]) -> Judgement:
+    """What is said of a batch, with one thread as annotators have it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return bundle.predict(batch)
+        return bundle.judge(batch)
     finally:
         torch.set_num_threads(threads)
 

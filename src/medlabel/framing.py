@@ -1,4 +1,4 @@
-"""How an image of any shape becomes the square that a CLIP sees.
+"""How an image of any shape becomes the square that a CLIP, or a student, sees.
 
 A module of its own, so that those who read files, far from the model, need not import torch: a
 reader starts in a second instead of eight, and is a quarter of the size. open_clip is imported by
@@ -43,7 +43,7 @@ class Framing:
 
 @dataclass(frozen=True)
 class CentreSquare:
-    """How a student sees an image: as MedMNIST made its own, and as `Bundle.prepare` does.
+    """How a student sees an image: as MedMNIST made its own, the centre square, resized.
 
     Attributes:
         size: side of the square in pixels.
@@ -68,4 +68,4 @@ class CentreSquare:
         square = Image.fromarray(image).convert(mode).crop((left, top, left + side, top + side))
         if side != self.size:
             square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        return np.asarray(square)
+        return np.array(square)  # a copy: Pillow's own is read-only

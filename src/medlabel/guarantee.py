@@ -157,18 +157,22 @@ class Guarantee:
 
 
 def draw(
-    confidences: NDArray[np.float32], labels: NDArray[np.integer], design: Design
+    confidences: NDArray[np.float32], labels: NDArray[np.integer], design: Design, salt: int = 0
 ) -> NDArray[np.int64]:
     """Rows to ask a human about, in the order to ask in: at random, none twice.
+
+    A student that has learned from the answers of one draw must not be judged by the same images
+    again: `salt` makes the draw another for another student, whatever the seed.
 
     Args:
         confidences: of all images [N].
         labels: of all images [N], class indices as the student gave them.
         design: what is to be promised.
+        salt: names the student, a whole number from 0.
     """
     if not len(confidences):
         raise MedlabelError("there are no annotations to ask about")
-    rng = np.random.default_rng(design.seed)
+    rng = np.random.default_rng([design.seed, salt])
     able = np.flatnonzero(_reach(confidences, labels, design))
     groups, share = [able], design.answers
     if design.by_class:

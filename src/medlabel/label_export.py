@@ -22,14 +22,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-import yaml
 
 from medlabel.annotations import AnnotationTable
-from medlabel.audit import GUARANTEE, class_names
+from medlabel.audit import class_names, promised
 from medlabel.errors import MedlabelError
+from medlabel.judgement import ranks
 from medlabel.store import Store
+from medlabel.yaml_files import read_mapping
 
-__all__ = ["DECISIONS", "Wanted", "export_labels", "read_mapping"]
+__all__ = ["DECISIONS", "Wanted", "export_labels", "read_names"]
 
 DECISIONS = ("auto", "review")
 _LOCAL = "/data/local-files/?d="  # how Label Studio names a file on its own disk
@@ -80,21 +81,15 @@ def export_labels(store: Store, path: Path, wanted: Wanted) -> int:
     return count
 
 
-def read_mapping(path: Path) -> dict[str, str]:
+def read_names(path: Path) -> dict[str, str]:
     """New names by old ones, of a YAML file of `old: new` lines."""
-    try:
-        names = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise MedlabelError(f"{path}: {error}".splitlines()[0]) from error
-    if not isinstance(names, dict):
-        raise MedlabelError(f"{path}: write one `old: new` a line")
+    names = read_mapping(path, "names", f"{path}: write one `old: new` a line")
     return {str(old): str(new) for old, new in names.items()}
 
 
 def _tables(store: Store, wanted: Wanted) -> Iterator[pa.Table]:
     """The table piece by piece, decided and named as wanted."""
-    table = AnnotationTable(store)
-    thresholds = store.read_json(GUARANTEE)["thresholds"] if store.exists(GUARANTEE) else None
+    table, thresholds = AnnotationTable(store), promised(store)
     for piece in table.pieces():
         rows = table.read(piece).replace_schema_metadata(None)
         if thresholds is not None:
@@ -108,12 +103,12 @@ def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table
     """Rows with the decision that a guarantee's thresholds make of them."""
     least = [thresholds[label] for label in rows["label"].to_pylist()]
     bound = np.array([np.inf if t is None else t for t in least], dtype=np.float32)
-    automatic = rows["confidence"].to_numpy() >= bound
+    automatic = ranks(rows["confidence"].to_numpy(), rows["unlikeness"].to_numpy()) >= bound
     place = rows.column_names.index("decision")
     decisions = pa.array(np.where(automatic, *DECISIONS), pa.string())
     rows = rows.set_column(place, "decision", decisions)
-    place = rows.column_names.index("threshold")
-    return rows.set_column(place, "threshold", pa.array(bound.astype(np.float64)))
+    place = rows.column_names.index("auto_above")
+    return rows.set_column(place, "auto_above", pa.array(bound.astype(np.float64)))
 
 
 def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:

@@ -1,6 +1,6 @@
 """What a folder of annotations looks like from above: counts, a histogram, the doubtful, a page.
 
-One pass over the table, a file at a time, three columns of it: memory does not grow with the number
+One pass over the table, a file at a time, five columns of it: memory does not grow with the number
 of images.
 """
 
@@ -46,6 +46,7 @@ class Overview:
         automatic: of them, those that no human has to see.
         histogram: images by confidence, in twenty equal bins from 0 to 1.
         doubts: the least certain images, worst first.
+        reviews: images that a human has to see, by what is doubted.
         reasons: rejects by reason.
     """
 
@@ -53,6 +54,7 @@ class Overview:
     automatic: Counter[str] = field(default_factory=Counter)
     histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
     doubts: list[Doubt] = field(default_factory=list)
+    reviews: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -71,11 +73,13 @@ def look_over(table: AnnotationTable, pieces: Sequence[Piece]) -> Overview:
     seen = Overview()
     for piece in pieces:
         seen.reasons.update(reason for _, reason in piece.rejects)
-        rows = table.read(piece, ["uri", "label", "confidence", "decision"])
+        rows = table.read(piece, ["uri", "label", "confidence", "decision", "doubts"])
         labels = rows["label"].to_numpy()
         confidence = rows["confidence"].to_numpy()
         seen.labels.update(labels.tolist())
         seen.automatic.update(labels[rows["decision"].to_numpy() == "auto"].tolist())
+        for why in rows["doubts"].to_pylist():
+            seen.reviews.update(why.split(",") if why else ())
         seen.histogram += np.histogram(confidence, bins=_BINS, range=(0, 1))[0]
         worst = np.argsort(confidence, kind="stable")[:_DOUBTS].tolist()
         doubts = (

@@ -28,7 +28,7 @@ from medlabel.recipes import Recipe
 from medlabel.students import backbones, cnn, named, student
 from medlabel.tasks import Task
 
-__all__ = ["Identity", "digest_scores", "versions"]
+__all__ = ["Identity", "digest_scores", "versions", "with_key"]
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,16 @@ class Identity:
     per_class: int | None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON, with the hash of the code."""
-        decided: dict[str, Any] = json.loads(self._text)
-        return decided
+        """As plain JSON, with the hash of the code and the key."""
+        return dict(self._facts)
 
     @property
     def key(self) -> str:
         """16 hexadecimal digits."""
-        return hashlib.sha256(self._text.encode()).hexdigest()[:16]
+        return str(self._facts["key"])
 
     @cached_property
-    def _text(self) -> str:
+    def _facts(self) -> dict[str, Any]:
         decisive = {
             "task": self.task.model_dump(mode="json"),
             "sources": dict(self.sources),
@@ -70,9 +69,14 @@ class Identity:
             "recipe": asdict(self.recipe),
             "student": self.student,
             "per_class": self.per_class,
-            "code": _code_hash(),
         }
-        return json.dumps(decisive, sort_keys=True)
+        return with_key(decisive)
+
+
+def with_key(decisive: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides a student, as plain JSON, with the hash of the code and a key of it all."""
+    text = json.dumps({**decisive, "code": _code_hash()}, sort_keys=True)
+    return {**json.loads(text), "key": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
 @cache

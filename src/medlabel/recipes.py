@@ -17,14 +17,14 @@ rounds: 2
 import math
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
-import yaml
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from medlabel.errors import MedlabelError
+from medlabel.yaml_files import read_mapping
 
 __all__ = ["RECIPES", "Recipe", "recipe_named"]
 
@@ -161,7 +161,8 @@ def recipe_named(name: str) -> Recipe:
 
 def _from_file(path: Path) -> Recipe:
     """The recipe that `base` names, with the file's fields changed, called like the file."""
-    changes = _read_yaml(path)
+    advice = f"{path}: write `base: robust` and the fields to change"
+    changes = read_mapping(path, "recipe", advice)
     base = changes.pop("base", "robust")
     if base not in RECIPES:
         raise MedlabelError(f"{path}: unknown base {base!r}: choose from {', '.join(RECIPES)}")
@@ -177,15 +178,3 @@ def _from_file(path: Path) -> Recipe:
         where = "".join(f"{part}: " for part in first["loc"][:1])
         reason = first["msg"].removeprefix("Value error, ")
         raise MedlabelError(f"{path}: {where}{reason}") from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MedlabelError(f"cannot read recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MedlabelError(f"recipe {path} is not YAML: {error}".replace("\n", " ")) from error
-    if not isinstance(content, dict):
-        raise MedlabelError(f"{path}: write `base: robust` and the fields to change")
-    return content

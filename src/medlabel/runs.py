@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 
 from medlabel.bundle import save_bundle
 from medlabel.confidence import Calibration
-from medlabel.errors import MedlabelError
 from medlabel.fit import Fitted
-from medlabel.store import Store
+from medlabel.store import Store, refuse_other
 
 __all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
 
@@ -61,17 +60,8 @@ def claim(store: Store, manifest: Mapping[str, Any]) -> None:
         MedlabelError: the folder holds a different run, and says in what it differs.
     """
     if store.exists(MANIFEST):
-        there = store.read_json(MANIFEST)
-        differing = sorted(
-            key
-            for key in {*there, *manifest} - {"seeds", "versions"}
-            if there.get(key) != manifest.get(key)
-        )
-        if differing:
-            raise MedlabelError(
-                f"{store.uri} holds another run (it differs in {', '.join(differing)}): "
-                "choose another --out"
-            )
+        there, what = store.read_json(MANIFEST), "another run (it differs"
+        refuse_other(store, there, manifest, what, {"seeds", "versions"})
     store.write_json(MANIFEST, dict(manifest))
 
 

@@ -7,7 +7,7 @@ output is never read as a whole one. What a killed process leaves is a `.part` f
 import glob
 import json
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 
 from medlabel.errors import MedlabelError
 
-__all__ = ["Store"]
+__all__ = ["Store", "refuse_other"]
 
 
 class Store:
@@ -126,3 +126,27 @@ class Store:
         except OSError as error:
             reason = error.strerror or str(error)
             raise MedlabelError(f"cannot {verb} {self.path(name)}: {reason}") from error
+
+
+def refuse_other(
+    store: Store,
+    there: Mapping[str, Any],
+    mine: Mapping[str, Any],
+    what: str,
+    besides: Set[str] = frozenset(),
+) -> None:
+    """Raise a `MedlabelError` that says in what a folder's facts differ from those asked for.
+
+    Args:
+        store: the folder.
+        there: what it was taken for.
+        mine: what it is wanted for.
+        what: it holds instead, such as "another run (it differs".
+        besides: facts that may differ.
+    """
+    names = {*there, *mine} - besides
+    differing = sorted(name for name in names if there.get(name) != mine.get(name))
+    if differing:
+        raise MedlabelError(
+            f"{store.uri} holds {what} in {', '.join(differing)}): choose another --out"
+        )

@@ -31,7 +31,6 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -50,6 +49,7 @@ from medlabel.recipes import Recipe, recipe_named
 from medlabel.sources import MEDMNIST_FLAGS
 from medlabel.students import check_student
 from medlabel.tasks import ClassSpec, Task, first_reason, flag_of, parse_class, parse_task
+from medlabel.yaml_files import read_mapping
 
 __all__ = [
     "MODALITIES",
@@ -198,14 +198,8 @@ def read_sweep(path: Path) -> SweepSpec:
     Raises:
         MedlabelError: one line that names the file, the field and what is wrong with it.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MedlabelError(f"cannot read sweep {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MedlabelError(f"sweep {path} is not YAML: {error}".replace("\n", " ")) from error
-    if not isinstance(content, dict):
-        raise MedlabelError(f"sweep {path}: write `sources:` and a list of them, at least")
+    advice = f"sweep {path}: write `sources:` and a list of them, at least"
+    content = read_mapping(path, "sweep", advice)
     try:
         return _beside(SweepSpec.model_validate({"name": path.stem, **content}), path.parent)
     except ValidationError as error:

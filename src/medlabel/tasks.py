@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,6 +24,7 @@ from medlabel.caption_sets import captions_in
 from medlabel.errors import MedlabelError
 from medlabel.sources import MEDMNIST_FLAGS, Source, open_source, source_name
 from medlabel.truth import SealedTruth
+from medlabel.yaml_files import read_yaml
 
 __all__ = [
     "Cell",
@@ -115,7 +115,7 @@ def parse_task(text: str, size: int | None = None) -> Task:
     """
     try:
         if text.endswith((".yaml", ".yml")):
-            task = Task.model_validate(_read_yaml(Path(text)))
+            task = Task.model_validate(_read_task(Path(text)))
         else:
             task = Task(classes=tuple(parse_class(part) for part in _split_classes(text)))
     except ValidationError as error:
@@ -123,13 +123,8 @@ def parse_task(text: str, size: int | None = None) -> Task:
     return task if size is None else task.model_copy(update={"size": size})
 
 
-def _read_yaml(path: Path) -> object:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MedlabelError(f"cannot read task {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MedlabelError(f"task {path} is not YAML: {error}".replace("\n", " ")) from error
+def _read_task(path: Path) -> object:
+    content = read_yaml(path, "task")
     if isinstance(content, dict):
         content.setdefault("name", path.stem)
         classes = content.get("classes")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import write_npz
+from support_annotations import sign
 
 from medlabel.annotations import (
     AnnotationTable,
@@ -12,8 +13,11 @@ from medlabel.annotations import (
     label_pieces,
     missing_starts,
     read_pieces,
+    signed_pieces,
 )
+from medlabel.errors import MedlabelError
 from medlabel.framing import CentreSquare
+from medlabel.judgement import Judgement
 from medlabel.listing import list_parts
 from medlabel.store import Store
 
@@ -24,7 +28,8 @@ SMALL = Layout(CentreSquare(28, 1), rows=4, batch=4)
 def brightness(images):
     """A student of two classes: how dark, how bright."""
     bright = images.reshape(len(images), -1).mean(axis=1) / 255
-    return np.stack([1 - bright, bright], axis=1).astype(np.float32)
+    chances = np.stack([1 - bright, bright], axis=1).astype(np.float32)
+    return Judgement(chances, (bright > 0.7).astype(np.float32) * 2, calibrated=True)
 
 
 @pytest.fixture
@@ -79,7 +84,7 @@ def test_a_label_does_not_depend_on_what_else_is_read():
 
     found = label_pieces(images, student, 4)
     assert seen == [4, 4]
-    np.testing.assert_array_equal(found, brightness(images))
+    np.testing.assert_array_equal(found.probabilities, brightness(images).probabilities)
 
 
 def test_rows_and_rejects_are_all_that_came_in(written, folder):
@@ -93,13 +98,38 @@ def test_rows_and_rejects_are_all_that_came_in(written, folder):
 def test_a_row_tells_its_label_and_where_it_comes_from(written, folder):
     row = written.read(written.pieces()[1]).to_pylist()[1]
     assert row["uri"] == f"{folder}/5.png"
-    assert (row["label"], row["decision"]) == ("bright", "auto")
+    assert (row["label"], row["decision"], row["doubts"]) == ("bright", "review", "unlike")
     assert row["confidence"] == row["p_bright"] == pytest.approx(200 / 255)
     assert row["p_dark"] == pytest.approx(55 / 255)
-    assert (row["bundle"], row["weights"], row["seed"], row["threshold"]) == ("b1", "f00", 3, 0.75)
+    assert (row["bundle"], row["weights"], row["seed"], row["auto_above"]) == ("b1", "f00", 3, 0.75)
     assert len(row["digest"]) == 32
-    doubtful = written.read(written.pieces()[0]).to_pylist()[2]
-    assert (doubtful["label"], doubtful["decision"]) == ("dark", "review")
+    assert row["unlikeness"] == 2
+    sure, _, doubtful = written.read(written.pieces()[0]).to_pylist()
+    assert (sure["label"], sure["decision"], sure["doubts"]) == ("dark", "auto", "")
+    assert (doubtful["label"], doubtful["decision"], doubtful["doubts"]) == (
+        "dark", "review", "unsure",
+    )  # fmt: skip
+
+
+def test_what_cannot_be_told_is_null_and_for_review(folder, tmp_path):
+    (part,) = list_parts(str(folder))
+    table = AnnotationTable(Store(str(tmp_path / "out")))
+    (prepared,) = read_pieces(part, [0], Layout(CentreSquare(28, 1), rows=8, batch=8))
+    chances = brightness(prepared.images).probabilities
+    unknown = Judgement(chances, np.full(6, np.nan, np.float32), calibrated=False)
+    table.write(prepared, unknown, ("dark", "bright"), ORIGIN)
+    rows = table.read(table.pieces()[0]).to_pylist()
+    assert {(row["unlikeness"], row["decision"]) for row in rows} == {(None, "review")}
+
+
+def test_a_table_is_whole_as_it_was_signed_or_not_at_all(written, tmp_path):
+    store = Store(str(tmp_path / "out"))
+    sign(store, ORIGIN)
+    signed, pieces = signed_pieces(store)
+    assert (len(signed), len(pieces)) == (64, 2)
+    written.remove(pieces[1])
+    with pytest.raises(MedlabelError, match="are not whole: run the command that made them"):
+        signed_pieces(store)
 
 
 def test_a_damaged_piece_is_missing_again(written, folder, tmp_path):

@@ -11,6 +11,7 @@ ORDER = (
     "device",
     "_torchvision",
     "framing",
+    "yaml_files",
     "store",
     "truth",
     "phantoms",
@@ -27,6 +28,7 @@ ORDER = (
     "embeddings",
     "listing",
     "shards",
+    "judgement",
     "annotations",
     "export",
     "teacher",
@@ -61,10 +63,11 @@ ORDER = (
     "label_export",
     "cli_shared",
     "cli_annotate",
+    "cli_run",
     "cli_sweep",
     "cli",
 )
-ROOF = {"cli", "cli_shared", "cli_annotate", "cli_sweep"}
+ROOF = {"cli", "cli_shared", "cli_annotate", "cli_run", "cli_sweep"}
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))
 
 

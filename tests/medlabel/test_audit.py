@@ -2,21 +2,25 @@ import csv
 
 import numpy as np
 import pytest
+from support_annotations import sign
 
-from medlabel.annotations import MANIFEST, AnnotationTable, Origin, Prepared
-from medlabel.audit import plan_audit, read_answers, report_audit, sentences
+from medlabel.annotations import AnnotationTable, Origin, Prepared
+from medlabel.audit import plan_audit, promised, read_answers, report_audit, sentences
 from medlabel.embeddings import to_digests
 from medlabel.errors import MedlabelError
 from medlabel.guarantee import Design
+from medlabel.judgement import Judgement
 from medlabel.store import Store
 
 ORIGIN = Origin.of("b1", {}, 0.9, "v", "t")
 DESIGN = Design(60, precision=0.9)
 
 
-@pytest.fixture
-def store(tmp_path):
-    """Two pieces of 200 annotations; labels go by the number, and all are right by `truth`."""
+def annotated(tmp_path, strange=0):
+    """Two pieces of 200 annotations; labels go by the number, and all are right by `truth`.
+
+    The first `strange` of each piece are unlike what was learned.
+    """
     store, rng = Store(str(tmp_path / "out")), np.random.default_rng(0)
     for start in (0, 200):
         sure = rng.uniform(0.5, 1, 200)
@@ -27,9 +31,16 @@ def store(tmp_path):
             np.zeros((200, 28, 28), np.uint8), to_digests([b"d" * 16] * 200), (None,) * 200,
         )  # fmt: skip
         table = AnnotationTable(store)
-        table.write(prepared, found.astype(np.float32), ("even", "odd"), ORIGIN)
-    store.write_json(MANIFEST, {"sha256": "f00"})
+        unlike = np.where(np.arange(200) < strange, 2, 0.5).astype(np.float32)
+        judgement = Judgement(found.astype(np.float32), unlike, calibrated=True)
+        table.write(prepared, judgement, ("even", "odd"), ORIGIN)
+    sign(store, ORIGIN)
     return store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return annotated(tmp_path)
 
 
 def truth(uri):
@@ -90,7 +101,8 @@ def test_more_looks_than_planned_are_said(store):
     same = report_audit(store, answers)
     assert (again.looks, same.looks) == (2, 2)
     assert "This is look 2 and 1 was planned" in sentences(again)[-1]
-    assert not store.read_json("audit/guarantee.json")["kept"]
+    with pytest.raises(MedlabelError, match=r"2 reports were read and 1 planned.*--looks 2"):
+        promised(store)
 
 
 def test_answers_are_read_and_mistakes_in_them_named(store, tmp_path):
@@ -114,6 +126,35 @@ def test_a_plan_is_made_once_and_for_these_annotations(store):
     plan_audit(store, DESIGN)
     with pytest.raises(MedlabelError, match="is there: answer it"):
         plan_audit(store, DESIGN)
-    store.write_json(MANIFEST, {"sha256": "other"})
-    with pytest.raises(MedlabelError, match="have changed since the plan"):
-        report_audit(store, {})
+    report_audit(store, {})
+    assert promised(store) == {"even": None, "odd": None}
+    table = AnnotationTable(store)
+    table.remove(table.pieces()[0])
+    for call in (report_audit, lambda store, _: promised(store)):
+        with pytest.raises(MedlabelError, match="are not whole"):
+            call(store, {})
+    sign(store, ORIGIN)
+    for call in (report_audit, lambda store, _: promised(store)):
+        with pytest.raises(MedlabelError, match="have changed since the plan"):
+            call(store, {})
+
+
+def test_strangers_do_not_cost_the_others_their_promise(tmp_path):
+    store = annotated(tmp_path, strange=40)
+    answers = {}
+    for uri in asked(plan_audit(store, Design(200, precision=0.97))):
+        number = int(uri.rsplit("/", 1)[1].split(".")[0])
+        answers[uri] = "neither" if number % 200 < 40 else truth(uri)
+    report = report_audit(store, answers)
+    assert 0 < report.whole.threshold < 1
+    assert report.whole.step.images == 320  # of 400, 80 of them strangers
+    assert "but for images told unlike" in sentences(report)[0]
+
+
+def test_another_student_is_not_asked_about_the_same_images(tmp_path):
+    one, other = (annotated(tmp_path / name) for name in "ab")
+    origin = Origin.of("b1", {"sha256": "c0ffee"}, 0.9, "v", "t")
+    sign(other, origin)
+    first, second = (asked(plan_audit(store, DESIGN)) for store in (one, other))
+    assert first != second
+    assert set(first) != set(second)

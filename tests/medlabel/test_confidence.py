@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from medlabel.confidence import Judgement, Reader, calibrate, doubts
+from medlabel.confidence import Reader, calibrate
 from medlabel.fit import predict
 from medlabel.students import Student
 
@@ -113,20 +113,3 @@ def test_network_without_a_linear_end_is_not_calibrated():
     made = student(members=1)
     made.members[0][1] = nn.Sequential(nn.Conv2d(1, 2, 28), nn.Flatten())
     assert calibrate(made, pool(), one_hot(np.arange(80) % 2)) is None
-
-
-@pytest.mark.parametrize(
-    ("best", "unlikeness", "calibrated", "told"),
-    [
-        (0.95, 0.5, True, ()),
-        (0.85, 0.5, True, ("unsure",)),
-        (0.95, 1.5, True, ("unlike",)),
-        (0.95, np.inf, True, ("unlike",)),
-        (0.85, 1.5, True, ("unsure", "unlike")),
-        (0.95, np.nan, False, ("uncalibrated",)),
-    ],
-)
-def test_doubts_are_told_by_name(best, unlikeness, calibrated, told):
-    chances = np.array([[best, 1 - best]], dtype=np.float32)
-    judgement = Judgement(chances, np.array([unlikeness], np.float32), calibrated)
-    assert doubts(judgement, 0.9) == [told]

@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 from support_annotations import annotate_folder
 
-from medlabel.audit import GUARANTEE
+from medlabel.audit import plan_audit, report_audit
 from medlabel.errors import MedlabelError
-from medlabel.label_export import Wanted, export_labels, read_mapping
+from medlabel.guarantee import Design
+from medlabel.label_export import Wanted, export_labels, read_names
 
 NAMES = {"chest": "Thorax", "breast": "Mamma"}
 
@@ -37,15 +38,20 @@ def test_label_studio_is_given_predictions_and_its_own_addresses(store, tmp_path
 
 
 def test_a_guarantee_decides_what_is_automatic(store, tmp_path):
+    assert export_labels(store, tmp_path / "a.csv", Wanted(only="auto")) == 0  # not calibrated
+    plan_audit(store, Design(12, precision=0.7))
+    export_labels(store, tmp_path / "a.csv", Wanted())
+    answers = dict(pd.read_csv(tmp_path / "a.csv")[["uri", "label"]].to_numpy().tolist())
+    report_audit(store, answers)
     assert export_labels(store, tmp_path / "a.csv", Wanted(only="auto")) == 12
-    store.write_json(GUARANTEE, {"thresholds": {"chest": None, "breast": 2.0}})
-    assert export_labels(store, tmp_path / "a.csv", Wanted(only="auto")) == 0
-    assert export_labels(store, tmp_path / "a.csv", Wanted(only="review")) == 12
+    report_audit(store, dict(list(answers.items())[:9]))
+    with pytest.raises(MedlabelError, match="the promise does not hold"):
+        export_labels(store, tmp_path / "a.csv", Wanted())
 
 
 def test_classes_are_renamed_by_a_file(store, tmp_path):
     (tmp_path / "names.yaml").write_text("chest: Thorax\nbreast: Mamma\n")
-    names = read_mapping(tmp_path / "names.yaml")
+    names = read_names(tmp_path / "names.yaml")
     export_labels(store, tmp_path / "a.csv", Wanted(names=names))
     rows = pd.read_csv(tmp_path / "a.csv")
     assert set(rows["label"]) <= set(NAMES.values())

@@ -3,6 +3,7 @@ import pytest
 
 from medlabel.annotations import AnnotationTable, Origin, Prepared
 from medlabel.embeddings import to_digests
+from medlabel.judgement import Judgement
 from medlabel.overview import look_over, write_page
 from medlabel.store import Store
 
@@ -19,7 +20,9 @@ def table(tmp_path):
             "k" * 32, start, tuple(f"/a/{start + n}.png" for n in range(3)),
             np.zeros((3, 28, 28), np.uint8), to_digests([b"d" * 16] * 3), (None, None, reason),
         )  # fmt: skip
-        table.write(prepared, np.stack([1 - bright, bright], axis=1), ("dark", "bright"), ORIGIN)
+        chances = np.stack([1 - bright, bright], axis=1)
+        judgement = Judgement(chances, np.array([0.5, 0.5, 2], np.float32), calibrated=True)
+        table.write(prepared, judgement, ("dark", "bright"), ORIGIN)
     return table
 
 
@@ -28,6 +31,7 @@ def test_sums_are_those_of_all_pieces(table):
     assert (seen.annotations, seen.rejects) == (5, 1)
     assert (seen.labels["bright"], seen.automatic["bright"]) == (4, 3)
     assert seen.labels["dark"] == 1  # at one half the first wins
+    assert seen.reviews == {"unsure": 2, "unlike": 1}
     assert seen.histogram.sum() == 5
     assert [doubt.uri for doubt in seen.doubts[:2]] == ["/a/1.png", "/a/2.png"]
 

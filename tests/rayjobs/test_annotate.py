@@ -8,7 +8,7 @@ from PIL import Image
 
 from medlabel.bundle import load_bundle, save_bundle
 from medlabel.errors import MedlabelError
-from medlabel.explain import explain, layout_of
+from medlabel.explain import explain
 from medlabel.store import Store
 from medlabel.students import Student
 from rayjobs import annotate as job
@@ -72,7 +72,7 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
     for uri in rows["uri"].sample(10, random_state=0):
         assert explain(Store(str(out)), uri).reproduced
     loaded = load_bundle(bundle)
-    image = loaded.prepare(Image.open(scans / "3.png"))
+    image = loaded.square(np.array(Image.open(scans / "3.png")))
     by_hand = loaded.predict(image[None])[0]
     np.testing.assert_allclose([one["p_chest"], one["p_breast"]], by_hand, atol=1e-6)
 
@@ -80,19 +80,11 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
 def test_other_annotations_are_not_mixed_with_these(bundle, dark, tmp_path):
     order = job.Order((str(dark),), bundle, str(tmp_path / "out"))
     job._claim(Store(order.out), order, load_bundle(bundle))
-    other = job.Order((str(dark),), bundle, order.out, threshold=0.5)
-    with pytest.raises(MedlabelError, match="differ in threshold"):
+    other = job.Order((str(dark),), bundle, order.out, auto_above=0.5)
+    with pytest.raises(MedlabelError, match="differ in auto_above"):
         job.annotate_sources(other)
 
 
 def test_a_threshold_is_a_confidence(bundle, dark, tmp_path):
     with pytest.raises(MedlabelError, match="between 0 and 1"):
-        job.annotate_sources(job.Order((str(dark),), bundle, str(tmp_path), threshold=95))
-
-
-def test_a_student_is_shown_what_its_bundle_prepares(bundle):
-    loaded, rng = load_bundle(bundle), np.random.default_rng(0)
-    square = layout_of(loaded).square
-    for shape in ((28, 28), (40, 30), (31, 64, 3), (28, 28, 3), (20, 20)):
-        image = rng.integers(0, 256, shape, dtype=np.uint8)
-        np.testing.assert_array_equal(square(image), loaded.prepare(Image.fromarray(image)))
+        job.annotate_sources(job.Order((str(dark),), bundle, str(tmp_path), auto_above=95))

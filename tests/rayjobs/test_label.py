@@ -36,6 +36,7 @@ def scans(tmp_path):
         ({"classes": ("chest",)}, "two classes or more"),
         ({"classes": ("chest", "chest")}, "two classes or more"),
         ({"captions": "none"}, "unknown captions 'none'"),
+        ({"auto_above": 95}, "give a probability between 0 and 1"),
     ],
 )
 def test_a_wish_that_cannot_be_granted_is_refused_before_the_work(tmp_path, dark, changed, said):
@@ -47,7 +48,7 @@ def test_a_wish_that_cannot_be_granted_is_refused_before_the_work(tmp_path, dark
 def test_a_folder_keeps_to_its_classes(tmp_path, dark):
     store = Store(str(tmp_path / "out"))
     job._claim(store, wish(tmp_path, dark))
-    job._claim(store, wish(tmp_path, dark, threshold=0.5))
+    job._claim(store, wish(tmp_path, dark, auto_above=0.5))
     with pytest.raises(MedlabelError, match="differ in classes, seed"):
         job._claim(store, wish(tmp_path, dark, classes=("chest", "knee"), seed=1))
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from broken_images import png_promising
 from doors import npy, picture, png, write_bundle
-from PIL import Image
 
 from medlabel.bundle import load_bundle, save_bundle
 from medlabel.confidence import calibrate
@@ -24,7 +23,7 @@ def test_served_labels_are_the_offline_ones(door, bundle, encode, as_form):
     data = encode(picture())
     answer = door.post(("x.png", data)) if as_form else door.post(data)
     (result,) = answer.raise_for_status().json()["results"]
-    expected = bundle.predict(bundle.prepare(Image.fromarray(picture()))[None])[0]
+    expected = bundle.predict(bundle.square(picture())[None])[0]
     assert list(result["probabilities"]) == list(bundle.classes)
     np.testing.assert_allclose(list(result["probabilities"].values()), expected, atol=1e-5)
     assert result["label"] == bundle.classes[expected.argmax()]

@@ -15,7 +15,6 @@ import psutil
 import pytest
 import yaml
 from doors import npy, picture, png, write_bundle
-from PIL import Image
 from ray.serve.schema import ServeDeploySchema
 
 from medlabel.bundle import load_bundle
@@ -74,7 +73,7 @@ def _label(client, data):
 def test_served_labels_are_the_offline_ones(served, folder):
     bundle = load_bundle(str(folder / "bundle"))
     image = picture()
-    expected = bundle.predict(bundle.prepare(Image.fromarray(image))[None])[0]
+    expected = bundle.predict(bundle.square(image)[None])[0]
     for data in (png(image), npy(image)):
         result = _label(served[1], data)
         np.testing.assert_allclose(list(result["probabilities"].values()), expected, atol=1e-5)
