@@ -112,14 +112,13 @@ def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table
 
 
 def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    """Rows with other names; probabilities of classes that get the same one are added up."""
     labels = pa.array([names[label] for label in rows["label"].to_pylist()], pa.string())
-    rows = rows.set_column(rows.column_names.index("label"), "label", labels)
-    return rows.rename_columns(
-        [
-            f"p_{names[name[2:]]}" if name.startswith("p_") and name[2:] in names else name
-            for name in rows.column_names
-        ]
-    )
+    columns: dict[str, Any] = {}
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        new = f"p_{names.get(name[2:], name[2:])}" if name.startswith("p_") else name
+        columns[new] = pa.compute.add(columns[new], column) if new in columns else column
+    return pa.table(columns | {"label": labels})
 
 
 def _write_csv(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
