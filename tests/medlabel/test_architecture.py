@@ -39,6 +39,7 @@ ORDER = (
     "augment",
     "selection",
     "training",
+    "trusted",
     "fit",
     "confidence",
     "provenance",
