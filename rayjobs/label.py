@@ -146,10 +146,7 @@ def _make_student(store: Store, wish: Wish, on_progress: OnProgress) -> None:
     rows = np.arange(len(images))
     student, unit = store / "student", Unit(wish.seed, rows, rows)
     fit_cells(student, workload, [unit], partial(on_progress, "fitting"))
-    runs.publish(student, wish.seed)
-    made = student / runs.BUNDLE
-    for name in sorted(made.list("*"), key=lambda name: name == "config.json"):  # that one last
-        (store / runs.BUNDLE).write(name, made.read(name))
+    runs.publish(student, wish.seed, store)
 
 
 def _captions(caption_sets: str, name: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from medlabel.students import Student
 CLASSES = ["chest", "breast"]
 
 
-def annotate_folder(root: Path, count: int = 12, broken: int = 1) -> Store:
+def annotate_folder(root: Path, count: int = 12, broken: int = 1, twins: int = 0) -> Store:
     """PNG files in `root/scans`, a student in `root/bundle`, their annotations in `root/out`."""
     torch.manual_seed(0)
     bundle_store = Store(str(root / "bundle"))
@@ -34,6 +34,8 @@ def annotate_folder(root: Path, count: int = 12, broken: int = 1) -> Store:
     for number in range(count):
         image = rng.integers(0, 256, (30, 40), dtype=np.uint8)
         Image.fromarray(image).save(scans / f"{number:02}.png")
+    for number in range(twins):
+        (scans / f"twin-{number}.png").write_bytes((scans / f"{number:02}.png").read_bytes())
     for number in range(broken):
         (scans / f"broken-{number}.png").write_bytes(b"x")
     store, bundle = Store(str(root / "out")), load_bundle(bundle_store.uri)

@@ -132,8 +132,8 @@ def read_cell(store: Store, seed: int) -> CellResult:
     )
 
 
-def publish(store: Store, seed: int) -> None:
-    """Copy the bundle of a seed to `bundle/`."""
-    chosen = store / _folder(seed) / "bundle"
-    for name in chosen.list("*"):
-        (store / BUNDLE).write(name, chosen.read(name))
+def publish(store: Store, seed: int, to: Store | None = None) -> None:
+    """Copy the bundle of a seed to `bundle/`, of this folder or another; `config.json` last."""
+    chosen, place = store / _folder(seed) / "bundle", (to or store) / BUNDLE
+    for name in sorted(chosen.list("*"), key=lambda name: name == "config.json"):
+        place.write(name, chosen.read(name))
