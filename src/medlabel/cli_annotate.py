@@ -230,7 +230,11 @@ def _verdict(found: "Explanation") -> str:
 def _export(
     folder: _Folder,
     to: Annotated[
-        Path, typer.Option(help="labels.csv, labels.parquet, or labels.json for Label Studio.")
+        Path,
+        typer.Option(
+            help="labels.csv, labels.parquet, labels.json (Label Studio), labels.coco.json, or the "
+            "name of a new folder: links, a folder a class."
+        ),
     ],
     only: Annotated[str | None, typer.Option(help="auto or review; both if unset.")] = None,
     names: Annotated[

@@ -63,6 +63,7 @@ ORDER = (
     "answers",
     "explain",
     "retraining",
+    "export_shapes",
     "label_export",
     "cli_shared",
     "cli_annotate",

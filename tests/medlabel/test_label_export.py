@@ -70,7 +70,7 @@ def test_classes_that_get_one_name_are_one(store, tmp_path):
 @pytest.mark.parametrize(
     ("name", "wanted", "said"),
     [
-        ("a.xlsx", {}, "ends in .csv, .parquet, .json"),
+        ("a.xlsx", {}, r"ends in .coco.json, .csv, .parquet, .json, or a folder"),
         ("a.csv", {"names": {"chest": "x"}}, "no name for breast"),
         ("a.json", {"image_root": "/elsewhere"}, "is not below /elsewhere"),
     ],
