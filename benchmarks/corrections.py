@@ -150,7 +150,7 @@ def _benches(options: argparse.Namespace) -> Iterator[Bench]:
                 options.per_class,
                 options.data_root,
                 str(clip),
-            )  # fmt: skip
+            )
         )
 
 

@@ -49,6 +49,7 @@ def _running(command: list[str], log: Path, **environment: str) -> Iterator[None
 
 
 def wait_for(url: str, seconds: float = 300) -> None:
+    """Wait until an address answers with 200; ends the program if it does not."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -103,6 +104,7 @@ def start_studio(stack: ExitStack, program: str, folder: Path, **more: str) -> t
 
 
 def png_of(image: Any) -> bytes:
+    """An image as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()

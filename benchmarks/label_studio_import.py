@@ -61,7 +61,9 @@ def _import(client: httpx.Client, tasks: list[dict[str, Any]], folder: Path) -> 
         return client.post(path, **options).raise_for_status().json()
 
     labels = sorted({_label(task) for task in tasks})
-    project = post("/api/projects", json={"title": "b", "label_config": labelling_config(labels)})
+    project = post(
+        "/api/projects", json={"title": "labels", "label_config": labelling_config(labels)}
+    )
     storage = {"project": project["id"], "path": str(folder / "scans"), "use_blob_urls": True}
     post("/api/storages/localfiles", json=storage)
     post(f"/api/projects/{project['id']}/import", json=tasks)
