@@ -1,4 +1,4 @@
-"""What the benchmarks share: where the real images are, and how a run is told in one row."""
+"""What the benchmarks share: where the real images are, their options, and how rows are told."""
 
 import argparse
 import json
@@ -7,14 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from medlabel.cli_shared import StageBars, default_home
-from medlabel.recipes import recipe_named
-from medlabel.tasks import parse_task
-from rayjobs.run import Settings, run
-
-__all__ = ["arguments", "class_of", "finish", "measure_run", "print_table"]
+__all__ = ["arguments", "class_of", "finish", "print_table"]
 
 FILES = {
     "chest": "chestmnist-nih1000.npz",
@@ -52,34 +45,6 @@ def arguments(
 def class_of(name: str, root: Path) -> str:
     """`chest=/path/chestmnist-nih1000.npz`: one class of a task, from the real images."""
     return f"{name}={root / FILES[name]}"
-
-
-def measure_run(
-    classes: list[str], recipe: str, out: str, options: argparse.Namespace, **settings: Any
-) -> dict[str, Any]:
-    """Run one task and tell it in one row: mean and worst accuracy and F1 over the seeds."""
-    task = parse_task(",".join(class_of(name, options.data_root) for name in classes))
-    request = Settings(
-        task,
-        out,
-        recipe_named(recipe),
-        default_home(),
-        seeds=2 if options.quick else options.seeds,
-        ceiling_seeds=0,
-        **settings,
-    )
-    with StageBars() as bars:
-        outcome = run(request, bars.advance)
-    return {"task": " / ".join(classes), "recipe": recipe, **_figures(outcome.results)}
-
-
-def _figures(results: pd.DataFrame) -> dict[str, Any]:
-    figures: dict[str, Any] = {"seeds": len(results)}
-    for who in ("teacher", "student"):
-        figures[who] = round(float(results[f"{who}_accuracy"].mean()), 4)
-        figures[f"{who}_worst"] = round(float(results[f"{who}_accuracy"].min()), 4)
-        figures[f"{who}_f1"] = round(float(results[f"{who}_macro_f1"].mean()), 4)
-    return figures
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

@@ -165,7 +165,8 @@ def _extend(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__ or "", "", _extend, seeds=5)
-    sizes, weights = ANSWERS, [float(weight) for weight in options.weights.split(",")]
+    sizes: tuple[int, ...] = ANSWERS
+    weights = [float(weight) for weight in options.weights.split(",")]
     if options.quick:
         options.noise, options.recipe, options.per_class = "image-70", "adam", 150
         sizes, weights = (100,), [5.0]

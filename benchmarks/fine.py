@@ -50,6 +50,8 @@ def row_of(group: pd.DataFrame, by_key: Mapping[str, Unit]) -> dict[str, Any]:
         "pool": int(first["n_pool"]),
         "teacher": round(float(group["teacher_balanced_accuracy"].mean()), 4),
         "student": round(float(group["student_balanced_accuracy"].mean()), 4),
+        "student AUC": round(float(group["student_auc"].mean()), 4),
+        "student F1": round(float(group["student_macro_f1"].mean()), 4),
         "least recall": round(float(group["least_recall"].mean()), 4),
         "~sure": round(trust.signals.sure, 3),
         "~teacher": round(trust.signals.teacher, 3),

@@ -8,9 +8,10 @@ which signal that needs no truth ranks recipes as truth does?
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
@@ -18,7 +19,7 @@ from benchmarks.common import arguments, finish, print_table
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.plots import write_plots
 from benchmarks.units import PER_CLASS, Unit, best_of_lines, trust_of_lines, without
-from medlabel.recipes import RECIPES, Recipe, recipe_named
+from medlabel.recipes import Recipe, recipe_named
 
 SYMMETRIC = tuple(f"symmetric-{percent}" for percent in (0, 10, 20, 30, 40))
 IMAGE = tuple(f"image-{percent}" for percent in (60, 70, 80, 90))
@@ -32,19 +33,13 @@ ABLATED, ABLATION_NOISES, ABLATION_SEEDS = (
 )
 TRUE_LABELS = "symmetric-0"
 SPREAD = 0.005  # standard deviation of accuracy over draws: below, any draw will do
+DEVELOPMENT = (0, 1, 2)  # seeds that were looked at while `robust` was made
 SIGNALS = ("sure", "teacher", "neighbours", "balance", "validation_accuracy", "students")
-
-
-def adam() -> Recipe:
-    """The paper's recipe with Adam at a rate of 0.001 and nothing else changed."""
-    if "adam" in RECIPES:
-        return recipe_named("adam")
-    return replace(recipe_named("paper"), name="adam", optimiser="adamw")
 
 
 def recipes() -> dict[str, Recipe]:
     """The rows of the table by name."""
-    return {"paper": recipe_named("paper"), "adam": adam(), "robust": recipe_named("robust")}
+    return {name: recipe_named(name) for name in ("paper", "adam", "robust")}
 
 
 def units(options: argparse.Namespace) -> list[Unit]:
@@ -94,6 +89,7 @@ def table(frame: pd.DataFrame, by_key: Mapping[str, Unit]) -> list[dict[str, Any
                 "teacher": round(float(teacher.mean()), 4),
                 "student": round(float(student.mean()), 4),
                 "worst": round(float(student.min()), 4),
+                "other draws": round(float(student[~group["seed"].isin(DEVELOPMENT)].mean()), 4),
                 "errors removed": _removed(float(student.mean() - teacher.mean()), float(wrong)),
                 "true labels": round(float(ceiling.get(task, float("nan"))), 4),
                 "flagged": bool(trust.warnings),
@@ -113,6 +109,33 @@ def _signal(name: str, group: pd.DataFrame, trust: Mapping[str, Any]) -> float:
         return round(float(group[name].mean()), 4)
     value = trust["students"] if name == "students" else trust["signals"][name]
     return round(float("nan" if value is None else value), 4)
+
+
+def ablations(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """`robust` minus itself without an ingredient, on the draws that both have: points."""
+    pairs = ["task", "noise", "seed"]
+    whole = frame[frame["recipe"] == "robust"].set_index(pairs)["student_accuracy"]
+    found = []
+    parts = frame[frame["recipe"].str.startswith("robust-without-")]
+    for (noise, recipe), group in parts.groupby(["noise", "recipe"], sort=False):
+        less = group.set_index(pairs)["student_accuracy"]
+        gain = (100 * (whole - less)).dropna()
+        if len(gain):
+            found.append(
+                {
+                    "noise": noise,
+                    "taken out": str(recipe).removeprefix("robust-without-"),
+                    "draws": len(gain),
+                    "robust": round(float(whole[gain.index].mean()), 4),
+                    "without": round(float(less[gain.index].mean()), 4),
+                    "worst": round(float(less[gain.index].min()), 4),
+                    "points lost": round(float(gain.mean()), 2),
+                    "lost/same/gained": "/".join(
+                        str((np.sign(gain) == s).sum()) for s in (1, 0, -1)
+                    ),
+                }
+            )
+    return found
 
 
 def rankings(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -193,10 +216,14 @@ def main() -> None:
     ranked = rankings(rows)
     picked = picks(frame, {unit.key: unit for unit in asked})
     print_table(ranked)
+    parts = ablations(frame)
+    if parts:
+        print_table(parts)
     if picked:
         print_table(picked)
     write_plots(rows, options.plots or options.out)
-    finish(rows, rankings=ranked, picks=picked, finished=len(frame), units=len(asked))
+    found = {"rankings": ranked, "picks": picked, "ablations": parts}
+    finish(rows, **found, finished=len(frame), units=len(asked))
 
 
 if __name__ == "__main__":

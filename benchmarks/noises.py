@@ -82,7 +82,8 @@ def _weak_model(
     A ridge regression's weights are linear in its targets, so targets that are a share t noise
     give (1 - t) times the weights of true targets and t times those of noise. With t the model
     goes from as right as it can be to chance, and t is halved in until it is as right as asked.
-    Its mistakes are those of its images: near its border, on the wrong side of it.
+    Its mistakes are those of its images: near its border, on the wrong side of it. Pool and test
+    are fitted together, for it stands for a teacher that sees both in the same way.
     """
     for grid in _GRIDS:
         features = coarse_features(images, grid)

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from medlabel.figures import to_png
 from medlabel.store import Store
 
-__all__ = ["noise_figure", "trust_figure", "write_plots"]
+__all__ = ["noise_figure", "task_figure", "trust_figure", "write_plots"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -53,15 +53,16 @@ def noise_figure(rows: Rows) -> Figure:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("right on held-out real images, %")
     panels[0].legend(fontsize=8, loc="lower left")
-    figure.legend(handles=_kinds(), fontsize=8, loc="outside lower center", ncols=4)
+    figure.legend(handles=_kinds(frame), fontsize=8, loc="outside lower center", ncols=4)
     return figure
 
 
-def _kinds() -> list[Line2D]:
-    """The markers of the kinds of noise, for a legend."""
+def _kinds(frame: pd.DataFrame) -> list[Line2D]:
+    """The markers of the kinds of noise that there are, for a legend."""
     return [
         Line2D([], [], color="#555555", marker=marker, linestyle="none", label=KINDS[kind])
         for kind, marker in MARKERS.items()
+        if (frame["kind"] == kind).any()
     ]
 
 
@@ -83,6 +84,26 @@ def _dots(panel: Axes, part: pd.DataFrame, recipe: str, colour: str) -> None:
         (line,) = panel.plot(some["wrong"], mean, color=colour, marker=marker, linestyle=style)
         line.set_markerfacecolor(colour if kind == "symmetric" else "white")
         line.set_label(recipe if kind == "symmetric" else "_" + recipe)  # _: not in the legend
+
+
+def task_figure(frame: pd.DataFrame) -> Figure:
+    """Accuracy over draws of teacher and students: a panel a task, a box each; rows are units."""
+    tasks = list(dict.fromkeys(frame["task"]))
+    figure = Figure(figsize=(1.5 * len(tasks), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+    for panel, task in zip(panels, tasks, strict=True):
+        mine = frame[frame["task"] == task]
+        series = {"teacher": mine.drop_duplicates("seed")["teacher_accuracy"]}
+        series |= {str(name): rows["student_accuracy"] for name, rows in mine.groupby("recipe")}
+        names = [name for name in ("teacher", *COLOURS) if name in series]
+        boxes = panel.boxplot([100 * series[name] for name in names], patch_artist=True, widths=0.7)
+        for box, name in zip(boxes["boxes"], names, strict=True):
+            box.set_facecolor(COLOURS.get(name, "#999999"))
+        panel.set_xticks(range(1, len(names) + 1), names, rotation=60)
+        panel.set_title(task.replace("-", "\n"), fontsize=9)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("right on held-out real images, %")
+    return figure
 
 
 def trust_figure(rows: Rows, signal: str = "~neighbours") -> Figure:

@@ -83,11 +83,12 @@ class Order:
 
 @dataclass(frozen=True)
 class Annotated:
-    """What came of it: how many images were labelled now, sums over all, and the page."""
+    """What came of it: images labelled now, sums over all, the page, what the bundle warns of."""
 
     labelled: int
     overview: Overview
     page: str
+    warnings: tuple[str, ...] = ()
 
 
 def annotate_sources(
@@ -112,7 +113,7 @@ def annotate_sources(
     on_progress("reporting", 0, 1)
     seen, page = _finish(store, table, parts, layout, order, origin)
     on_progress("reporting", 1, 1)
-    return Annotated(labelled, seen, page)
+    return Annotated(labelled, seen, page, bundle.warnings)
 
 
 def _claim(store: Store, order: Order, bundle: Bundle) -> Origin:

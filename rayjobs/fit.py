@@ -77,11 +77,21 @@ def fit_cells(
     workload: Workload,
     units: Sequence[Unit],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    elastic: bool = False,
 ) -> int:
     """Fit the cells that are not finished yet; returns how many that were.
 
     A finished cell's folder is its checkpoint: a restarted worker, or a later run, goes on with
     the cells that have none.
+
+    Args:
+        store: the folder of the cells.
+        workload: what they share.
+        units: all of them.
+        on_progress: told how many are finished, of how many.
+        elastic: go on with fewer workers when nodes are lost, and with more when they come. Ray
+            Train (2.60) counts whole GPUs alone for this: with shares of one it is not elastic.
     """
     finished = finished_seeds(store)
     missing = [unit for unit in units if unit.seed not in finished]
@@ -94,7 +104,9 @@ def fit_cells(
         _fit_share,
         train_loop_config=config,
         scaling_config=ScalingConfig(
-            num_workers=workers, resources_per_worker=resources, use_gpu="GPU" in resources
+            num_workers=_size(workers, resources, elastic),  # type: ignore[arg-type]  # V2 has it
+            resources_per_worker=resources,
+            use_gpu="GPU" in resources,
         ),
         torch_config=TorchConfig(backend="gloo"),
         run_config=RunConfig(
@@ -109,6 +121,12 @@ def fit_cells(
     finally:
         store.remove(_SCRATCH)
     return len(missing)
+
+
+def _size(workers: int, resources: Mapping[str, float], elastic: bool) -> int | tuple[int, int]:
+    """How many workers, or from how many to how many."""
+    whole = all(float(share).is_integer() for share in resources.values())
+    return (1, workers) if elastic and whole and workers > 1 else workers
 
 
 def _fit_share(config: dict[str, Any]) -> None:

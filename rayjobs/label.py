@@ -146,7 +146,7 @@ def _make_student(store: Store, wish: Wish, on_progress: OnProgress) -> None:
     rows = np.arange(len(images))
     student, unit = store / "student", Unit(wish.seed, rows, rows)
     fit_cells(student, workload, [unit], partial(on_progress, "fitting"))
-    runs.publish(student, wish.seed, store)
+    runs.publish(student, wish.seed, to=store)
 
 
 def _captions(caption_sets: str, name: str) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ class Settings:
         per_class: at most so many images a class.
         data_root: folder of MedMNIST's files.
         ceiling_seeds: on so many seeds the student is fitted on true labels too, to compare.
+        elastic: the number of workers follows the cluster (see `rayjobs.fit.fit_cells`).
     """
 
     task: Task
@@ -74,6 +75,7 @@ class Settings:
     per_class: int | None = None
     data_root: Path | None = None
     ceiling_seeds: int = 3
+    elastic: bool = False
 
     @property
     def architecture(self) -> str:
@@ -106,7 +108,6 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     asked = _ask_teacher(settings, sources, ids, on_progress)
     manifest = _manifest(settings, sources, asked)
     runs.claim(store, manifest)
-    truth.save(store)
     names = settings.task.class_names
     rows = {image_id: row for row, image_id in enumerate(ids)}
     judged = judge(settings.adjustment, cells, rows, asked.scores, asked.embeddings)
@@ -129,12 +130,14 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     )
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
     start_ray(on_progress)
-    fitted = fit_cells(store, workload, list(units.values()), partial(on_progress, "fitting"))
+    told = partial(on_progress, "fitting")
+    fitted = fit_cells(store, workload, list(units.values()), told, elastic=settings.elastic)
     trust, best = trust_of(store, board, cells)
     store.write_json(runs.TRUST, trust.to_json())
+    truth.save(store)  # not before: workers that fit are told this folder
     results = _evaluate(store, board, cells, truth, names)
     _compare(settings, store, board, workload, units, cells, truth, on_progress)
-    runs.publish(store, best)
+    runs.publish(store, best, trust.warnings)
     on_progress("reporting", 0, 1)
     report = report_run(store, settings.data_root)
     on_progress("reporting", 1, 1)

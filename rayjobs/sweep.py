@@ -6,7 +6,7 @@ with what is missing.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -20,12 +20,20 @@ from medlabel.provenance import versions
 from medlabel.scoreboard import Board, judge
 from medlabel.store import Store
 from medlabel.sweep_report import report_sweep
-from medlabel.sweeps import SweepSpec
+from medlabel.sweeps import SweepSpec, SweepUnit
 from rayjobs.sweep_fit import fit_all, room
-from rayjobs.sweep_prepare import Prepared, Seen, SweepSettings, embed_all, groups, prepare
+from rayjobs.sweep_prepare import (
+    Group,
+    Prepared,
+    Seen,
+    SweepSettings,
+    embed_all,
+    groups,
+    prepare,
+)
 from rayjobs.teaching import start_ray
 
-__all__ = ["SweepOutcome", "SweepSettings", "sweep"]
+__all__ = ["Clock", "SweepOutcome", "SweepSettings", "judge_units", "sweep"]
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -47,7 +55,7 @@ def sweep(
 ) -> SweepOutcome:
     """Do what is missing of a sweep, and write its tables and its report."""
     store = Store(settings.out)
-    clock = _Clock()
+    clock = Clock()
     prepared = prepare(settings, on_progress)
     store.check_writable()
     clock.lap("reading")
@@ -71,7 +79,7 @@ def sweep(
     return SweepOutcome(results, tables.failure_table(failures), board, report, encoded, fitted)
 
 
-class _Clock:
+class Clock:
     """Seconds of each stage."""
 
     def __init__(self) -> None:
@@ -95,16 +103,23 @@ def _judge(
     done, total = 0, len(prepared.units)
     found: list[tuple[pd.DataFrame, pd.DataFrame]] = []
     for group in groups(settings, prepared, seen):
-        draw, asked, rows = group.draw, group.asked, group.rows
-        judged = judge(group.teacher.adjustment, draw.cells, rows, asked.scores, asked.embeddings)
-        for key, unit in group.units.items():
-            board = Board(rows, np.zeros((0, 0, 0), np.uint8), judged, None, unit.names)
-            folder = store / tables.unit_folder(key)
-            found.append(tables.unit_tables(folder, board, draw.cells, draw.truth))
+        for tables_of_unit in judge_units(store, group, group.units):
+            found.append(tables_of_unit)
             done += 1
             on_progress(done, total)
     results, fits = (pd.concat(frames, ignore_index=True) for frames in zip(*found, strict=True))
     return results, fits
+
+
+def judge_units(
+    store: Store, group: Group, units: Mapping[str, SweepUnit]
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Open the truth of a task: results and fits of what is finished of these units, by key."""
+    draw, asked, rows = group.draw, group.asked, group.rows
+    judged = judge(group.teacher.adjustment, draw.cells, rows, asked.scores, asked.embeddings)
+    for key, unit in units.items():
+        board = Board(rows, np.zeros((0, 0, 0), np.uint8), judged, None, unit.names)
+        yield tables.unit_tables(store / tables.unit_folder(key), board, draw.cells, draw.truth)
 
 
 def _manifest(spec: SweepSpec, prepared: Prepared) -> dict[str, Any]:

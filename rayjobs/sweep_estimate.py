@@ -1,5 +1,4 @@
-"""What a sweep will take, before it is run: units, encodes, time, by a short measurement or by
-stated rates.
+"""What a sweep will take, before it is run: units, encodes and time, measured or by stated rates.
 
 What is measured is a fit of each recipe and student on a pool of the middle size, grey and colour
 apart, by as many workers at once as will fit; other pools are taken to cost in proportion to the
@@ -54,6 +53,11 @@ class Rates:
 
     seconds_per_fit: float | None = None
     images_per_second: float | None = None
+
+    @property
+    def all_stated(self) -> bool:
+        """Whether nothing is left to measure."""
+        return self.seconds_per_fit is not None and self.images_per_second is not None
 
 
 @dataclass(frozen=True)
@@ -129,39 +133,40 @@ def estimate(
 ) -> Estimate:
     """Plan a sweep; with both rates stated, Ray is not started and `settings.workers` is told."""
     prepared = prepare(settings, on_progress)
-    ids = prepared.ids
-    images = [own_image(prepared.sources, image_id) for image_id in ids]
+    images = [own_image(prepared.sources, image_id) for image_id in prepared.ids]
     digests = to_digests([digest_image(image) for image in images])
     names = dict.fromkeys(name for one in settings.spec.teachers for name in one.clip)
     clips = {name: _clip(settings, name) for name in names}
     encodes = {name: _missing(settings, clip, digests) for name, clip in clips.items()}
-    stated = rates.seconds_per_fit is not None and rates.images_per_second is not None
     began = time.perf_counter()
-    if stated:
-        workers, gpus = settings.workers or 1, settings.gpus or 0.0
-    else:
-        start_ray(on_progress)
-        workers, gpus = room(settings), fitting_resources(1, settings.gpus)[1].get("GPU", 0.0)
+    workers, gpus = _room(settings, rates, on_progress)
     started = time.perf_counter() - began
-    some = [images[row] for row in np.linspace(0, len(ids) - 1, _LOOKED_AT).astype(int)]
+    cells = len(prepared.units) * settings.spec.seeds
+    some = [images[row] for row in np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int)]
     return Estimate(
         tasks=len(prepared.draws),
         units=len(prepared.units),
-        cells=len(prepared.units) * settings.spec.seeds,
+        cells=cells,
         images=len(np.unique(digests)),
         encodes=encodes,
         fit_seconds=_fits(settings, rates, prepared, on_progress),
         encode_seconds=sum(
             _encoding(rates, clips[name], count, some, workers) for name, count in encodes.items()
         ),
-        judge_seconds=(_JUDGED if stated else _judging(prepared))
-        * len(prepared.units)
-        * settings.spec.seeds,
+        judge_seconds=cells * (_JUDGED if rates.all_stated else _judging(prepared)),
         start_seconds=started,
         workers=workers,
         gpus=gpus,
-        measured=not stated,
+        measured=not rates.all_stated,
     )
+
+
+def _room(settings: SweepSettings, rates: Rates, on_progress: OnProgress) -> tuple[int, float]:
+    """Fits at a time and the GPUs of each: as stated, or as the cluster has them."""
+    if rates.all_stated:
+        return settings.workers or 1, settings.gpus or 0.0
+    start_ray(on_progress)
+    return room(settings), fitting_resources(1, settings.gpus)[1].get("GPU", 0.0)
 
 
 def _judging(prepared: Prepared) -> float:

@@ -16,7 +16,17 @@ from medlabel.tasks import Cell, Task, draw_cells, drawn_ids, open_specs
 from medlabel.truth import SealedTruth
 from rayjobs.teaching import Asked, ask, embed_ids, load_teacher, together
 
-__all__ = ["Draw", "Group", "Prepared", "Seen", "SweepSettings", "embed_all", "groups", "prepare"]
+__all__ = [
+    "Draw",
+    "Group",
+    "Prepared",
+    "Seen",
+    "SweepSettings",
+    "embed_all",
+    "groups",
+    "identity_of",
+    "prepare",
+]
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -136,7 +146,10 @@ def groups(
         draw, teacher = prepared.draws[units[0].task.title], units[0].teacher
         asked = _ask(settings.home, draw, teacher, seen)
         yield Group(
-            draw, teacher, asked, {_key(settings.spec, draw, asked, one): one for one in units}
+            draw,
+            teacher,
+            asked,
+            {identity_of(settings.spec, draw, asked, one).key: one for one in units},
         )
 
 
@@ -150,8 +163,8 @@ def _ask(home: Path, draw: Draw, teacher: TeacherSpec, seen: Mapping[str, Seen])
     return together(asked)
 
 
-def _key(spec: SweepSpec, draw: Draw, asked: Asked, unit: SweepUnit) -> str:
-    """The same as that of a run of this unit."""
+def identity_of(spec: SweepSpec, draw: Draw, asked: Asked, unit: SweepUnit) -> Identity:
+    """What decides a unit's students, the same as that of a run of this unit."""
     hashes = {name: source.content_hash for name, source in draw.sources.items()}
     facts = asked.facts_with(unit.teacher.adjustment)
-    return Identity(unit.task, hashes, facts, unit.recipe, unit.student, spec.per_class).key
+    return Identity(unit.task, hashes, facts, unit.recipe, unit.student, spec.per_class)

@@ -112,6 +112,8 @@ def _announce(models: list[Model], host: str, port: int) -> None:
     for model in models[:5]:
         classes = ", ".join(model.classes)
         console.print(f"{model.id} tells apart: {classes}", markup=False, soft_wrap=True)
+        for warning in model.warnings:
+            console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if len(models) > 5:
         console.print(f"... and {len(models) - 5} more: {address}/models", soft_wrap=True)
     console.print(f"  {address} is the page, {address}/docs the interface", soft_wrap=True)

@@ -79,9 +79,9 @@ class Annotation(BaseModel):
     decision: Literal["auto", "review"] = Field(
         description="Whether the label may be taken, or a person should look."
     )
-    doubts: list[Literal["unsure", "unlike", "uncalibrated"]] = Field(
+    doubts: list[Literal["unsure", "unlike", "uncalibrated", "undecidable"]] = Field(
         description="Why a person should look: the probability is low; the image is like nothing "
-        "that the student learned from; the student cannot tell."
+        "that the student learned from; the student cannot tell; its task looks undecidable."
     )
     unlikeness: float | None = Field(
         description="Distance from what was learned; above 1 is unlike. null: not known."
@@ -139,6 +139,9 @@ class Model(BaseModel):
     architecture: str
     calibrated: bool = Field(description="Whether it can decide `auto`.")
     default: bool = Field(description="Whether it answers when none is named.")
+    warnings: list[str] = Field(
+        description="What its run warned of; with any, everything goes to review."
+    )
 
 
 class Models(BaseModel):

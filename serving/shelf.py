@@ -91,6 +91,7 @@ def _look(uri: str, *, default: bool) -> Place:
             classes=config["classes"],
             calibrated=store.exists(CALIBRATION),
             default=default,
+            warnings=provenance.get("warnings", []),
             **facts,
         )
         return Place(uri, str(provenance["sha256"]), model)

@@ -3,7 +3,12 @@
 import { keyOf, labelOf, stateOf, wordOn } from "./items.js";
 
 const grid = document.getElementById("grid");
-const DOUBTS = { unsure: "unsure", unlike: "unlike what was learned", uncalibrated: "not calibrated" };
+const DOUBTS = {
+  unsure: "unsure",
+  unlike: "unlike what was learned",
+  uncalibrated: "not calibrated",
+  undecidable: "its task looks undecidable",
+};
 
 function element(name, className, text) {
   const made = document.createElement(name);

@@ -26,26 +26,22 @@ _MARGIN = 0.3  # of the side, at most
 
 @dataclass(frozen=True)
 class Level:
-    """How strongly images are changed; brightness and noise are of 0..255.
+    """How strongly images are changed; brightness and tint are of 0..255.
 
     Attributes:
         contrast: spread of the factor around mid-grey.
         brightness: spread of what is added to all pixels of an image.
-        noise: spread of what is added to each pixel.
         flip: mirror half of the images.
         turns: turn images by quarters and flip them upside down.
         tint: spread of what is added to each channel of an image.
-        shade: spread of a smooth field that is added to an image.
         collimated: share of the images whose field is cut.
     """
 
     contrast: float = 0.2
     brightness: float = 20.0
-    noise: float = 0.0
     flip: bool = False
     turns: bool = False
     tint: float = 0.0
-    shade: float = 0.0
     collimated: float = 0.0
 
 
@@ -97,18 +93,11 @@ def _turn(batch: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _light(batch: Tensor, level: Level, rng: torch.Generator) -> Tensor:
-    """What is added to pixels: brightness, tint, smooth shade and noise."""
+    """What is added to pixels: brightness and tint."""
     n, channels = batch.shape[:2]
     added = level.brightness * torch.randn(n, 1, 1, 1, generator=rng)
     if level.tint:
         added = added + level.tint * torch.randn(n, channels, 1, 1, generator=rng)
-    if level.shade:
-        coarse = level.shade * torch.randn(n, 1, 4, 4, generator=rng)
-        added = added + torch.nn.functional.interpolate(
-            coarse, size=batch.shape[2:], mode="bilinear", align_corners=True
-        )
-    if level.noise:
-        added = added + level.noise * torch.randn(batch.shape, generator=rng)
     return added
 
 

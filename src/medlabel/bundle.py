@@ -8,7 +8,7 @@ Nothing in a bundle is code or pickle. It loads with `load_bundle("runs/demo/bun
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from medlabel.judgement import Judgement
 from medlabel.store import Store
 from medlabel.students import Student, blank, parameter_count
 
-__all__ = ["CALIBRATION", "Bundle", "load_bundle", "save_bundle"]
+__all__ = ["CALIBRATION", "Bundle", "load_bundle", "save_bundle", "warn"]
 
 _FILES = ("config.json", "model.safetensors")
 _PROVENANCE = "provenance.json"
@@ -54,6 +54,11 @@ class Bundle:
         return self.student.size
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its run warned of: with any, no label of it is taken unseen."""
+        return tuple(str(line) for line in self.provenance.get("warnings", ()))
+
+    @property
     def square(self) -> CentreSquare:
         """How an image uint8 [H, W] or [H, W, 3] becomes what the student learned on."""
         return CentreSquare(self.size, self.student.channels)
@@ -70,11 +75,12 @@ class Bundle:
         probabilities, features = self._reader(images)
         if self.calibration is None:
             unknown = np.full(len(images), np.nan, dtype=np.float32)
-            return Judgement(probabilities, unknown, calibrated=False)
+            return Judgement(probabilities, unknown, False, not self.warnings)
         return Judgement(
             self.calibration.soften(probabilities),
             self.calibration.unlikeness(features),
             calibrated=True,
+            decidable=not self.warnings,
         )
 
     @cached_property
@@ -101,6 +107,11 @@ def save_bundle(
         store.write(CALIBRATION, data)
         facts["calibration_sha256"] = hashlib.sha256(data).hexdigest()
     store.write_json(_PROVENANCE, {**provenance, **facts})
+
+
+def warn(store: Store, warnings: Sequence[str]) -> None:
+    """Write into a bundle what its run warns of."""
+    store.write_json(_PROVENANCE, {**store.read_json(_PROVENANCE), "warnings": list(warnings)})
 
 
 def load_bundle(uri: str) -> Bundle:

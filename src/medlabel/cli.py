@@ -15,6 +15,7 @@ from medlabel.cli_annotate import add_annotating
 from medlabel.cli_run import run_command
 from medlabel.cli_shared import StageBars, console, default_home
 from medlabel.cli_sweep import add_sweep
+from medlabel.cli_tune import add_tune
 from medlabel.errors import MedlabelError
 from serving.command import serve_command
 
@@ -101,13 +102,15 @@ def _print_summary(summary: "Summary") -> None:
 
 @app.command("report")
 def report_command(
-    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run or sweep.")],
+    run_folder: Annotated[
+        str, typer.Argument(metavar="RUN", help="Folder of a run, sweep or search.")
+    ],
     data_root: DataRoot = None,
 ) -> None:
-    """Write the report of a finished run anew, without Ray."""
-    from medlabel.sweep_report import report_folder
+    """Write the report of a finished run, sweep or search anew, without Ray."""
+    from medlabel.rebuild import rebuild
 
-    console.print(f"report: {report_folder(run_folder, data_root)}", soft_wrap=True)
+    console.print(f"report: {rebuild(run_folder, data_root)}", soft_wrap=True)
 
 
 app.command("serve")(serve_command)
@@ -174,6 +177,7 @@ def version_command() -> None:
 
 add_annotating(app)
 add_sweep(app)
+add_tune(app)
 
 
 def main() -> None:

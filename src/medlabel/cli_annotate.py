@@ -109,6 +109,7 @@ def _tell(done: "Outcome") -> None:
         f"{done.labelled:,} images labelled now; {seen.automatic.total():,} auto",
         "Nothing is guaranteed of them yet: medlabel audit plan says whom to ask about what.",
         f"summary: {done.page}",
+        *(f"warning: {warning}" for warning in done.warnings),
     )
 
 

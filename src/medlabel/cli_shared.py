@@ -35,6 +35,7 @@ _STAGES = {
     "baselines": "comparing with simple baselines",
     "reporting": "writing the report",
     "measuring": "measuring some fits",
+    "tuning": "trying students and recipes",
     "judging": "comparing with the truth",
 }
 _IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")

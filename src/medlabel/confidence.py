@@ -1,12 +1,12 @@
 """How far to believe a label: its probabilities, and whether the image is like what was learned.
 
 What a decision makes of both is in `medlabel.judgement`. No truth has a part in either. The
-temperature (Guo et al. 2017) is fitted to the pseudo-labels that the student learned from, so a
-calibrated 0.9 means that nine in ten such images have the label that the *teacher* would give them;
-it is never below 1, for those images were seen in training. The distance is Mahalanobis' from the
-nearest class's mean in the features before the last layer (Lee et al. 2018), classes being the
-student's own labels; its unit is what 99 of 100 pool images stay within, each measured by
-statistics that it had no part in.
+temperature (Guo et al. 2017) is fitted to the pseudo-labels that the teacher gave, so a calibrated
+0.9 means that nine in ten such images have the label that the
+*teacher* would give them; it is never below 1, for those images were seen in training. The distance
+is Mahalanobis' from the nearest class's mean in the features before the last layer (Lee et al.
+2018), classes being the student's own labels; its unit is what 99 of 100 pool images stay within,
+each measured by statistics that it had no part in.
 """
 
 import threading

@@ -2,15 +2,18 @@
 
 | decision | when |
 | --- | --- |
-| `auto` | calibrated, like the pool, and the likeliest class has at least the asked probability |
-| `review` | anything else, with its reasons: `unsure`, `unlike`, `uncalibrated` |
+| `auto` | none of these: |
+| `review` | `unsure`: the likeliest class has less than the asked probability |
+| | `unlike`: the image is further from the pool than is usual there |
+| | `uncalibrated`: the student cannot tell how sure it is, or how unlike an image is |
+| | `undecidable`: its run warned that the task looks so (`medlabel.trust`) |
 
 The service and the jobs on Ray Data decide by `doubts`, of the same figures: those of the bundle's
 own calibration (see `medlabel.confidence`). There is no torch here: readers of files need none.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,7 @@ from medlabel.errors import MedlabelError
 
 __all__ = ["AUTO_ABOVE", "Judgement", "check_auto_above", "doubts", "ranks"]
 
-AUTO_ABOVE = 0.9  # calibrated probability of a label that nobody has to see, unless told
+AUTO_ABOVE = 0.9  # calibrated probability of a label that nobody has to see, unless asked
 
 Floats = NDArray[np.float32]
 
@@ -33,15 +36,19 @@ class Judgement:
         unlikeness: float32 [N], distance from the pool over the largest that is usual there;
             above 1 an image is like nothing that was learned. NaN where it cannot be told.
         calibrated: whether the probabilities were.
+        decidable: whether the student's run had nothing to warn of.
     """
 
     probabilities: Floats
     unlikeness: Floats
     calibrated: bool
+    decidable: bool = True
 
     def __getitem__(self, rows: slice | NDArray[np.bool_]) -> "Judgement":
         """What is said of some of the images."""
-        return Judgement(self.probabilities[rows], self.unlikeness[rows], self.calibrated)
+        return replace(
+            self, probabilities=self.probabilities[rows], unlikeness=self.unlikeness[rows]
+        )
 
     @property
     def confidence(self) -> Floats:
@@ -56,6 +63,7 @@ class Judgement:
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.unlikeness for part in parts]),
             parts[0].calibrated,
+            parts[0].decidable,
         )
 
 
@@ -66,6 +74,7 @@ def doubts(judgement: Judgement, auto_above: float) -> list[tuple[str, ...]]:
         "unsure": judgement.confidence < np.float32(auto_above),
         "unlike": ~unknown & (judgement.unlikeness > 1),
         "uncalibrated": unknown | (not judgement.calibrated),
+        "undecidable": np.full(len(unknown), not judgement.decidable),
     }
     rows = range(len(judgement.probabilities))
     return [tuple(name for name, flag in flags.items() if flag[row]) for row in rows]

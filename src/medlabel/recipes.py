@@ -105,6 +105,10 @@ class Recipe:
             raise ValueError(
                 f"unknown optimiser {self.optimiser!r}: choose from {', '.join(OPTIMISERS)}"
             )
+        if self.average == "swa" and self.settle >= self.epochs:
+            raise ValueError(
+                f"no epoch is left to average: `settle` is {self.settle} of {self.epochs} epochs"
+            )
 
     def steps_an_epoch(self, n: int) -> int:
         """So many batches are `n` images."""
@@ -119,7 +123,7 @@ class Recipe:
             self,
             epochs=round(grown * self.epochs),
             patience=None if self.patience is None else round(grown * self.patience),
-            settle=round(grown * self.settle),
+            settle=min(round(grown * self.settle), round(grown * self.epochs) - 1),
         )
 
 

@@ -5,7 +5,7 @@ script and no other file: figures are embedded in it.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ __all__ = [
     "Entry",
     "Picture",
     "ReportData",
+    "Table",
     "answer",
     "number",
     "percents",
@@ -118,6 +119,16 @@ class Picture:
     alt: str
     uri: str
     width: int  # CSS pixels at which its smallest text is read with ease
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts as a page shows it; each row says whether it is marked as a loss."""
+
+    heading: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[bool, tuple[str, ...]]]
 
 
 # file name, heading, caption, alternative text, figure

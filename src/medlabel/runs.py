@@ -15,7 +15,7 @@ report/index.html
 ```
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.bundle import save_bundle
+from medlabel.bundle import save_bundle, warn
 from medlabel.confidence import Calibration
 from medlabel.fit import Fitted
 from medlabel.store import Store, refuse_other
@@ -53,16 +53,16 @@ class CellResult:
     versions: str
 
 
-def claim(store: Store, manifest: Mapping[str, Any]) -> None:
+def claim(store: Store, manifest: Mapping[str, Any], name: str = MANIFEST) -> None:
     """Take a folder for a run, or go on with the same run's; the number of seeds may grow.
 
     Raises:
         MedlabelError: the folder holds a different run, and says in what it differs.
     """
-    if store.exists(MANIFEST):
-        there, what = store.read_json(MANIFEST), "another run (it differs"
+    if store.exists(name):
+        there, what = store.read_json(name), "another run (it differs"
         refuse_other(store, there, manifest, what, {"seeds", "versions"})
-    store.write_json(MANIFEST, dict(manifest))
+    store.write_json(name, dict(manifest))
 
 
 def _folder(seed: int) -> str:
@@ -132,8 +132,12 @@ def read_cell(store: Store, seed: int) -> CellResult:
     )
 
 
-def publish(store: Store, seed: int, to: Store | None = None) -> None:
-    """Copy the bundle of a seed to `bundle/`, of this folder or another; `config.json` last."""
-    chosen, place = store / _folder(seed) / "bundle", (to or store) / BUNDLE
+def publish(store: Store, seed: int, warnings: Sequence[str] = (), to: Store | None = None) -> None:
+    """Copy a seed's bundle to `bundle/`, of this folder or another, with what the run warns of.
+
+    `config.json` comes last: a bundle without it is none.
+    """
+    chosen, bundle = store / _folder(seed) / "bundle", (to or store) / BUNDLE
     for name in sorted(chosen.list("*"), key=lambda name: name == "config.json"):
-        place.write(name, chosen.read(name))
+        bundle.write(name, chosen.read(name))
+    warn(bundle, warnings)

@@ -1,8 +1,6 @@
 """The report of a sweep, made of its tables alone: no Ray, no image, no model."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,37 +11,21 @@ from medlabel.report import (
     MINUS,
     SYNTHETIC,
     Entry,
+    Table,
     number,
     percents,
     picture,
     render,
 )
-from medlabel.run_report import report_run
 from medlabel.store import Store
 from medlabel.sweep_figures import gain_boxes, heat_maps
 from medlabel.sweep_tables import GROUPS, SweepTables, comparisons, leaderboard, pair_matrix
 
-__all__ = ["report_folder", "report_sweep", "sweep_answer"]
+__all__ = ["counted", "percent", "points", "report_sweep", "sweep_answer"]
 
 _WHO = ["teacher", "recipe", "student"]
 _MAPPED = 6  # of teachers, recipes and students, so many have a heat map on the page
 _SHOWN = 200  # rows of a table; its file has all
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A table of the page: texts, and which rows are marked as losses."""
-
-    heading: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[bool, tuple[str, ...]]]
-
-
-def report_folder(uri: str, data_root: Path | None = None) -> str:
-    """Write the report of a run or of a sweep, whichever this folder holds; returns its path."""
-    store = Store(uri)
-    return report_sweep(store) if tables.is_sweep(store) else report_run(store, data_root)
 
 
 def report_sweep(store: Store) -> str:
@@ -56,13 +38,14 @@ def report_sweep(store: Store) -> str:
         (tables.LEADERBOARD, board),
     ):
         store.write_table(name, frame)
-        _write_csv(store, name, frame)
-    _write_csv(store, tables.RESULTS, found.results)
+        tables.write_csv(store, name, frame)
+    tables.write_csv(store, tables.RESULTS, found.results)
     folder = store / tables.REPORT
     synthetic = bool(found.manifest["synthetic"])
     entries = [_boxes(found.results), *_maps(compared, board, tasks)]
     page = render(
-        "sweep.html.j2",
+        "tables.html.j2",
+        heading="Leaderboard",
         title=found.manifest["spec"]["name"] or "sweep",
         answer=sweep_answer(board, found),
         remarks=_remarks(found, board),
@@ -77,10 +60,6 @@ def report_sweep(store: Store) -> str:
     return folder.path("index.html")
 
 
-def _write_csv(store: Store, parquet: str, frame: pd.DataFrame) -> None:
-    store.write(parquet.replace(".parquet", ".csv"), frame.to_csv(index=False).encode())
-
-
 def sweep_answer(board: pd.DataFrame, found: SweepTables) -> str:
     """What came out, in two sentences; a student that loses is said to."""
     best = board.iloc[0]
@@ -90,14 +69,15 @@ def sweep_answer(board: pd.DataFrame, found: SweepTables) -> str:
     lost = {0: "none", best["tasks"]: "all"}.get(best["lost"], str(best["lost"]))
     text = (
         f"{first}{who} taught by {best['teacher']} is right on {ours} of held-out images, its "
-        f"teacher on {theirs}, over {_counted(best['tasks'], 'task')} and "
-        f"{_counted(best['cells'], 'cell')}; on the mean over draws it loses to its teacher on "
+        f"teacher on {theirs}, over {counted(best['tasks'], 'task')} and "
+        f"{counted(best['cells'], 'cell')}; on the mean over draws it loses to its teacher on "
         f"{lost} of the tasks."
     )
     return text[0].upper() + text[1:]
 
 
-def _counted(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
+    """`1 cell`, `2 cells`."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
@@ -110,7 +90,7 @@ def _remarks(found: SweepTables, board: pd.DataFrame) -> list[str]:
     told = []
     if missing := len(found.failures):
         told.append(
-            f"{_counted(missing, 'cell')} of {missing + len(found.results):,} could not be fitted: "
+            f"{counted(missing, 'cell')} of {missing + len(found.results):,} could not be fitted: "
             "the reasons are below, and the same command tries them again."
         )
     if len(_entries(board)) > 1:
@@ -123,23 +103,23 @@ def _remarks(found: SweepTables, board: pd.DataFrame) -> list[str]:
 # ---------------------------------------------------------------- tables
 
 
-def _board_table(board: pd.DataFrame, group: str) -> _Table:
+def _board_table(board: pd.DataFrame, group: str) -> Table:
     rows = []
     some = board[board["group"] == group]
     for row in some.to_dict("records"):
         cells = (
             *(str(row[column]) for column in _WHO),
-            _percent(row["teacher_accuracy"]),
-            _percent(row["student_accuracy"]),
-            _percent(row["student_worst"]),
-            f"{_points(row['gain'])} [{_points(row['low'])}, {_points(row['high'])}]",
-            _points(row["f1_gain"]),
+            percent(row["teacher_accuracy"]),
+            percent(row["student_accuracy"]),
+            percent(row["student_worst"]),
+            f"{points(row['gain'])} [{points(row['low'])}, {points(row['high'])}]",
+            points(row["f1_gain"]),
             f"{row['won']} / {row['tied']} / {row['lost']}",
             _p(row["p"]),
         )
         rows.append((bool(row["gain"] < 0), cells))
     caption = (
-        f"{_counted(int(some['tasks'].iloc[0]), 'task')}. Accuracy in percent, gain in points with "
+        f"{counted(int(some['tasks'].iloc[0]), 'task')}. Accuracy in percent, gain in points with "
         "its 95 % interval over draws (corrected for images that draws share; it says nothing of "
         "other sets). Worst: the worst cell. Won, tied, lost: tasks, by the mean over draws. "
         "p: Wilcoxon\u2019s signed ranks over tasks."
@@ -148,10 +128,10 @@ def _board_table(board: pd.DataFrame, group: str) -> _Table:
         *(*_WHO, "teacher, %", "student, %", "worst, %", "gain", "macro-F1 gain"),
         *("won / tied / lost", "p"),
     )
-    return _Table(group.capitalize(), caption, columns, rows)
+    return Table(group.capitalize(), caption, columns, rows)
 
 
-def _losses(compared: pd.DataFrame) -> _Table:
+def _losses(compared: pd.DataFrame) -> Table:
     """Where a student is worse than its teacher on the mean, the largest loss first."""
     lost = compared[compared["gain"] < 0].sort_values("gain", kind="stable")
     rows = [
@@ -159,9 +139,9 @@ def _losses(compared: pd.DataFrame) -> _Table:
             True,
             (
                 *(str(row[column]) for column in ("task", *_WHO)),
-                _percent(row["teacher_accuracy"]),
-                _percent(row["student_accuracy"]),
-                f"{_points(row['gain'])} [{_points(row['low'])}, {_points(row['high'])}]",
+                percent(row["teacher_accuracy"]),
+                percent(row["student_accuracy"]),
+                f"{points(row['gain'])} [{points(row['low'])}, {points(row['high'])}]",
                 f"{row['lost']} of {row['cells']}",
                 _p(row["q"]),
             ),
@@ -175,21 +155,23 @@ def _losses(compared: pd.DataFrame) -> _Table:
     columns = (
         "task", *_WHO, "teacher, %", "student, %", "gain", "draws lost", "q",
     )  # fmt: skip
-    return _Table("Where the student loses", caption, columns, rows)
+    return Table("Where the student loses", caption, columns, rows)
 
 
-def _failures(found: SweepTables) -> _Table:
+def _failures(found: SweepTables) -> Table:
     columns = ("task", *_WHO, "seed", "reason")
     some = found.failures.head(_SHOWN).to_dict("records")
     rows = [(False, tuple(str(row[column]) for column in columns)) for row in some]
-    return _Table("What could not be fitted", "All of it: failures.parquet.", columns, rows)
+    return Table("What could not be fitted", "All of it: failures.parquet.", columns, rows)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in percent, two digits."""
     return number(100 * share, 2)
 
 
-def _points(gain: float) -> str:
+def points(gain: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
     return number(100 * gain, 2) if np.isnan(gain) else f"{100 * gain:+.2f}".replace("-", MINUS)
 
 
@@ -253,7 +235,7 @@ def _facts(found: SweepTables) -> dict[str, str]:
         "A fit": "; ".join(a_fit),
         "Last call": (
             f"{cost['encoded']:,} images encoded, {cost['fitted']:,} cells fitted by "
-            f"{_counted(cost['workers'], 'worker')}: {stages}"
+            f"{counted(cost['workers'], 'worker')}: {stages}"
         ),
         "Sources": ", ".join(f"{k} ({v[:12]})" for k, v in found.manifest["sources"].items()),
         "Versions": str(found.manifest["versions"]),

@@ -43,15 +43,13 @@ __all__ = [
     "task_rows",
     "unit_folder",
     "unit_tables",
+    "write_csv",
     "write_tables",
 ]
 
-MANIFEST, RESULTS, FITS, FAILURES = (
-    *("sweep.json", "results.parquet", "fits.parquet", "failures.parquet"),
-)
-COST, COMPARISONS, LEADERBOARD, REPORT = (
-    *("cost.json", "comparisons.parquet", "leaderboard.parquet", "report"),
-)
+MANIFEST, COST, REPORT = "sweep.json", "cost.json", "report"
+RESULTS, FITS, FAILURES = "results.parquet", "fits.parquet", "failures.parquet"
+COMPARISONS, LEADERBOARD = "comparisons.parquet", "leaderboard.parquet"
 GROUPS = ("all tasks", "different modalities", "a modality shared")
 _WHO = ["teacher", "recipe", "student"]
 _ROW = ["task", "seed", "teacher", "student", "recipe"]
@@ -134,6 +132,11 @@ def read_tables(store: Store) -> SweepTables:
         store.read_table(FAILURES),
         store.read_json(COST),
     )
+
+
+def write_csv(store: Store, parquet: str, frame: pd.DataFrame) -> None:
+    """Write a table beside its Parquet file, for people and spreadsheets."""
+    store.write(parquet.replace(".parquet", ".csv"), frame.to_csv(index=False).encode())
 
 
 def is_sweep(store: Store) -> bool:

@@ -28,7 +28,7 @@ from functools import cached_property
 from itertools import combinations, product
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import (
@@ -58,6 +58,7 @@ __all__ = [
     "TeacherSpec",
     "check_sweep",
     "chunks",
+    "listed",
     "plan",
     "read_sweep",
     "same_modality",
@@ -85,7 +86,7 @@ MODALITIES: Mapping[str, str] = MappingProxyType({  # as MedMNIST's own table ha
 })  # fmt: skip
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """One thing is a list of one."""
     return [value] if isinstance(value, str | dict) else value
 
@@ -95,7 +96,7 @@ class TeacherSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    clip: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(min_length=1)
+    clip: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(min_length=1)
     captions: str = "table"
     adjust: str = ""
     vote: str = "mean"
@@ -123,10 +124,10 @@ class SweepSpec(BaseModel):
     name: str = ""
     size: int = 28
     sources: tuple[ClassSpec, ...] = ()
-    tasks: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(("pairs",), min_length=1)
+    tasks: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(("pairs",), min_length=1)
     teachers: tuple[TeacherSpec, ...] = Field((TeacherSpec(clip=("phantom",)),), min_length=1)
-    recipes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(("robust",), min_length=1)
-    students: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field((OWN,), min_length=1)
+    recipes: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(("robust",), min_length=1)
+    students: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field((OWN,), min_length=1)
     seeds: int = Field(30, ge=1, le=9999)
     per_class: int | None = Field(None, ge=5)
     modalities: dict[str, str] = {}
@@ -142,10 +143,10 @@ class SweepSpec(BaseModel):
     @field_validator("teachers", mode="before")
     @classmethod
     def _read_teachers(cls, value: Any) -> Any:
-        listed = _listed(value)
-        if not isinstance(listed, list):
+        teachers = listed(value)
+        if not isinstance(teachers, list):
             return value
-        return [{"clip": one} if isinstance(one, str) else one for one in listed]
+        return [{"clip": one} if isinstance(one, str) else one for one in teachers]
 
     @model_validator(mode="after")
     def _check(self) -> "SweepSpec":
@@ -161,6 +162,9 @@ class SweepSpec(BaseModel):
         if strange := [name for name in self.modalities if name not in known]:
             raise ValueError(f"modalities: no source is named {strange[0]!r}")
         return self
+
+
+Spec = TypeVar("Spec", bound=SweepSpec)
 
 
 def _class_of(value: Any) -> Any:
@@ -192,21 +196,21 @@ class SweepUnit:
         }
 
 
-def read_sweep(path: Path) -> SweepSpec:
-    """Read a spec.
+def read_sweep(path: Path, kind: type[Spec] = SweepSpec) -> Spec:  # type: ignore[assignment]
+    """Read a spec, of a sweep or of a search, which is one with more fields.
 
     Raises:
         MedlabelError: one line that names the file, the field and what is wrong with it.
     """
-    advice = f"sweep {path}: write `sources:` and a list of them, at least"
-    content = read_mapping(path, "sweep", advice)
+    advice = f"spec {path}: write `sources:` and a list of them, at least"
+    content = read_mapping(path, "spec", advice)
     try:
-        return _beside(SweepSpec.model_validate({"name": path.stem, **content}), path.parent)
+        return _beside(kind.model_validate({"name": path.stem, **content}), path.parent)
     except ValidationError as error:
-        raise MedlabelError(f"sweep {path}: {first_reason(error)}") from error
+        raise MedlabelError(f"spec {path}: {first_reason(error)}") from error
 
 
-def _beside(spec: SweepSpec, folder: Path) -> SweepSpec:
+def _beside(spec: Spec, folder: Path) -> Spec:
     """The spec with its relative paths read from this folder."""
 
     def near(text: str) -> str:

@@ -60,6 +60,9 @@ def balance(scores: NDArray[np.floating], iterations: int = 200) -> NDArray[np.f
     Args:
         scores: [N, K], rows sum to one.
         iterations: alternations of scaling columns and rows; it stops early when nothing moves.
+            Scores of 0 and 1 move slowly: where counts of labels are off by less than a twentieth
+            or so, 200 turns leave part of that, for instance means of 0.487 and 0.513 of 560 and
+            532 labels.
     """
     logs = np.log(np.clip(scores.astype(np.float64), 1e-12, None))
     target = np.log(len(logs) / logs.shape[1])

@@ -152,7 +152,8 @@ def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler | None:
     if recipe.schedule == "onecycle":
-        return OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps)
+        cycled = any(name in optimiser.defaults for name in ("momentum", "betas"))
+        return OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, cycle_momentum=cycled)
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimiser, T_max=steps)
     return None

@@ -10,7 +10,8 @@ Every figure is a Cohen's kappa (1960) or scaled like one: 0 is what chance give
 | `neighbours` | an image and those most like it, by the student's labels | below a half |
 | `balance` | the student's labels, and as many of each class as were drawn | below a half |
 
-Chance means: three standard errors of guesses on the images of one draw (a one-sided p of 0.001).
+Chance means: three standard errors of guesses on the images of one draw (for kappas a one-sided p
+of 0.001; `sure` is a mean of probabilities, for which the same distance is only a measure).
 A half means: nearer to chance than to always. No threshold was fitted to any truth; but `sure` was
 added because the other four missed one real task (pneumonia against normal, the phantom teacher).
 No figure can see a teacher that is sure and wrong in a way that images support, for instance one
@@ -181,7 +182,8 @@ def best_draw(each: Sequence[Signals], draws: Sequence[Mapping[str, int]], k: in
     Agreement is the mean of three figures on images that the student has not learned from: its
     `balance`, its `neighbours`, and its kappa with the students of the other draws. The loss on
     held-back pseudo-labels has no part: it is lowest where the teacher's mistakes were learned
-    best. (In `benchmarks/noise.py` it picked students no better than drawing lots.)
+    best. (In `benchmarks/noise.py` it picked students no better than drawing lots. That benchmark's
+    truth is also how these three were chosen among six.)
 
     Args:
         each: the signals of each draw.

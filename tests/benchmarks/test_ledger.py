@@ -36,7 +36,7 @@ def test_what_is_finished_is_not_fitted_again_but_another_seed_is(asked):
 
 
 def test_a_recipe_that_has_changed_is_another_unit(asked):
-    changed = replace(UNIT, recipe=replace(ROBUST, epochs=3))
+    changed = replace(UNIT, recipe=replace(ROBUST, rounds=3))
     assert asked([UNIT, changed]) == [changed]
 
 

@@ -46,6 +46,7 @@ ORDER = (
     "sweeps",
     "paired",
     "trust",
+    "tuning",
     "guarantee",
     "evaluation",
     "baselines",
@@ -53,11 +54,14 @@ ORDER = (
     "runs",
     "scoreboard",
     "sweep_tables",
+    "tune_tables",
     "figures",
     "sweep_figures",
     "report",
     "run_report",
     "sweep_report",
+    "tune_report",
+    "rebuild",
     "overview",
     "audit",
     "answers",
@@ -69,9 +73,10 @@ ORDER = (
     "cli_annotate",
     "cli_run",
     "cli_sweep",
+    "cli_tune",
     "cli",
 )
-ROOF = {"cli", "cli_shared", "cli_annotate", "cli_run", "cli_sweep"}
+ROOF = {"cli", "cli_shared", "cli_annotate", "cli_run", "cli_sweep", "cli_tune"}
 MODULES = sorted((ROOT / "src/medlabel").rglob("*.py"))
 
 

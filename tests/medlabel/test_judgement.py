@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,12 @@ def test_doubts_are_told_by_name(best, unlikeness, calibrated, told):
     assert doubts(judged([best], unlikeness, calibrated), 0.9) == [told]
 
 
+def test_a_task_that_looks_undecidable_has_no_label_that_is_taken_unseen():
+    found = replace(judged([0.99, 0.8]), decidable=False)
+    assert doubts(found, 0.9) == [("undecidable",), ("unsure", "undecidable")]
+    assert doubts(Judgement.joined([found[:1], found[1:]]), 0.9) == doubts(found, 0.9)
+
+
 def test_a_label_as_sure_as_was_asked_needs_no_review():
     assert doubts(judged([0.9, 0.8999]), 0.9) == [(), ("unsure",)]
 
@@ -34,7 +42,9 @@ def test_some_of_a_judgement_joined_again_are_all_of_it():
     whole = judged([0.9, 0.6, 0.7])
     again = Judgement.joined([whole[:1], whole[1:]])
     np.testing.assert_array_equal(again.probabilities, whole.probabilities)
-    assert whole[np.array([False, True, False])].confidence == whole.confidence[1]
+    np.testing.assert_array_equal(
+        whole[np.array([False, True, False])].confidence, np.array([0.6], np.float32)
+    )
     assert len(whole[:0].confidence) == 0
 
 

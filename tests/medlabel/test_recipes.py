@@ -71,6 +71,14 @@ def test_a_recipe_made_in_python_is_checked_too():
         replace(RECIPES["robust"], batch_size=0)
 
 
+def test_an_average_of_no_epoch_is_no_recipe():
+    with pytest.raises(ValueError, match="no epoch is left to average: `settle` is 4 of 4"):
+        replace(RECIPES["robust"], epochs=4)
+    for n in (10, 100, 437, 874, 5000):
+        sized = RECIPES["robust"].sized(n)
+        assert sized.settle < sized.epochs
+
+
 def test_optimisers_are_those_that_need_no_closure():
     assert {"sgd", "adam", "adamw", "rmsprop"} <= set(OPTIMISERS)
     assert not {"lbfgs", "sparseadam", "optimizer"} & set(OPTIMISERS)

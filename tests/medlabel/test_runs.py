@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from medlabel.bundle import load_bundle
 from medlabel.errors import MedlabelError
 from medlabel.fit import Epoch, Fitted
+from medlabel.judgement import doubts
 from medlabel.runs import claim, finished_seeds, publish, read_cell, write_cell
 from medlabel.store import Store
 from medlabel.students import Student
@@ -58,5 +60,9 @@ def test_a_cell_without_its_last_file_does_not_count(store):
 def test_a_seeds_bundle_is_published(store):
     for seed in (0, 1, 2):
         write(store, seed)
-    publish(store, 1)
+    publish(store, 1, ["This task looks undecidable."])
     assert store.read_json("bundle/provenance.json")["bundle_id"] == "k-seed-0001"
+    bundle = load_bundle(store.path("bundle"))
+    assert bundle.warnings == ("This task looks undecidable.",)
+    said = bundle.judge(np.zeros((1, 28, 28), np.uint8))
+    assert "undecidable" in doubts(said, 0.0)[0]

@@ -120,6 +120,7 @@ def test_the_order_of_relu_and_pooling_does_not_matter():
     one, other = (
         parse_cnn(f"cnn:8-16,order={order}")(1, 2) for order in ("relu-pool", "pool-relu")
     )
+    assert [type(layer) for layer in other][2:4] == [nn.MaxPool2d, nn.ReLU]
     other.load_state_dict(one.state_dict())
     images = torch.randn(5, 1, 28, 28)
     torch.testing.assert_close(one.eval()(images), other.eval()(images), atol=0, rtol=0)
@@ -147,14 +148,6 @@ def test_convolutions_that_are_normalised_have_no_bias(norm, layer):
     network = parse_cnn(f"cnn:12-20,norm={norm}")(1, 2)
     assert sum(isinstance(part, layer) for part in network) == 2
     assert all(part.bias is None for part in network if isinstance(part, nn.Conv2d))
-
-
-def test_relu_and_pooling_can_be_exchanged():
-    states = [parse_cnn(f"cnn:8-8,order={order}")(1, 2) for order in ("relu-pool", "pool-relu")]
-    states[1].load_state_dict(states[0].state_dict())
-    assert [type(layer) for layer in states[1]][2:4] == [nn.MaxPool2d, nn.ReLU]
-    pixels = torch.rand(4, 1, 28, 28)
-    torch.testing.assert_close(*(network.eval()(pixels) for network in states))
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,12 @@ def test_a_small_pool_is_gone_through_more_often(pool):
     assert [len(trained(pool, replace(recipe, steps=n))[1]) for n in (40, 15)] == [10, 4]
 
 
+@pytest.mark.parametrize("optimiser", ["adagrad", "adadelta", "rprop", "rmsprop", "radam"])
+def test_a_schedule_goes_with_optimisers_that_have_no_momentum(pool, optimiser):
+    recipe = replace(PAPER, optimiser=optimiser, schedule="onecycle", epochs=1)
+    assert len(trained(pool, recipe)[1]) == 1
+
+
 def test_a_loss_is_the_mean_over_images(pool):
     _, history, _ = trained(pool, replace(PAPER, epochs=1, learning_rate=1e-12, batch_size=20))
     made = network().train()

@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from medlabel.bundle import load_bundle
 from medlabel.errors import MedlabelError
 from medlabel.recipes import RECIPES
 from medlabel.runs import finished_seeds, read_cell
 from medlabel.store import Store
+from rayjobs import fit
 from rayjobs.fit import Unit, Workload, fit_cells, fit_unit
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -48,6 +50,34 @@ def test_finished_cells_are_not_fitted_again_and_the_rest_comes_out_the_same(wor
     assert contents(whole) == contents(resumed)
     assert fit_cells(whole, workload, units(3)) == 0
     assert whole.list(".train*") == []
+
+
+@pytest.mark.parametrize(
+    ("resources", "size"),
+    [({"CPU": 1}, (1, 4)), ({"CPU": 1, "GPU": 0.25}, 4), ({"GPU": 1}, (1, 4))],
+)
+def test_workers_follow_the_cluster_where_ray_can_count_them(resources, size):
+    assert fit._size(4, resources, elastic=True) == size
+    assert fit._size(4, resources, elastic=False) == 4
+    assert fit._size(1, resources, elastic=True) == 1
+
+
+@pytest.fixture
+def one_thread():
+    """As workers have it: sums of more threads differ in their last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_elastic_fit_comes_out_the_same(workload, tmp_path):
+    fixed, elastic = Store(str(tmp_path / "fixed")), Store(str(tmp_path / "elastic"))
+    fit_unit(fixed, workload, units(1)[0])
+    fit_unit(fixed, workload, units(2)[1])
+    assert fit_cells(elastic, workload, units(2), elastic=True) == 2
+    assert contents(fixed) == contents(elastic)
 
 
 def test_a_fit_that_cannot_succeed_ends_in_one_line(workload, tmp_path):

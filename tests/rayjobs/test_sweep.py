@@ -10,12 +10,12 @@ from support import write_npz
 from medlabel.contrastive import PretrainingConfig, build_clip, save_clip
 from medlabel.errors import MedlabelError
 from medlabel.store import Store
-from medlabel.sweeps import read_sweep
+from medlabel.sweeps import plan, read_sweep
 from rayjobs import sweep as job
-from rayjobs import sweep_fit
 from rayjobs.run import Settings, run
 from rayjobs.sweep_estimate import Rates, estimate
 from rayjobs.sweep_prepare import SweepSettings
+from rayjobs.sweep_share import gather
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -63,10 +63,8 @@ def test_a_sweep_leaves_a_row_a_cell_and_its_tables(done, folder):
 
 def test_a_cell_of_a_sweep_is_that_of_a_run(done, folder):
     spec = settings(folder, "unused").spec
-    unit = job.tables.read_tables(Store(str(folder / "done"))).manifest
-    assert unit["recipes"]["quick"]["epochs"] == 1
-    from medlabel.sweeps import plan
-
+    manifest = Store(str(folder / "done")).read_json("sweep.json")
+    assert manifest["recipes"]["quick"]["epochs"] == 1
     one = plan(spec)[1]
     request = Settings(
         one.task,
@@ -124,10 +122,10 @@ def test_a_unit_that_fails_is_reported_and_the_rest_goes_on(folder, monkeypatch)
 
 def test_pixels_are_gathered_from_arrays_of_two_kinds():
     grey, red = np.full((2, 3, 3), 7, np.uint8), np.full((1, 3, 3, 3), 9, np.uint8)
-    found = sweep_fit.gather([grey, red], np.array([1, 0]), np.array([0, 1]))
+    found = gather([grey, red], np.array([1, 0]), np.array([0, 1]))
     assert found.shape == (2, 3, 3, 3)
     assert (found[0].mean(), found[1].mean()) == (9, 7)
-    assert sweep_fit.gather([grey], np.array([0]), np.array([1])).shape == (1, 3, 3)
+    assert gather([grey], np.array([0]), np.array([1])).shape == (1, 3, 3)
 
 
 def test_a_plan_counts_what_a_sweep_does(done, folder):

@@ -1,0 +1,43 @@
+"""Where trials are told to beside TensorBoard's files: MLflow or Weights & Biases.
+
+Ray's own callbacks do it; addresses and keys are those services' usual settings
+(MLFLOW_TRACKING_URI, WANDB_API_KEY, WANDB_MODE=offline). Figures and choices are sent, no image.
+"""
+
+from importlib.util import find_spec
+
+from ray.tune import Callback
+
+from medlabel.errors import MedlabelError
+
+__all__ = ["TRACKERS", "trackers"]
+
+TRACKERS = ("mlflow", "wandb")
+
+
+def trackers(names: tuple[str, ...], project: str) -> list[Callback]:
+    """Ray's callbacks for these services.
+
+    Args:
+        names: of `TRACKERS`.
+        project: what the experiment is called there.
+
+    Raises:
+        MedlabelError: an unknown name, or one whose package is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise MedlabelError(f"unknown --track {name!r}: choose from {', '.join(TRACKERS)}")
+        if find_spec(name) is None:
+            raise MedlabelError(f"--track {name} needs {name}: pip install 'medlabel[{name}]'")
+    return [_callback(name, project) for name in dict.fromkeys(names)]
+
+
+def _callback(name: str, project: str) -> Callback:
+    if name == "mlflow":
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        return MLflowLoggerCallback(experiment_name=project)
+    from ray.air.integrations.wandb import WandbLoggerCallback
+
+    return WandbLoggerCallback(project=project)

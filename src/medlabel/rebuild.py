@@ -1,0 +1,20 @@
+"""Write a report anew, whatever made the folder: a run, a sweep or a search."""
+
+from pathlib import Path
+
+from medlabel.run_report import report_run
+from medlabel.store import Store
+from medlabel.sweep_report import report_sweep
+from medlabel.sweep_tables import is_sweep
+from medlabel.tune_report import report_tune
+from medlabel.tune_tables import is_tune
+
+__all__ = ["rebuild"]
+
+
+def rebuild(uri: str, data_root: Path | None = None) -> str:
+    """Write the report of what this folder holds, without Ray; returns the page's path."""
+    store = Store(uri)
+    if is_sweep(store):
+        return report_sweep(store)
+    return report_tune(store) if is_tune(store) else report_run(store, data_root)
