@@ -48,7 +48,8 @@ def _running(command: list[str], log: Path, **environment: str) -> Iterator[None
             process.kill()
 
 
-def _wait_for(url: str, seconds: float = 300) -> None:
+def wait_for(url: str, seconds: float = 300) -> None:
+    """Wait until an address answers with 200; ends the program if it does not."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -62,8 +63,24 @@ def _wait_for(url: str, seconds: float = 300) -> None:
 
 def _start(stack: ExitStack, options: argparse.Namespace, folder: Path) -> tuple[str, str, str]:
     """Both servers; the addresses of Label Studio and of the service, and the token."""
-    token, studio_port, port = secrets.token_hex(20), free_port(), free_port()
-    studio, service = f"http://127.0.0.1:{studio_port}", f"http://127.0.0.1:{port}"
+    studio, token = start_studio(stack, options.label_studio, folder)
+    port = free_port()
+    service = f"http://127.0.0.1:{port}"
+    serve = [sys.executable, "-m", "medlabel.cli", "serve", options.run, "--port", str(port)]
+    serve += ["--state", str(folder / "state"), "--label-studio", studio]
+    stack.enter_context(_running(serve, folder / "serve.log", LABEL_STUDIO_API_KEY=token))
+    wait_for(f"{service}/readyz")
+    wait_for(f"{studio}/health")
+    return studio, service, token
+
+
+def start_studio(stack: ExitStack, program: str, folder: Path, **more: str) -> tuple[str, str]:
+    """A Label Studio that keeps its data in a folder; its address and its user's token.
+
+    It answers after a while: see `wait_for`. `more` are settings without their `LABEL_STUDIO_`.
+    """
+    token, port = secrets.token_hex(20), free_port()
+    studio = f"http://127.0.0.1:{port}"
     settings = {
         "BASE_DATA_DIR": str(folder / "studio"),
         "USERNAME": "a@example.org",
@@ -76,21 +93,18 @@ def _start(stack: ExitStack, options: argparse.Namespace, folder: Path) -> tuple
         "SENTRY_DSN": "",
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
+        **more,
     }
-    command = [options.label_studio, "start", "--no-browser", "--internal-host", "127.0.0.1"]
+    command = [program, "start", "--no-browser", "--internal-host", "127.0.0.1"]
     environment = {f"LABEL_STUDIO_{key}": value for key, value in settings.items()}
     stack.enter_context(
-        _running([*command, "--port", str(studio_port)], folder / "studio.log", **environment)
+        _running([*command, "--port", str(port)], folder / "studio.log", **environment)
     )
-    serve = [sys.executable, "-m", "medlabel.cli", "serve", options.run, "--port", str(port)]
-    serve += ["--state", str(folder / "state"), "--label-studio", studio]
-    stack.enter_context(_running(serve, folder / "serve.log", LABEL_STUDIO_API_KEY=token))
-    _wait_for(f"{service}/readyz")
-    _wait_for(f"{studio}/health")
-    return studio, service, token
+    return studio, token
 
 
-def _png(image: Any) -> bytes:
+def png_of(image: Any) -> bytes:
+    """An image as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
@@ -104,7 +118,7 @@ def _drive(client: httpx.Client, service: str, classes: list[str], images: Any) 
 
     config = labelling_config([*classes, "unclear"])
     project = post("/api/projects", json={"title": "real", "label_config": config})["id"]
-    files = [("file", (f"{n}.png", _png(image), "image/png")) for n, image in enumerate(images)]
+    files = [("file", (f"{n}.png", png_of(image), "image/png")) for n, image in enumerate(images)]
     post(f"/api/projects/{project}/import?return_task_ids=true", files=files)
     backend = {"project": project, "url": f"{service}/label-studio", "title": "medlabel"}
     connected = post("/api/ml", json=backend)
@@ -133,7 +147,7 @@ def main() -> None:
         headers = {"Authorization": f"Token {token}"}
         with httpx.Client(base_url=studio, headers=headers, timeout=120) as client:
             seen = _drive(client, service, model["classes"], images)
-        sent = [("file", (str(n), _png(image))) for n, image in enumerate(images)]
+        sent = [("file", (str(n), png_of(image))) for n, image in enumerate(images)]
         own = httpx.post(f"{service}/annotate", files=sent, timeout=60).json()["results"]
         predicted = [task["predictions"][0] for task in seen["tasks"] if task["predictions"]]
         labels = [one["result"][0]["value"]["choices"][0] for one in predicted]

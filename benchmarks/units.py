@@ -40,7 +40,9 @@ __all__ = [
     "TASKS",
     "Unit",
     "best_of_lines",
+    "draw",
     "measure",
+    "teach",
     "trust_of_lines",
     "without",
 ]
@@ -116,7 +118,8 @@ def _opened(name: str, root: Path) -> tuple[Task, dict[str, Source]]:
     return task, open_sources(task)
 
 
-def _drawn(unit: Unit) -> tuple[Task, dict[str, Source], Cell, SealedTruth]:
+def draw(unit: Unit) -> tuple[Task, dict[str, Source], Cell, SealedTruth]:
+    """A unit's task, its sources, its draw of pool and test, and the sealed truth."""
     task, sources = _opened(unit.task, unit.root)
     (cell,), truth = draw_cells(task, sources, [unit.seed], unit.per_class)
     return task, sources, cell, truth
@@ -125,9 +128,9 @@ def _drawn(unit: Unit) -> tuple[Task, dict[str, Source], Cell, SealedTruth]:
 def measure(unit: Unit) -> dict[str, Any]:
     """Fit a unit and tell it in one line."""
     torch.set_num_threads(1)
-    task, sources, cell, truth = _drawn(unit)
+    task, sources, cell, truth = draw(unit)
     images = gather_images(sources, (*cell.pool, *cell.test))
-    scores, features = _teach(unit, images, cell, truth)
+    scores, features = teach(unit, images, cell, truth)
     cut = len(cell.pool)
     start = time.perf_counter()
     fitted = fit(images[:cut], scores[:cut], task.class_names, unit.recipe, unit.seed)
@@ -156,7 +159,7 @@ def _validation_accuracy(fitted: Fitted) -> float:
     return float(np.mean([history[best].validation_accuracy for history, best in kept]))
 
 
-def _teach(
+def teach(
     unit: Unit, images: NDArray[np.uint8], cell: Cell, truth: SealedTruth
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The teacher's scores [N, K] of pool and test, and features [N, D] to compare images by."""
@@ -209,7 +212,7 @@ def _labels(group: pd.DataFrame, units: Mapping[str, Unit]) -> list[dict[str, in
     """Each student's labels by image id."""
     group = group.sort_values("seed")
     return [
-        dict(zip(_drawn(units[key])[2].test, labels, strict=True))
+        dict(zip(draw(units[key])[2].test, labels, strict=True))
         for key, labels in zip(group["key"], group["labels"], strict=True)
     ]
 

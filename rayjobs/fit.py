@@ -23,6 +23,7 @@ from medlabel.recipes import Recipe
 from medlabel.runs import finished_seeds, write_cell
 from medlabel.selection import targets
 from medlabel.store import Store
+from medlabel.trusted import Trusted
 from rayjobs.cluster import fitting_resources, one_line_errors
 
 __all__ = ["Unit", "Workload", "fit_cells", "fit_unit"]
@@ -52,6 +53,7 @@ class Workload:
         provenance: what a bundle says of where it comes from.
         adjustment: what becomes of a pool's scores before a student learns from them.
         embeddings: the teacher's, [N, D], if the adjustment looks at them.
+        trusted: what people have said of some of the images.
     """
 
     images: NDArray[np.uint8]
@@ -62,6 +64,7 @@ class Workload:
     provenance: Mapping[str, Any]
     adjustment: Adjustment = RAW
     embeddings: NDArray[np.floating] | None = None
+    trusted: Trusted | None = None
 
     def adjusted(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [len(rows), K] adjusted with the statistics of these rows alone."""
@@ -150,6 +153,7 @@ def fit_unit(
     """Fit one cell and write it; the folder is whole or it does not count."""
     start = time.perf_counter()
     images, scores = workload.images, workload.adjusted(unit.pool)
+    trusted = None if workload.trusted is None else workload.trusted.of(unit.pool)
     fitted = fit(
         images[unit.pool],
         scores,
@@ -158,8 +162,10 @@ def fit_unit(
         unit.seed,
         architecture=workload.architecture,
         device=device or default_device(),
+        trusted=trusted,
     )
     wanted = targets(scores, workload.recipe)
+    wanted = wanted if trusted is None else trusted.into(wanted)
     calibration = calibrate(fitted.student, images[unit.pool], wanted) if keep_student else None
     write_cell(
         store,

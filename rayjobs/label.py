@@ -1,10 +1,10 @@
 """From unlabelled images and names of classes to labels: teacher, student and annotation in a row.
 
-Every image is embedded once and scored by the captions of the names; a student learns from the
-scores of as many as the memory is for; it labels them all. Each step does only what is missing.
-Nobody knows how many images of each class there are, so no recipe is told that they are equally
-many. An image of no class is given one of the names nevertheless, and sent to review if it is
-unlike what the student learned.
+As many images as the student is to learn from are drawn, embedded, and scored by the captions of
+the names; a student learns from the scores; it labels them all. Each step does only what is
+missing. Nobody knows how many images of each class there are, so no recipe is told that they are
+equally many. An image of no class is given one of the names nevertheless, and sent to review if it
+is unlike what the student learned.
 """
 
 import hashlib
@@ -116,7 +116,7 @@ def _claim(store: Store, wish: Wish) -> None:
 
 
 def _make_student(store: Store, wish: Wish, on_progress: OnProgress) -> None:
-    """Ask the teacher about all images, and fit a student on some of them."""
+    """Ask the teacher about some of the images, and fit a student on them."""
     parts = list_sources(wish.sources, wish.size, wish.data_root, wish.column, on_progress)
     on_progress("starting", 0, 1)
     connect()
@@ -125,9 +125,9 @@ def _make_student(store: Store, wish: Wish, on_progress: OnProgress) -> None:
     home = Store(str(wish.home))
     progress = partial(on_progress, "cataloguing")
     catalogues = catalogue_parts(parts, home / "catalogues", progress)
-    table = EmbeddingTable(home / "embeddings", clip.key)
-    embed_parts(clip, parts, catalogues, table, Replicas(), partial(on_progress, "embedding"))
-    drawn = _draw(parts, catalogues, wish)
+    table, drawn = EmbeddingTable(home / "embeddings", clip.key), _draw(catalogues, wish)
+    some = [entry.only(rows) for entry, rows in zip(catalogues, drawn, strict=True)]
+    embed_parts(clip, parts, some, table, Replicas(), partial(on_progress, "embedding"))
     places, images = _look(parts, drawn, wish.side)
     digests = np.array([catalogues[part].digests[row] for part, row in places], dtype="S16")
     shard = table.gather(table.contents(), digests)
@@ -146,10 +146,7 @@ def _make_student(store: Store, wish: Wish, on_progress: OnProgress) -> None:
     rows = np.arange(len(images))
     student, unit = store / "student", Unit(wish.seed, rows, rows)
     fit_cells(student, workload, [unit], partial(on_progress, "fitting"))
-    runs.publish(student, wish.seed)
-    made = student / runs.BUNDLE
-    for name in sorted(made.list("*"), key=lambda name: name == "config.json"):  # that one last
-        (store / runs.BUNDLE).write(name, made.read(name))
+    runs.publish(student, wish.seed, to=store)
 
 
 def _captions(caption_sets: str, name: str) -> tuple[str, ...]:
@@ -158,23 +155,17 @@ def _captions(caption_sets: str, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _draw(
-    parts: Sequence[Part], catalogues: Sequence[Catalogue], wish: Wish
-) -> list[NDArray[np.int64]]:
+def _draw(catalogues: Sequence[Catalogue], wish: Wish) -> list[NDArray[np.int64]]:
     """Rows of each part to learn from: readable ones, at random, in order."""
     readable = [
-        (number, row)
-        for number, entry in enumerate(catalogues)
-        for row, reason in enumerate(entry.reasons)
-        if reason is None
+        np.flatnonzero([reason is None for reason in entry.reasons]) for entry in catalogues
     ]
+    ends = np.cumsum([len(rows) for rows in readable])
     rng = np.random.default_rng(wish.seed)
-    chosen = rng.permutation(len(readable))[: wish.pool]
-    rows: list[list[int]] = [[] for _ in parts]
-    for place in np.sort(chosen).tolist():
-        number, row = readable[place]
-        rows[number].append(row)
-    return [np.array(mine, dtype=np.int64) for mine in rows]
+    chosen = np.sort(rng.permutation(int(ends[-1]))[: wish.pool])
+    places = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    starts = [0, *ends[:-1]]
+    return [rows[mine - first] for rows, mine, first in zip(readable, places, starts, strict=True)]
 
 
 def _look(

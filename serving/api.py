@@ -44,7 +44,7 @@ from serving.schemas import (
 )
 from serving.service import Asked, Service, request_id
 from serving.telemetry import CONTENT_TYPE
-from serving.uploads import FIELDS
+from serving.uploads import FIELDS, Bounded
 
 __all__ = ["make_api"]
 
@@ -120,7 +120,8 @@ def make_api(
     _add_page(api)
     most = int(service.args.max_body_mib * 2**20)
     api.include_router(make_backend(service, reader or ImageReader(None, None, most)))
-    return Guard(api, token, service.telemetry)
+    bounded = Bounded(api, {"/label-studio/": most}, service.gate)
+    return Guard(bounded, token, service.telemetry)
 
 
 class _Csv(PlainTextResponse):

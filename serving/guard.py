@@ -92,7 +92,7 @@ class Guard:
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer
         origin = headers.get(b"origin")
-        foreign = origin is not None and urlsplit(origin.decode("latin-1")).netloc != host
+        foreign = origin is not None and _netloc(origin.decode("latin-1")) != host
         if foreign and scope["method"] not in _SAFE:
             return _refuse(403, "a page of another site may not do this")
         return None
@@ -112,6 +112,13 @@ class Guard:
 def _name(host: str) -> str | None:
     try:
         return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
     except ValueError:
         return None
 

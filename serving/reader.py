@@ -19,7 +19,7 @@ __all__ = ["ImageReader", "Unreadable"]
 
 _DATA = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
 _UPLOAD = re.compile(r"/data/upload/\d{1,12}/[^/?#\\%\s]{1,500}")
-_LOCAL = re.compile(r"/data/local-files/\?d=[^#\\\s]{1,1000}")
+_LOCAL = re.compile(r"/data/local-files/\?d=[^&;#\\\s]{1,1000}")  # one d= and no other
 _ACCESS_S = 240.0  # an access token lives 300 s
 
 

@@ -5,7 +5,8 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import ExitStack, redirect_stdout, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 
 from rich.console import Console
 
@@ -54,8 +55,6 @@ def serve_run(
 
 def _wait(args: ServeArgs) -> None:
     """Until somebody stops it; a SIGUSR1 offers the bundles as they lie there then."""
-    from serving.app import start
-
     again = threading.Event()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own would abort
     signal.signal(signal.SIGUSR1, lambda *_: again.set())
@@ -64,25 +63,18 @@ def _wait(args: ServeArgs) -> None:
             again.wait()
             again.clear()
             try:
-                start(args)
+                _start(args)
             except MedlabelError as error:
                 Console(stderr=True).print(f"kept what was served: {error}", markup=False)
 
 
 def _deploy(args: ServeArgs, host: str, port: int) -> None:
     from ray import serve
-    from ray.serve.exceptions import RayServeException
-
-    from serving.app import start
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    http = {"host": host, "port": port}
-    try:
-        serve.start(proxy_location="HeadOnly", http_options=http)
-        start(args)
-    except (RayServeException, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise MedlabelError(f"Ray Serve could not start the application: {reason}") from error
+    with _one_line():
+        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+    _start(args)
     end = time.monotonic() + _PATIENCE
     while not answers(host, port, "/readyz"):
         if time.monotonic() > end:
@@ -91,6 +83,27 @@ def _deploy(args: ServeArgs, host: str, port: int) -> None:
                 "started with another address before; end it with `serve shutdown`, then try again"
             )
         time.sleep(0.1)
+
+
+def _start(args: ServeArgs) -> None:
+    """Start the application, or change the one that is there."""
+    from serving.app import start
+
+    with _one_line():
+        start(args)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn what Ray Serve raises into a `MedlabelError`."""
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        yield
+    except (RayServeException, RayError, RuntimeError, TimeoutError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MedlabelError(f"Ray Serve could not start the application: {reason}") from error
 
 
 def _announce(models: list[Model], host: str, port: int) -> None:

@@ -64,7 +64,7 @@ class Service:
         self.corrections = Corrections(folder / "corrections.sqlite")
         self._audit = Audit(folder, name)
         self._limits = Limits(int(args.max_body_mib * 2**20), args.max_images, args.max_sending_s)
-        self._gate = Gate(int(args.max_held_mib * 2**20))
+        self.gate = Gate(int(args.max_held_mib * 2**20))
         self._batcher: Batcher[Job, Results] = Batcher(self._work, args.max_batch_size, _size)
 
     async def offer(self, uris: Sequence[str]) -> None:
@@ -90,13 +90,13 @@ class Service:
             Refused: there is nothing in it that could be labelled.
         """
         bundle = await self.find(asked.bundle)
-        uploads, held = await read_uploads(request, self._limits, self._gate)
+        uploads, held = await read_uploads(request, self._limits, self.gate)
         try:
             return Answer.model_construct(
                 request_id=asked.request_id, results=await self.annotate(uploads, bundle, asked)
             )
         finally:
-            self._gate.release(held)
+            self.gate.release(held)
 
     async def annotate(self, uploads: Sequence[Upload], bundle: Bundle, asked: Asked) -> Results:
         """Label files, in their order; large requests go through in turns with others."""

@@ -2,16 +2,18 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.images import Refused
 
-__all__ = ["FIELDS", "Gate", "Limits", "Upload", "read_uploads"]
+__all__ = ["FIELDS", "Bounded", "Gate", "Limits", "Upload", "read_uploads"]
 
 FIELDS = ("file", "files")
 _NAME = 255  # characters of a file's name that are kept
@@ -40,6 +42,49 @@ class Gate:
     def release(self, size: int) -> None:
         """Forget bytes that are no longer held."""
         self.held -= size
+
+
+class Bounded:
+    """Ends a body that grows too large, where the framework reads it: all but `/annotate`.
+
+    Args:
+        app: the interface.
+        most: bytes that a route's body may have, by the start of its path; `small` elsewhere.
+        gate: for all bodies that are held at once.
+        small: bytes.
+    """
+
+    def __init__(
+        self, app: ASGIApp, most: Mapping[str, int], gate: Gate, small: int = 2**16
+    ) -> None:
+        self._app, self._most, self._gate, self._small = app, most, gate, small
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on, with an eye on its body."""
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path == "/annotate":  # which reads with care itself
+            await self._app(scope, receive, send)
+            return
+        limit = next((m for p, m in self._most.items() if path.startswith(p)), self._small)
+        held = 0
+
+        async def bounded() -> Message:
+            nonlocal held
+            message = await receive()
+            size = len(message.get("body", b""))
+            if held + size > limit:
+                raise HTTPException(413, f"more than {limit:,} bytes")
+            try:
+                self._gate.take(size)
+            except Refused as busy:
+                raise HTTPException(503, busy.reason, {"Retry-After": "1"}) from busy
+            held += size
+            return message
+
+        try:
+            await self._app(scope, bounded, send)
+        finally:
+            self._gate.release(held)
 
 
 class _Body:

@@ -15,7 +15,7 @@ from medlabel.annotations import (
     read_pieces,
     signature,
 )
-from medlabel.bundle import load_bundle, save_bundle
+from medlabel.bundle import Bundle, load_bundle, save_bundle
 from medlabel.explain import layout_of
 from medlabel.listing import list_parts
 from medlabel.store import Store
@@ -24,7 +24,7 @@ from medlabel.students import Student
 CLASSES = ["chest", "breast"]
 
 
-def annotate_folder(root: Path, count: int = 12, broken: int = 1) -> Store:
+def annotate_folder(root: Path, count: int = 12, broken: int = 1, twins: int = 0) -> Store:
     """PNG files in `root/scans`, a student in `root/bundle`, their annotations in `root/out`."""
     torch.manual_seed(0)
     bundle_store = Store(str(root / "bundle"))
@@ -34,17 +34,25 @@ def annotate_folder(root: Path, count: int = 12, broken: int = 1) -> Store:
     for number in range(count):
         image = rng.integers(0, 256, (30, 40), dtype=np.uint8)
         Image.fromarray(image).save(scans / f"{number:02}.png")
+    for number in range(twins):
+        (scans / f"twin-{number}.png").write_bytes((scans / f"{number:02}.png").read_bytes())
     for number in range(broken):
         (scans / f"broken-{number}.png").write_bytes(b"x")
     store, bundle = Store(str(root / "out")), load_bundle(bundle_store.uri)
     origin = Origin.of("b1", bundle.provenance, 0.5, "v", "t")
+    asked = {"sources": [str(scans)], "bundle": bundle_store.uri, "size": 28}
+    return annotate_with(bundle, scans, store, origin, asked | {"data_root": None, "column": None})
+
+
+def annotate_with(
+    bundle: Bundle, scans: Path, store: Store, origin: Origin, asked: object = None
+) -> Store:
+    """The annotations of a folder of images, whole and signed."""
     table, layout = AnnotationTable(store), layout_of(bundle)
     for part in list_parts(str(scans)):
         for prepared in read_pieces(part, [0], layout):
             found = label_pieces(prepared.images, bundle.judge, layout.batch)
             table.write(prepared, found, bundle.classes, origin)
-    asked = {"sources": [str(scans)], "bundle": bundle_store.uri, "size": 28}
-    asked |= {"data_root": None, "column": None}
     sign(store, origin, asked=asked)
     return store
 

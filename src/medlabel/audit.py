@@ -33,12 +33,12 @@ from medlabel.judgement import ranks
 from medlabel.store import Store
 
 __all__ = [
-    "NEITHER", "Report", "class_names", "plan_audit", "promised", "read_answers", "report_audit",
-    "sentences",
+    "NEITHER", "Report", "class_names", "class_of", "names_of", "plan_audit", "promised",
+    "read_answers", "report_audit", "sentences",
 ]  # fmt: skip
 
 PLAN, ASKED, GUARANTEE = "audit/plan.json", "audit/plan.csv", "audit/guarantee.json"
-NEITHER = ("neither", "none", "unsure", "?")
+NEITHER = ("neither", "none", "unsure", "unclear", "?")
 _MOST_ANSWERS = 10**6  # lines of an answers file
 
 
@@ -87,10 +87,11 @@ class Report:
 
 def class_names(store: Store) -> tuple[str, ...]:
     """The classes of a folder of annotations, in the student's order."""
-    return _names(store, signed_pieces(store)[1])
+    return names_of(store, signed_pieces(store)[1])
 
 
-def _names(store: Store, pieces: Sequence[Piece]) -> tuple[str, ...]:
+def names_of(store: Store, pieces: Sequence[Piece]) -> tuple[str, ...]:
+    """The classes of some pieces of a folder, in the student's order."""
     names = AnnotationTable(store).read(pieces[0]).column_names
     return tuple(name.removeprefix("p_") for name in names if name.startswith("p_"))
 
@@ -132,7 +133,7 @@ def report_audit(store: Store, answers: Mapping[str, str]) -> Report:
     plan, seen = store.read_json(PLAN), _read(store)
     _check_signature(store, plan, seen.signature)
     design, uris = Design(**plan["design"]), plan["uris"]
-    told = {uri: _class_of(answer, uri, seen.classes) for uri, answer in answers.items()}
+    told = {uri: class_of(answer, uri, seen.classes) for uri, answer in answers.items()}
     looks = _looks(store, plan, {uri: told[uri] for uri in uris if uri in told})
     rows = np.array(plan["rows"], dtype=np.int64)
     given = np.array([told.get(uri, -2) for uri in uris], dtype=np.int64)
@@ -292,7 +293,7 @@ def _cautions(report: Report) -> list[str]:
 def _read(store: Store) -> _Labels:
     """Rank and label of every annotation, in the table's order."""
     signed, pieces = signed_pieces(store)
-    classes, table = _names(store, pieces), AnnotationTable(store)
+    classes, table = names_of(store, pieces), AnnotationTable(store)
     places = {name: place for place, name in enumerate(classes)}
     believed, labels = [], []
     for piece in pieces:
@@ -314,8 +315,8 @@ def _uris(store: Store, pieces: Sequence[Piece], rows: NDArray[np.int64]) -> lis
     return [found[row] for row in rows.tolist()]
 
 
-def _class_of(answer: str, uri: str, classes: Sequence[str]) -> int:
-    """Index of the class; -1 for none of them."""
+def class_of(answer: str, uri: str, classes: Sequence[str]) -> int:
+    """Index of the class that an answer names; -1 for none of them."""
     if answer in classes:
         return classes.index(answer)
     if answer.lower() in NEITHER:

@@ -163,6 +163,9 @@ def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | N
 def _card(student: Student, provenance: Mapping[str, Any]) -> bytes:
     """A short model card in the hub's format."""
     facts = json.dumps(dict(provenance), indent=2, sort_keys=True)
+    answers = sum(provenance.get("trusted", {}).get("answers", {}).values())
+    people = f"and on {answers:,} answers of people." if answers else "no human label was used."
+    joint = " " if answers else ": "
     return f"""---
 library_name: medlabel
 license: apache-2.0
@@ -171,7 +174,7 @@ tags: [medical-imaging, image-classification, pseudo-labels]
 # {" / ".join(student.classes)}
 
 A `{student.architecture}` CNN ({student.channels} channel(s), {student.size}x{student.size} pixels)
-trained by medlabel on pseudo-labels of a zero-shot teacher: no human label was used.
+trained by medlabel on pseudo-labels of a zero-shot teacher{joint}{people}
 Not for clinical use. Load it with `medlabel.bundle.load_bundle(FOLDER)`.
 
 ```json

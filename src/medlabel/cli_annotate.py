@@ -41,10 +41,11 @@ def _say(*lines: str) -> None:
 
 
 def add_annotating(app: typer.Typer) -> None:
-    """Add annotate, label, audit, explain and export to the command line."""
+    """Add annotate, label, audit, retrain, explain and export to the command line."""
     app.command("annotate")(_annotate)
     app.command("label")(_label)
     _add_audit(app)
+    app.command("retrain")(_retrain)
     app.command("explain")(_explain)
     app.command("export")(_export)
 
@@ -170,6 +171,33 @@ def _report(
     _say(*sentences(report_audit(Store(folder), told)))
 
 
+def _retrain(
+    folder: _Folder,
+    answers: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ANSWERS...",
+            help="CSV files: audit plans that were filled in, corrections of the service.",
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="Folder or bucket for the next student.")],
+    recipe: Annotated[str, typer.Option(help="How to train, as in `run`.")] = "robust",
+    pool: Annotated[int, typer.Option(min=100, help="Images without an answer, at most.")] = 5000,
+    weight: Annotated[
+        float, typer.Option(help="Of an answer in training; a label of the last student counts 1.")
+    ] = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw and the student.")] = 0,
+) -> None:
+    """Train the next student on annotations and on people's answers; say what these bought."""
+    from medlabel.recipes import recipe_named
+    from rayjobs.retrain import Retraining, retrain
+
+    asked = Retraining(folder, tuple(answers), out, recipe_named(recipe), pool, weight, seed)
+    with StageBars() as shown:
+        done = retrain(asked, shown.advance)
+    _say(*done.bought.sentences(), f"student: {done.bundle}", f"report: {done.page}")
+
+
 def _explain(
     folder: _Folder,
     image: Annotated[
@@ -203,7 +231,11 @@ def _verdict(found: "Explanation") -> str:
 def _export(
     folder: _Folder,
     to: Annotated[
-        Path, typer.Option(help="labels.csv, labels.parquet, or labels.json for Label Studio.")
+        Path,
+        typer.Option(
+            help="labels.csv, labels.parquet, labels.json (Label Studio), labels.coco.json, or the "
+            "name of a new folder: links, a folder a class."
+        ),
     ],
     only: Annotated[str | None, typer.Option(help="auto or review; both if unset.")] = None,
     names: Annotated[

@@ -23,7 +23,7 @@ from medlabel.judgement import Judgement
 from medlabel.listing import Part, digest_of, list_parts, pixels_of
 from medlabel.store import Store
 
-__all__ = ["Explanation", "explain", "layout_of"]
+__all__ = ["Explanation", "explain", "layout_of", "parts_of"]
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,21 @@ def _why_not(store: Store, image: str, wanted: set[str], ends: int) -> str:
     return f"{store.uri} has no annotation of {image}"
 
 
+def parts_of(asked: Mapping[str, Any]) -> dict[str, Part]:
+    """The parts by key, as they are now, of all that a manifest says was asked for."""
+    root = Path(asked["data_root"]) if asked["data_root"] else None
+    return {
+        part.key: part
+        for source in asked["sources"]
+        for part in list_parts(source, asked["size"], root, asked["column"])
+    }
+
+
 def _part(asked: Mapping[str, Any], piece: Piece, uri: str) -> Part:
     """The part of the input that a piece was made of."""
-    root = Path(asked["data_root"]) if asked["data_root"] else None
-    for source in asked["sources"]:
-        for part in list_parts(source, asked["size"], root, asked["column"]):
-            if part.key == piece.key:
-                return part
+    found = parts_of(asked)
+    if piece.key in found:
+        return found[piece.key]
     raise MedlabelError(
         f"{uri}, or a file beside it, has changed since it was labelled: run medlabel annotate "
         "again to label what is there now"

@@ -1,6 +1,7 @@
 """Fit one student on one pool: pixels and scores in, a trained CNN and its history out.
 
-Nothing here could know a true label: a pool comes without ids, and its scores are a teacher's.
+Nothing here could know a true label: a pool comes without ids, and its scores are a teacher's. What
+people have answered about some of its images comes apart from them, as `Trusted`.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from medlabel.recipes import Recipe
 from medlabel.selection import pruned, targets, weights
 from medlabel.students import Student
 from medlabel.training import Epoch, Pool, chances, train
+from medlabel.trusted import Trusted
 
 __all__ = ["Epoch", "Fitted", "fit", "predict", "to_pixels"]
 
@@ -56,6 +58,7 @@ def fit(
     *,
     architecture: str | None = None,
     device: str = "cpu",
+    trusted: Trusted | None = None,
 ) -> Fitted:
     """Train a student on a pool; each member has an 80/20 split and keeps its best epoch.
 
@@ -67,6 +70,7 @@ def fit(
         seed: decides splits, first weights, order and augmentation.
         architecture: a student by name; the recipe's own when None.
         device: where torch computes.
+        trusted: human labels of some of the images; no teacher and no network overrules them.
     """
     torch.manual_seed(seed)
     bench = _Bench(
@@ -76,13 +80,14 @@ def fit(
         architecture or recipe.student,
         level_for(recipe.augment, images),
         torch.Generator().manual_seed(seed),
+        trusted,
     )
     for _ in range(recipe.rounds - 1):
         scores = _out_of_sample(bench, scores)
-    keep = weights(scores, recipe)
+    keep = bench.weights(scores)
     if recipe.prune:
-        labels = targets(scores, recipe).argmax(axis=1)
-        keep = keep * ~pruned(labels, _out_of_sample(bench, scores))
+        labels = bench.targets(scores).argmax(axis=1)
+        keep = bench.weigh(keep * ~pruned(labels, _out_of_sample(bench, scores)))
     student = _new_student(bench, recipe.members)
     splits = [_split(bench) for _ in student.members]
     histories, bests = _train(bench, student, scores, keep, splits)
@@ -99,6 +104,20 @@ class _Bench:
     architecture: str
     level: Level | None
     rng: torch.Generator
+    trusted: Trusted | None = None
+
+    def targets(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is learned from [N, K]: the recipe's targets, and what people said."""
+        wanted = targets(scores, self.recipe)
+        return wanted if self.trusted is None else self.trusted.into(wanted)
+
+    def weights(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How much each image counts [N]."""
+        return self.weigh(weights(scores, self.recipe))
+
+    def weigh(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same with what people said at its own weight."""
+        return weight if self.trusted is None else self.trusted.weigh(weight)
 
 
 def _new_student(bench: _Bench, members: int) -> Student:
@@ -131,7 +150,7 @@ def _train(
 ) -> tuple[tuple[tuple[Epoch, ...], ...], tuple[int, ...]]:
     """Train the members in place, each on its split of the rows whose weight is not zero."""
     device = bench.pixels.device
-    wanted = torch.from_numpy(targets(scores, bench.recipe)).to(device)
+    wanted = torch.from_numpy(bench.targets(scores)).to(device)
     weight = torch.from_numpy(keep).to(device)
     outcomes = []
     for member, (rows, held) in zip(student.members, splits, strict=True):
@@ -139,7 +158,9 @@ def _train(
         if not len(rows):
             raise MedlabelError("the recipe leaves no image to learn from: raise `top`, or drop it")
         counts = None if bool((weight[rows] == 1).all()) else weight / weight[rows].mean()
-        pool = Pool(bench.pixels, wanted, counts, rows, held)
+        # Without this the epoch that is kept would be the teacher's choice, against people's word.
+        said = None if bench.trusted is None else weight[held]
+        pool = Pool(bench.pixels, wanted, counts, rows, held, said)
         outcomes.append(train(member, pool, bench.recipe, bench.level, bench.rng))
     histories, bests = zip(*outcomes, strict=True)
     return histories, bests
@@ -148,7 +169,7 @@ def _train(
 def _out_of_sample(bench: _Bench, scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities [N, K] of the pool, each by a network that did not learn from its image."""
     student, splits = _new_student(bench, _FOLDS), _folds(bench)
-    _train(bench, student, scores, weights(scores, bench.recipe), splits)
+    _train(bench, student, scores, bench.weights(scores), splits)
     out = torch.empty(scores.shape, device=bench.pixels.device)
     for member, (_, held) in zip(student.members, splits, strict=True):
         out[held] = chances(member, bench.pixels[held])

@@ -1,10 +1,12 @@
-"""Annotations for other programs: one file of CSV, Parquet or Label Studio's JSON.
+"""Annotations for other programs: one file of CSV, Parquet, Label Studio's JSON or COCO, or links.
 
 | `--to` | what it holds |
 | --- | --- |
 | `labels.csv` | uri, digest, label, confidence, one column a class, decision, bundle |
 | `labels.parquet` | all columns of the table, in one file |
 | `labels.json` | Label Studio's tasks with predictions, to be imported there |
+| `labels.coco.json` | COCO's images, annotations and categories: one of each an image, no boxes |
+| `sorted/` | torchvision's ImageFolder: a folder a class, with links to files on this machine |
 
 Where an audit gave a guarantee, its thresholds decide between `auto` and `review`, not the one that
 the annotations were made with. Names of classes can be mapped by a YAML file. Rows are written as
@@ -13,7 +15,7 @@ they are read: memory does not grow with their number.
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +28,7 @@ import pyarrow.parquet as pq
 from medlabel.annotations import AnnotationTable
 from medlabel.audit import class_names, promised
 from medlabel.errors import MedlabelError
+from medlabel.export_shapes import link_images, write_coco
 from medlabel.judgement import ranks
 from medlabel.store import Store
 from medlabel.yaml_files import read_mapping
@@ -57,19 +60,19 @@ class Wanted:
 
 
 def export_labels(store: Store, path: Path, wanted: Wanted) -> int:
-    """Write annotations to a file by what its name ends with; returns how many.
+    """Write annotations to a file, or a folder of links, by its name; returns how many.
 
     Raises:
-        MedlabelError: the name ends with nothing that is known, or a class is not mapped.
+        MedlabelError: the name ends with nothing that is known, a class is not mapped, or an image
+            is no file that can be linked or opened where that is asked for.
     """
-    writers = {".csv": _write_csv, ".parquet": _write_parquet, ".json": _write_tasks}
-    write = writers.get(path.suffix)
-    if write is None:
-        raise MedlabelError(f"{path}: give a name that ends in {', '.join(writers)}")
+    write = _writer(path)
     classes = class_names(store)
     missing = set(classes) - set(wanted.names or classes)
     if missing:
         raise MedlabelError(f"the mapping has no name for {', '.join(sorted(missing))}")
+    if write is None:
+        return link_images(path, _tables(store, wanted))
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
         try:
@@ -79,6 +82,22 @@ def export_labels(store: Store, path: Path, wanted: Wanted) -> int:
             raise
     Path(file.name).replace(path)
     return count
+
+
+def _writer(path: Path) -> Callable[[IO[bytes], Iterator[pa.Table], Wanted], int] | None:
+    """What writes a file of this name; None: a folder of links."""
+    writers = {
+        ".coco.json": write_coco,
+        ".csv": _write_csv,
+        ".parquet": _write_parquet,
+        ".json": _write_tasks,
+    }
+    found = next((write for end, write in writers.items() if path.name.endswith(end)), None)
+    if found is None and path.suffix:
+        raise MedlabelError(
+            f"{path}: give a name that ends in {', '.join(writers)}, or a folder's for links"
+        )
+    return found
 
 
 def read_names(path: Path) -> dict[str, str]:
@@ -112,14 +131,13 @@ def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table
 
 
 def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    """Rows with other names; probabilities of classes that get the same one are added up."""
     labels = pa.array([names[label] for label in rows["label"].to_pylist()], pa.string())
-    rows = rows.set_column(rows.column_names.index("label"), "label", labels)
-    return rows.rename_columns(
-        [
-            f"p_{names[name[2:]]}" if name.startswith("p_") and name[2:] in names else name
-            for name in rows.column_names
-        ]
-    )
+    columns: dict[str, Any] = {}
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        new = f"p_{names.get(name[2:], name[2:])}" if name.startswith("p_") else name
+        columns[new] = pa.compute.add(columns[new], column) if new in columns else column
+    return pa.table(columns | {"label": labels})
 
 
 def _write_csv(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:

@@ -23,6 +23,7 @@ from medlabel import (
     selection,
     teacher,
     training,
+    trusted,
 )
 from medlabel.recipes import Recipe
 from medlabel.students import backbones, cnn, named, student
@@ -83,7 +84,7 @@ def with_key(decisive: Mapping[str, Any]) -> dict[str, Any]:
 def _code_hash() -> str:
     """Of the modules that decide a student: cells fitted by other code are another run's."""
     data = (adjust, fit, losses, recipes, selection, teacher)
-    networks = (augment, backbones, cnn, confidence, named, student, training)
+    networks = (augment, backbones, cnn, confidence, named, student, training, trusted)
     sources = [inspect.getsource(module) for module in (*data, *networks)]
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
 

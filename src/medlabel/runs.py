@@ -132,9 +132,12 @@ def read_cell(store: Store, seed: int) -> CellResult:
     )
 
 
-def publish(store: Store, seed: int, warnings: Sequence[str] = ()) -> None:
-    """Copy the bundle of a seed to `bundle/`, and what the run warns of goes with it."""
-    chosen, bundle = store / _folder(seed) / "bundle", store / BUNDLE
-    for name in chosen.list("*"):
+def publish(store: Store, seed: int, warnings: Sequence[str] = (), to: Store | None = None) -> None:
+    """Copy a seed's bundle to `bundle/`, of this folder or another, with what the run warns of.
+
+    `config.json` comes last: a bundle without it is none.
+    """
+    chosen, bundle = store / _folder(seed) / "bundle", (to or store) / BUNDLE
+    for name in sorted(chosen.list("*"), key=lambda name: name == "config.json"):
         bundle.write(name, chosen.read(name))
     warn(bundle, warnings)

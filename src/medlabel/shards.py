@@ -39,6 +39,15 @@ class Catalogue:
         """Whether another look at the same files would find the same: nothing was unreadable."""
         return not any((reason or "").startswith(UNREADABLE) for reason in self.reasons)
 
+    def only(self, rows: NDArray[np.int64]) -> "Catalogue":
+        """The same part with all other images left out, so that nobody encodes them."""
+        wanted = set(rows.tolist())
+        reasons = enumerate(self.reasons)
+        return Catalogue(
+            self.digests,
+            tuple(reason if row in wanted else "not wanted" for row, reason in reasons),
+        )
+
     def to_parquet(self) -> bytes:
         """As a file of columns `digest` (hex) and `reason`."""
         buffer = BytesIO()

@@ -45,6 +45,7 @@ class Pool:
         weights: float32 [N] of mean one, or None when all count alike.
         train: rows to learn from, int64.
         held: rows to validate on, int64.
+        held_weights: float32 [len(held)], or None when all of them count alike.
     """
 
     pixels: Tensor
@@ -52,6 +53,7 @@ class Pool:
     weights: Tensor | None
     train: Tensor
     held: Tensor
+    held_weights: Tensor | None = None
 
 
 def train(
@@ -194,7 +196,11 @@ def _validate(network: nn.Module, pool: Pool, recipe: Recipe) -> tuple[float, fl
     network.eval()
     logits = torch.cat([network(pool.pixels[part]) for part in pool.held.split(_PART)])
     wanted = pool.targets[pool.held]
-    value = loss(recipe, logits, wanted).mean()
+    each = loss(recipe, logits, wanted)
+    if pool.held_weights is None or not pool.held_weights.any():
+        value = each.mean()
+    else:
+        value = (each * pool.held_weights).sum() / pool.held_weights.sum()
     return float(value), float(_hits(logits, wanted)) / len(wanted)
 
 

@@ -57,7 +57,10 @@ def test_an_explanation_tells_and_repeats(medlabel, out):
     ("arguments", "reason"),
     [
         (("explain", "{out}", "gone.png"), "no annotation of gone.png"),
-        (("export", "{out}", "--to", "a.xlsx"), "ends in .csv, .parquet, .json"),
+        (
+            ("export", "{out}", "--to", "a.xlsx"),
+            ".csv, .parquet, .json, or a folder",
+        ),
         (("audit", "report", "{out}"), "run medlabel audit plan first"),
         (("audit", "plan", "{out}", "--precision", "99"), "give a share between 0 and 1"),
         (("annotate", "x", "--model", "nowhere", "--out", "{out}2"), "nowhere is no bundle"),

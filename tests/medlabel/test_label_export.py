@@ -58,10 +58,19 @@ def test_classes_are_renamed_by_a_file(store, tmp_path):
     assert {"p_Thorax", "p_Mamma"} <= set(rows.columns)
 
 
+def test_classes_that_get_one_name_are_one(store, tmp_path):
+    for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
+        export_labels(store, tmp_path / name, Wanted(names=dict.fromkeys(NAMES, "Body")))
+        rows = read(tmp_path / name)
+        assert set(rows["label"]) == {"Body"}
+        assert rows["p_Body"].to_numpy() == pytest.approx(1)
+        assert rows.columns.is_unique
+
+
 @pytest.mark.parametrize(
     ("name", "wanted", "said"),
     [
-        ("a.xlsx", {}, "ends in .csv, .parquet, .json"),
+        ("a.xlsx", {}, r"ends in .coco.json, .csv, .parquet, .json, or a folder"),
         ("a.csv", {"names": {"chest": "x"}}, "no name for breast"),
         ("a.json", {"image_root": "/elsewhere"}, "is not below /elsewhere"),
     ],

@@ -53,6 +53,11 @@ def test_what_the_table_has_is_not_missing(tmp_path):
     assert distinct == 2
 
 
+def test_only_what_is_wanted_of_a_part_is_missing():
+    some = entry("a", "b", "c").only(np.array([0, 2]))
+    assert [cut.tolist() for cut in missing_rows([some], Contents())[0]] == [[0, 2]]
+
+
 def test_what_could_not_be_read_is_never_missing():
     broken = Catalogue(to_digests([bytes(16)] * 2), ("gone", "gone"))
     assert [cut.tolist() for cut in missing_rows([broken], Contents())[0]] == [[]]

@@ -8,6 +8,7 @@ import pytest
 
 from medlabel.errors import MedlabelError
 from medlabel.store import Store
+from medlabel.trusted import Trusted
 from medlabel.truth import SealedTruth, TruthIsSealedError
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +68,31 @@ def test_truth_is_learned_from_by_the_ceiling_alone():
         for path in (ROOT / folder).rglob("*.py")
         if "true_scores(" in path.read_text()
     } == {"evaluation.py", "ceiling.py"}
+
+
+ANSWERS = {"answers.py", "retraining.py", "retrain.py", "trusted.py"}
+
+
+def test_a_human_label_enters_training_by_answers_alone():
+    made = {
+        path.name
+        for folder in ("src", "rayjobs", "serving")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Trusted"
+    }
+    assert made == {"retraining.py", "trusted.py"}
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERS))
+def test_what_handles_answers_cannot_see_the_truth(name):
+    (path,) = [p for folder in ("src", "rayjobs") for p in (ROOT / folder).rglob(name)]
+    source = path.read_text()
+    assert "import SealedTruth" not in source
+    assert "medlabel.truth" not in source
+    assert "medlabel.evaluation" not in source
+
+
+def test_sealed_truth_is_no_human_answer(truth):
+    with pytest.raises(TruthIsSealedError):
+        Trusted(truth, 1)

@@ -57,10 +57,10 @@ def test_a_pool_is_drawn_once_each_and_the_same_again(tmp_path, dark):
     parts = list_parts(str(dark))
     catalogues = [catalogue(part) for part in parts]
     asked = wish(tmp_path, dark, pool=30)
-    rows = job._draw(parts, catalogues, asked)
+    rows = job._draw(catalogues, asked)
     assert sum(map(len, rows)) == 30
     assert all(len(set(mine.tolist())) == len(mine) for mine in rows)
-    for mine, again in zip(rows, job._draw(parts, catalogues, asked), strict=True):
+    for mine, again in zip(rows, job._draw(catalogues, asked), strict=True):
         np.testing.assert_array_equal(mine, again)
 
 

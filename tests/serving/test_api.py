@@ -78,7 +78,7 @@ def test_what_was_held_is_let_go(open_door):
     door = open_door(max_held_mib=0.01)
     for data in (b"junk", png(picture(shape=(20, 20)))) * 20:
         assert door.post(data).status_code in (200, 415)
-    assert door.service._gate.held == 0
+    assert door.service.gate.held == 0
 
 
 def test_uncalibrated_student_sends_everything_to_review(door):
@@ -205,3 +205,28 @@ def test_calibrated_student_decides(open_door, tmp_path):
 
 def student_labels(student, images):
     return predict(student, images).argmax(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "most"), [("/corrections", 2**16), ("/label-studio/predict", 2**20), ("/x", 2**16)]
+)
+def test_bodies_of_json_have_an_end_too(open_door, path, most):
+    door = open_door(max_body_mib=1)
+
+    async def endless():
+        sent = 0
+        while True:
+            sent += 2**14
+            assert sent < most + 2**16  # nobody goes on reading
+            yield b" " * 2**14
+
+    headers = {"content-type": "application/json"}
+    answer = door.ask("POST", path, headers, content=endless())
+    assert answer.status_code == (404 if path == "/x" else 413)
+    assert door.service.gate.held == 0
+
+
+def test_json_waits_too_when_much_is_held(open_door):
+    door = open_door(max_held_mib=0.001)
+    answer = door.ask("POST", "/corrections", json={"file": "x" * 2000})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -47,6 +47,11 @@ def test_its_own_names_are(door, host):
     assert door.ask("GET", "/corrections", {"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("origin", ["null", "http://[", "https://localhost.evil.example"])
+def test_strange_origins_are_of_another_site(door, origin):
+    assert door.post(png(picture()), headers={"origin": origin}).status_code == 403
+
+
 def test_page_of_another_site_may_not_send(door):
     headers = {"origin": "https://evil.example"}
     assert door.post(png(picture()), headers=headers).status_code == 403

@@ -123,6 +123,7 @@ def test_image_in_the_task_itself_needs_no_label_studio(door):
         "/data/upload/1/../../api/users",
         "/data/upload/1/a.png?next=http://evil.example",
         "/data/local-files/?d=../../etc/passwd",
+        "/data/local-files/?d=a&d=../secret.png",
         "/data/local-files/?d=a/%2e%2e/%2e%2e/b.png",
         "/api/projects",
         "/tasks/1/presign/?fileuri=abc",

@@ -1,0 +1,141 @@
+"""Correction flows back: train the next student on annotations and on people's answers.
+
+Three more students are fitted without a third of the answers each, and three with none of them, to
+say what the answers bought: every answer is judged by students that had no part in it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medlabel import runs
+from medlabel.answers import read_all_answers
+from medlabel.errors import MedlabelError
+from medlabel.provenance import versions, with_key
+from medlabel.recipes import Recipe
+from medlabel.retraining import Bought, Lesson, folds_of, make_lesson, write_page
+from medlabel.store import Store, refuse_other
+from rayjobs.cluster import connect
+from rayjobs.fit import Unit, Workload, fit_cells
+from rayjobs.streaming import OnProgress, Progress
+
+__all__ = ["Retrained", "Retraining", "retrain"]
+
+MANIFEST = "retrain.json"
+_JUDGES = 10_000  # seeds of the students that judge answers; a user's own are below
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """What is to be learned from.
+
+    Attributes:
+        annotations: folder or bucket of the last student's annotations.
+        answers: files of people's answers (see `medlabel.answers`).
+        out: folder or bucket for the next student.
+        recipe: how it is trained.
+        pool: images to learn from at most, the answered ones apart.
+        weight: of an answer; a pseudo-label counts 1.
+        seed: of the draw and the student.
+    """
+
+    annotations: str
+    answers: tuple[Path, ...]
+    out: str
+    recipe: Recipe
+    pool: int = 5000
+    weight: float = 5.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What came of it: what the answers bought, the next student's folder, and the page."""
+
+    bought: Bought
+    bundle: str
+    page: str
+
+
+def retrain(
+    asked: Retraining, on_progress: OnProgress = lambda stage, done, total: None
+) -> Retrained:
+    """Train the next student, doing only what is missing in `asked.out`, and say what it is worth.
+
+    Raises:
+        MedlabelError: the answers are too few or contradict each other, or the folder holds another
+            student.
+    """
+    if not asked.weight > 0:
+        raise MedlabelError(f"weight {asked.weight:g}: give a number above 0")
+    if asked.seed >= _JUDGES:
+        raise MedlabelError(f"seed {asked.seed}: give one below {_JUDGES:,}")
+    store = Store(asked.out)
+    store.check_writable()
+    on_progress("reading", 0, 1)
+    annotations, answers = Store(asked.annotations), read_all_answers(asked.answers)
+    lesson = make_lesson(annotations, answers, asked.pool, asked.weight, asked.seed)
+    workload = _workload(lesson, asked.recipe)
+    decisive = {"key": workload.provenance["key"], "pool": asked.pool, "seed": asked.seed}
+    if store.exists(MANIFEST):
+        what = "another student (it differs"
+        refuse_other(store, store.read_json(MANIFEST)["asked"], decisive, what)
+    else:
+        store.write_json(MANIFEST, {"asked": decisive})
+    on_progress("reading", 1, 1)
+    connect()
+    bought = _fit(store, lesson, workload, asked.seed, partial(on_progress, "fitting"))
+    runs.publish(store / "with", asked.seed, to=store)
+    facts = {"asked": decisive, "bought": asdict(bought), "says": bought.sentences()}
+    store.write_json(MANIFEST, {**facts, "provenance": workload.provenance})
+    page = write_page(store, bought, workload.provenance)
+    return Retrained(bought, store.path(runs.BUNDLE), page)
+
+
+def _workload(lesson: Lesson, recipe: Recipe) -> Workload:
+    """What is fitted; nobody knows how many images of each class there are."""
+    recipe, last = replace(recipe, balanced=False), lesson.bundle
+    taught = last.provenance.get("teacher") or {}
+    teacher = {
+        "name": f"annotations by {last.id}",
+        "model": last.provenance["sha256"],
+        "captions": taught.get("captions", []),
+        "adjust": [],
+    }
+    pool = hashlib.sha256(lesson.digests.tobytes()).hexdigest()[:16]
+    facts = {"teacher": teacher, "recipe": asdict(recipe), "pool": pool}
+    keyed = with_key(facts | {"trusted": dict(lesson.facts), "student": last.student.architecture})
+    provenance = keyed | {"versions": versions()}
+    return Workload(
+        lesson.images, lesson.scores, last.classes, recipe, last.student.architecture, provenance,
+        trusted=lesson.trusted,
+    )  # fmt: skip
+
+
+def _fit(
+    store: Store, lesson: Lesson, workload: Workload, seed: int, on_progress: Progress
+) -> Bought:
+    """Fit the next student, and those that judge each answer without having seen its image."""
+    folds, rows = folds_of(lesson, seed), np.arange(len(lesson.images))
+    units = [Unit(_JUDGES + n, np.setdiff1d(rows, fold), fold) for n, fold in enumerate(folds)]
+    alone = replace(workload, trusted=None)
+    fit_cells(store / "with", workload, [Unit(seed, rows, rows), *units], on_progress)
+    fit_cells(store / "without", alone, units, on_progress)
+    judged = np.concatenate(folds)
+    return Bought.of(
+        lesson.trusted.labels[judged],
+        lesson.scores[judged].argmax(axis=1),
+        _labels(store / "without", units),
+        _labels(store / "with", units),
+    )
+
+
+def _labels(store: Store, units: Sequence[Unit]) -> NDArray[np.int64]:
+    """What the students of some units say of the images that they had not seen."""
+    found = [runs.read_cell(store, unit.seed).test.argmax(axis=1) for unit in units]
+    return np.concatenate(found)

@@ -1,0 +1,91 @@
+"""Two shapes that other programs read: COCO's JSON, and a folder a class as torchvision has it."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from medlabel.errors import MedlabelError
+
+__all__ = ["link_images", "write_coco"]
+
+
+def write_coco(file: IO[bytes], tables: Iterator[pa.Table], _wanted: object) -> int:
+    """Images, annotations and categories as COCO names them; what an image has is its category.
+
+    There are no boxes, and no sizes, for the annotations know none. Annotations wait in a file of
+    their own until the images are written, so that memory does not grow with their number.
+    """
+    categories: dict[str, int] = {}
+    count = 0
+    with tempfile.TemporaryFile() as later:
+        file.write(b'{"info": {"description": "labelled by medlabel"},\n"images": [')
+        for rows in tables:
+            for row in rows.to_pylist():
+                comma = b",\n" if count else b"\n"
+                count += 1
+                category = categories.setdefault(row["label"], len(categories) + 1)
+                file.write(comma + json.dumps(_image(count, row)).encode())
+                later.write(comma + json.dumps(_annotation(count, category, row)).encode())
+        file.write(b'\n],\n"annotations": [')
+        later.seek(0)
+        shutil.copyfileobj(later, file)
+    named = [{"id": number, "name": name} for name, number in categories.items()]
+    file.write(b'\n],\n"categories": ' + json.dumps(named).encode() + b"}\n")
+    return count
+
+
+def _image(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": number, "file_name": row["uri"], "digest": row["digest"]}
+
+
+def _annotation(number: int, category: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": number,
+        "image_id": number,
+        "category_id": category,
+        "score": round(row["confidence"], 6),
+        "decision": row["decision"],
+    }
+
+
+def link_images(folder: Path, tables: Iterator[pa.Table]) -> int:
+    """Make `folder/CLASS/DIGEST-NAME`, a link to each image; returns how many.
+
+    Raises:
+        MedlabelError: the folder is there and not empty, or an image is no file on this machine.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise MedlabelError(f"{folder} is there already: give the name of a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        count = sum(_link(made, row) for rows in tables for row in rows.to_pylist())
+        if folder.exists():
+            folder.rmdir()
+        made.chmod(0o755)
+        made.replace(folder)
+    except BaseException:
+        shutil.rmtree(made)
+        raise
+    return count
+
+
+def _link(folder: Path, row: Mapping[str, Any]) -> int:
+    """One image's link; images of one content and name are one, for links cannot share a name."""
+    path = Path(row["uri"])
+    if "#" in row["uri"] or not path.is_file():
+        raise MedlabelError(f"{path} is no file on this machine to link to: export CSV instead")
+    if row["label"] in (".", "..") or "/" in row["label"]:
+        raise MedlabelError(f"{row['label']!r} is no name for a folder: map it with --names")
+    within = folder / row["label"]
+    within.mkdir(exist_ok=True)
+    link = within / f"{row['digest'][:12]}-{path.name}"
+    if link.is_symlink():
+        return 0
+    link.symlink_to(path)
+    return 1

@@ -1,0 +1,78 @@
+from hashlib import sha256
+
+import pytest
+from support_annotations import annotate_folder
+
+from medlabel.annotations import AnnotationTable
+from medlabel.answers import find_answered, read_all_answers
+from medlabel.errors import MedlabelError
+
+CLASSES = ("chest", "breast")
+HEAD = "id,at,sha256,index,file,bundle,predicted,confidence,label,who\n"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return annotate_folder(tmp_path, twins=1)
+
+
+def digest_of(path):
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def write(tmp_path, text, name="a.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def answered(store, *paths):
+    found = find_answered(store, AnnotationTable(store).pieces(), CLASSES, read_all_answers(paths))
+    return [(one.row, one.label) for one in found]
+
+
+def test_an_audits_answers_are_found_by_address_and_copies_with_them(store, tmp_path):
+    scans = tmp_path / "scans"
+    lines = f"uri,answer\n{scans}/03.png,breast\n{scans}/05.png,neither\n{scans}/00.png,chest\n"
+    assert answered(store, write(tmp_path, lines)) == [(0, 0), (3, 1), (5, -1), (12, 0)]
+
+
+def test_corrections_are_found_by_their_bytes_and_the_last_word_counts(store, tmp_path):
+    digest = digest_of(tmp_path / "scans" / "03.png")
+    said = "".join(
+        f"{n},t,{digest},{index},x.png,b1,chest,0.6,{label},me\n"
+        for n, (index, label) in enumerate([(0, "chest"), (0, "breast"), (1, "chest")])
+    )
+    assert answered(store, write(tmp_path, HEAD + said)) == [(3, 1)]
+
+
+def test_files_that_contradict_each_other_are_refused(store, tmp_path):
+    uri = f"{tmp_path}/scans/03.png"
+    plan = write(tmp_path, f"uri,answer\n{uri},chest\n")
+    digest = digest_of(tmp_path / "scans" / "03.png")
+    corrected = write(tmp_path, f"{HEAD}1,t,{digest},0,x,b1,chest,0.6,breast,me\n", "b.csv")
+    with pytest.raises(MedlabelError, match=r"one file says 'chest' of .*03\.png and another"):
+        answered(store, plan, corrected)
+    other = write(tmp_path, f"uri,answer\n{uri},breast\n", "c.csv")
+    with pytest.raises(MedlabelError, match="another file says 'chest'"):
+        answered(store, plan, other)
+    twin = write(tmp_path, f"uri,answer\n{tmp_path}/scans/00.png,chest\n"
+                 f"{tmp_path}/scans/twin-0.png,breast\n", "d.csv")  # fmt: skip
+    with pytest.raises(MedlabelError, match="about its copy differ"):
+        answered(store, twin)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n", "no column answer and no uri"),
+        ("sha256,label\n", "no column index"),
+        ("uri,answer\n{uri},knee\n", "'knee' about .* is no class"),
+    ],
+)
+def test_mistakes_in_files_are_one_line(store, tmp_path, text, said):
+    path = write(tmp_path, text.format(uri=f"{tmp_path}/scans/03.png"))
+    with pytest.raises(MedlabelError, match=said):
+        answered(store, path)
+    with pytest.raises(MedlabelError, match="No such file"):
+        read_all_answers([tmp_path / "gone.csv"])

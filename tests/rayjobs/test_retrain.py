@@ -1,0 +1,53 @@
+import csv
+from dataclasses import replace
+
+import pytest
+from support_annotations import annotate_folder
+
+from medlabel.bundle import load_bundle
+from medlabel.errors import MedlabelError
+from medlabel.recipes import RECIPES
+from rayjobs.retrain import Retraining, retrain
+
+QUICK = replace(RECIPES["adam"], epochs=1)
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """Annotations of thirty images, twelve of them answered."""
+    store = annotate_folder(tmp_path, count=30)
+    rows = [(f"{tmp_path}/scans/{n:02}.png", ("chest", "breast")[n % 2]) for n in range(12)]
+    answers = tmp_path / "answers.csv"
+    with answers.open("w", newline="") as file:
+        csv.writer(file).writerows([("uri", "answer"), *rows])
+    return Retraining(store.uri, (answers,), str(tmp_path / "next"), QUICK, pool=15)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_answers_become_a_student_whose_bundle_says_so(asked, tmp_path):
+    done = retrain(asked)
+    bundle = load_bundle(done.bundle)
+    assert bundle.classes == ("chest", "breast")
+    trusted = bundle.provenance["trusted"]
+    assert (trusted["answers"], trusted["weight"]) == ({"breast": 6, "chest": 6}, 5.0)
+    assert bundle.provenance["teacher"]["name"] == "annotations by b1"
+    assert "12 answers of people" in (tmp_path / "next" / "bundle" / "README.md").read_text()
+    assert done.bought.answers == 12
+    before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "next").rglob("cell.json"))
+    assert len(before) == 1 + 3 + 3
+    assert retrain(asked) == done
+    after = sorted(path.stat().st_mtime_ns for path in (tmp_path / "next").rglob("cell.json"))
+    assert before == after
+    with pytest.raises(MedlabelError, match=r"another student .it differs in key"):
+        retrain(replace(asked, weight=2.0))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"weight": 0}, "weight 0: give a number above 0"), ({"pool": 15}, "it takes 10")],
+)
+def test_what_cannot_be_learned_from_is_said_before_the_work(asked, changed, said):
+    (path,) = asked.answers
+    path.write_text("uri,answer\n")
+    with pytest.raises(MedlabelError, match=said):
+        retrain(replace(asked, **changed))

@@ -1,0 +1,67 @@
+"""A label is the same at the door and in the table, and so is whether a person has to look."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from doors import Door
+from PIL import Image
+from support_annotations import annotate_with
+
+from medlabel.annotations import AnnotationTable, Origin
+from medlabel.bundle import load_bundle, save_bundle
+from medlabel.confidence import calibrate
+from medlabel.fit import fit
+from medlabel.judgement import AUTO_ABOVE
+from medlabel.recipes import RECIPES
+from medlabel.store import Store
+from serving.schemas import ServeArgs
+
+RNG = np.random.default_rng(0)
+
+
+def ramps(n, low=20, high=230):
+    """Noise around grey levels from low to high."""
+    level = np.linspace(low, high, n)[:, None, None]
+    return (level + RNG.normal(0, 15, (n, 28, 28))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A calibrated student that has learned to tell dark from bright."""
+    images = ramps(200)
+    bright = 1 / (1 + np.exp(-(np.linspace(20, 230, 200) - 125) / 8))
+    scores = np.stack([1 - bright, bright], axis=1).astype(np.float32)
+    student = fit(images, scores, ("dark", "bright"), RECIPES["adam"], 0, architecture="small")
+    calibration = calibrate(student.student, images, scores)
+    folder = str(tmp_path_factory.mktemp("bundle"))
+    save_bundle(Store(folder), student.student, {"bundle_id": "b1"}, calibration)
+    return folder
+
+
+def test_one_rule_decides_at_the_door_and_in_the_table(bundle, tmp_path):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    strange = RNG.integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    for number, image in enumerate([*ramps(40), *strange]):
+        Image.fromarray(image).save(scans / f"{number:02}.png")
+    loaded = load_bundle(bundle)
+    origin = Origin.of("b1", loaded.provenance, AUTO_ABOVE, "v", "t")
+    store = annotate_with(loaded, scans, Store(str(tmp_path / "out")), origin)
+    (piece,) = AnnotationTable(store).pieces()
+    offline = {row["uri"]: row for row in AnnotationTable(store).read(piece).to_pylist()}
+    door = Door(tmp_path / "state", bundles=[bundle])
+    files = [(path.name, path.read_bytes()) for path in sorted(scans.iterdir())]
+    for served in door.post(*files).json()["results"]:
+        row = offline[str(scans / served["file"])]
+        assert (served["label"], served["decision"]) == (row["label"], row["decision"])
+        assert ",".join(served["doubts"]) == row["doubts"]
+        assert served["unlikeness"] == pytest.approx(row["unlikeness"], abs=1e-4)
+        assert served["confidence"] == pytest.approx(row["confidence"], abs=1e-5)
+    door.service.close()
+    seen = Counter(row["doubts"] for row in offline.values())
+    assert {"", "unsure", "unsure,unlike"} <= seen.keys()  # each has been compared
+
+
+def test_the_service_asks_for_as_much_as_the_table_does():
+    assert ServeArgs(bundles=["a"]).auto_above == AUTO_ABOVE
