@@ -90,7 +90,8 @@ def retrain(
     on_progress("reading", 1, 1)
     connect()
     bought = _fit(store, lesson, workload, asked.seed, partial(on_progress, "fitting"))
-    runs.publish(store / "with", asked.seed, to=store)
+    # what made the last student's task look undecidable has not gone away by itself
+    runs.publish(store / "with", asked.seed, lesson.bundle.warnings, store)
     facts = {"asked": decisive, "bought": asdict(bought), "says": bought.sentences()}
     store.write_json(MANIFEST, {**facts, "provenance": workload.provenance})
     page = write_page(store, bought, workload.provenance)

@@ -123,6 +123,13 @@ def _columns(path: Path) -> list[str]:
 
 def _read_corrections(path: Path) -> dict[str, str]:
     """Labels by digest, of the service's CSV: the last word on each file."""
+    try:
+        return _last_words(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MedlabelError(f"{path}: {error}") from error
+
+
+def _last_words(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)

@@ -76,3 +76,10 @@ def test_mistakes_in_files_are_one_line(store, tmp_path, text, said):
         answered(store, path)
     with pytest.raises(MedlabelError, match="No such file"):
         read_all_answers([tmp_path / "gone.csv"])
+
+
+def test_bytes_that_are_no_text_are_one_line_wherever_they_are(tmp_path):
+    path = tmp_path / "corrections.csv"
+    path.write_bytes(b"sha256,index,label\n" + b"ab,0,chest\n" * 2000 + b"\xff,0,chest\n")
+    with pytest.raises(MedlabelError, match=r"corrections.csv: .*can't decode"):
+        read_all_answers([path])

@@ -4,9 +4,11 @@ from dataclasses import replace
 import pytest
 from support_annotations import annotate_folder
 
-from medlabel.bundle import load_bundle
+from medlabel.annotations import MANIFEST
+from medlabel.bundle import load_bundle, warn
 from medlabel.errors import MedlabelError
 from medlabel.recipes import RECIPES
+from medlabel.store import Store
 from rayjobs.retrain import Retraining, retrain
 
 QUICK = replace(RECIPES["adam"], epochs=1)
@@ -25,8 +27,11 @@ def asked(tmp_path):
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_answers_become_a_student_whose_bundle_says_so(asked, tmp_path):
+    last = Store(asked.annotations).read_json(MANIFEST)["asked"]["bundle"]
+    warn(Store(last), ["it looks undecidable"])
     done = retrain(asked)
     bundle = load_bundle(done.bundle)
+    assert bundle.warnings == ("it looks undecidable",)
     assert bundle.classes == ("chest", "breast")
     trusted = bundle.provenance["trusted"]
     assert (trusted["answers"], trusted["weight"]) == ({"breast": 6, "chest": 6}, 5.0)
