@@ -17,7 +17,7 @@ IDS = ["dark/train/3", "dark/val/1", "bright/train/3", "bright/val/1"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from medlabel.contrastive import PretrainingConfig, build_clip, save_clip
+    from medlabel.phantom_clip import PretrainingConfig, build_clip, save_clip
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("clip")
