@@ -147,7 +147,7 @@ def test_truth_reaches_nothing_but_evaluation(settings, monkeypatch, steps):
 
 def command(task, scores, out, home):
     arguments = ["run", task, "--scores", str(scores), "--out", str(out)]
-    extra = ["--seeds", "6", "--ceiling-seeds", "0", "--student", "paper"]
+    extra = ["--seeds", "8", "--ceiling-seeds", "0", "--recipe", "adam"]
     environment = {**os.environ, "MEDLABEL_HOME": str(home)}
     return subprocess.Popen(
         [sys.executable, "-m", "medlabel.cli", *arguments, *extra],
