@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -54,7 +54,7 @@ wrk.headers["Content-Type"] = "application/octet-stream"
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
-def _prepare(folder: Path, members: int) -> NDArray[np.uint8]:
+def prepare(folder: Path, members: int) -> NDArray[np.uint8]:
     """A calibrated student of random weights, and images to send: drawings of two kinds."""
     drawn = [open_source(f"phantom:{name}") for name in ("chestmnist", "breastmnist")]
     images = np.concatenate([source.splits["train"].images[:MANY] for source in drawn])
@@ -73,14 +73,26 @@ def _prepare(folder: Path, members: int) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _server(name: str, folder: Path, litserve: str | None) -> Iterator[tuple[int, psutil.Process]]:
+def server(
+    name: str, folder: Path, litserve: str | None = None, extra: Sequence[str] = ()
+) -> Iterator[tuple[int, psutil.Process]]:
     """A server that answers, in processes of its own; all of them are ended afterwards."""
     port, bundle = free_port(), str(folder / "bundle")
     module = [sys.executable, "-m"]
     command = [*module, "benchmarks.servers", name, bundle, str(port)]
     if name == "medlabel":
         notes = str(folder / "state")
-        command = [*module, "medlabel.cli", "serve", bundle, "--port", str(port), "--state", notes]
+        command = [
+            *module,
+            "medlabel.cli",
+            "serve",
+            bundle,
+            "--port",
+            str(port),
+            "--state",
+            notes,
+            *extra,
+        ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     if litserve and name == "litserve":
         paths = [litserve, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -164,7 +176,7 @@ def _bare_loop(folder: Path, images: NDArray[np.uint8], seconds: float) -> float
 
 def _measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     seconds = options.seconds
-    with _server(name, folder, options.litserve) as (port, process):
+    with server(name, folder, options.litserve) as (port, process):
         _load(port, process, folder / "one.lua", 8, 1)  # nobody is measured cold
         found: dict[str, Any] = {
             str(n): _load(port, process, folder / "one.lua", n, seconds)
@@ -194,7 +206,7 @@ def main() -> None:
         names += (["litserve"] if options.litserve else []) + ["ray"]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        images = _prepare(folder, options.members)
+        images = prepare(folder, options.members)
         found = {name: _measure(name, folder, options) for name in names}
         loop = _bare_loop(folder, images, options.seconds)
     ours, bare = found["medlabel"]["32"], found["fastapi"]["32"]
