@@ -40,6 +40,8 @@ def fit_ceiling(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, NDArray[np.float32]]:
     """Test probabilities float32 [N, K] a seed of students that learned from the truth."""
+    if not cells:
+        return {}
     apart = store / CEILING
     finished = finished_seeds(apart)
     shared = ray.put(workload)

@@ -22,6 +22,7 @@ from medlabel.tasks import parse_task
 from medlabel.teacher import score_table
 from medlabel.truth import SealedTruth
 from rayjobs import run as job
+from rayjobs.fit import fit_unit
 
 QUICK = replace(RECIPES["robust"], epochs=2, steps=None, settle=0)
 
@@ -54,6 +55,19 @@ def settings(teacher, tmp_path):
         seeds=2,
         ceiling_seeds=0,
     )
+
+
+@pytest.fixture
+def fitted_here(monkeypatch):
+    """Cells are fitted in this process: Ray Train's start-up takes ten times as long as they do."""
+
+    def fit_cells(store, workload, units, *_, **__):
+        for unit in units:
+            fit_unit(store, workload, unit)
+        return len(units)
+
+    monkeypatch.setattr(job, "fit_cells", fit_cells)
+    monkeypatch.setattr(job, "start_ray", lambda _: None)
 
 
 def predictions(out):
@@ -96,7 +110,7 @@ def test_a_rows_number_does_not_tell_its_class(teacher):
     assert 0.3 < np.abs(np.diff(labels)).mean() < 0.7
 
 
-@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.usefixtures("fitted_here")
 def test_students_and_tables_go_by_the_adjusted_teacher(settings):
     skewed = pd.read_parquet(settings.scores)
     skewed[["c80", "c140"]] = 0.3 * skewed[["c80", "c140"]] + [0.6, 0.1]
@@ -121,7 +135,7 @@ def test_students_and_tables_go_by_the_adjusted_teacher(settings):
         job.run(settings)
 
 
-@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.usefixtures("fitted_here")
 @pytest.mark.parametrize("steps", ["", "temperature=2,em-prior,prior"])
 def test_truth_reaches_nothing_but_evaluation(settings, monkeypatch, steps):
     """With every true label shuffled, all but the evaluated figures stays as it was."""
