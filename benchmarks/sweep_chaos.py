@@ -1,7 +1,7 @@
 """Kill random workers during a sweep, and compare its table with an undisturbed one's.
 
 `python -m benchmarks.sweep_chaos [--quick]`: sweeps of three phantom pairs, of which a worker that
-fits is killed (SIGKILL) every second or two. The last line has how many tables were identical.
+fits is killed (SIGKILL) every three to eight seconds: starting one takes that long. The last line has how many tables were identical.
 """
 
 import random
@@ -21,8 +21,8 @@ FLAGS = ("chestmnist", "breastmnist", "bloodmnist")
 
 
 def kill_workers(over: threading.Event, killed: list[int], rng: random.Random) -> None:
-    """Until it is over, kill one of this process's fitting workers every second or two."""
-    while not over.wait(rng.uniform(1, 2)):
+    """Until it is over, kill one of this process's fitting workers every three to eight seconds."""
+    while not over.wait(rng.uniform(3, 8)):
         fitting = [
             child
             for child in psutil.Process().children(recursive=True)
