@@ -1,7 +1,8 @@
 """Kill random workers during a sweep, and compare its table with an undisturbed one's.
 
 `python -m benchmarks.sweep_chaos [--quick]`: sweeps of three phantom pairs, of which a worker that
-fits is killed (SIGKILL) every three to eight seconds: starting one takes that long. The last line has how many tables were identical.
+fits is killed (SIGKILL) every three to eight seconds: starting one takes that long. The last line
+has how many tables were identical.
 """
 
 import random
