@@ -103,6 +103,15 @@ def start_studio(stack: ExitStack, program: str, folder: Path, **more: str) -> t
     return studio, token
 
 
+def tasks_of(client: httpx.Client, project: int) -> list[dict[str, Any]]:
+    """The tasks of a project, a hundred at most, with their predictions."""
+    query: dict[str, Any] = {"project": project, "fields": "all", "page_size": 100}
+    tasks: list[dict[str, Any]] = (
+        client.get("/api/tasks", params=query).raise_for_status().json()["tasks"]
+    )
+    return tasks
+
+
 def png_of(image: Any) -> bytes:
     """An image as a PNG file."""
     buffer = io.BytesIO()
@@ -125,8 +134,7 @@ def _drive(client: httpx.Client, service: str, classes: list[str], images: Any) 
     everything = {"project": project, "selectedItems": {"all": True, "excluded": []}}
     retrieve = f"/api/dm/actions?id=retrieve_tasks_predictions&project={project}"
     post(retrieve, json=everything)
-    query = {"project": project, "fields": "all", "page_size": 100}
-    tasks = client.get("/api/tasks", params=query).raise_for_status().json()["tasks"]
+    tasks = tasks_of(client, project)
     first = tasks[0]
     post(f"/api/tasks/{first['id']}/annotations/", json={"result": [choice("unclear")]})
     return {"state": connected["state"], "version": connected["model_version"], "tasks": tasks}

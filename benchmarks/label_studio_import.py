@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.label_studio import png_of, start_studio, wait_for
+from benchmarks.label_studio import png_of, start_studio, tasks_of, wait_for
 from medlabel.bundle import load_bundle
 from serving.corrections import labelling_config
 from serving.shelf import find_bundle
@@ -67,8 +67,7 @@ def _import(client: httpx.Client, tasks: list[dict[str, Any]], folder: Path) -> 
     storage = {"project": project["id"], "path": str(folder / "scans"), "use_blob_urls": True}
     post("/api/storages/localfiles", json=storage)
     post(f"/api/projects/{project['id']}/import", json=tasks)
-    query = {"project": project["id"], "fields": "all", "page_size": 100}
-    there = client.get("/api/tasks", params=query).raise_for_status().json()["tasks"]
+    there = tasks_of(client, project["id"])
     wanted = {task["data"]["digest"]: task for task in tasks}
     equal = [_label(one) == _label(wanted[one["data"]["digest"]]) for one in there]
     own = [
