@@ -48,6 +48,7 @@ _STAGES = {
     "tuning": "trying students and recipes",
     "judging": "comparing with the truth",
 }
+_AT_ONCE = 0.5  # seconds
 _IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
 
 
@@ -65,13 +66,15 @@ def add_looks(paths: list[Path] | None) -> None:
 
 
 class _Rate(ProgressColumn):
-    """Steps a second, for the stages whose steps are images."""
+    """Steps a second since the stage began, for the stages whose steps are images."""
 
     def render(self, task: RichTask) -> Text:
         """What is shown right of the bar."""
-        speed = task.finished_speed or task.speed
-        images = task.fields["stage"] in _IMAGE_STAGES
-        return Text(f"{speed:,.0f} images/s" if images and speed else "")
+        seconds = task.finished_time or task.elapsed or 0
+        done = task.completed - (task.fields["found"] or 0)
+        if task.fields["stage"] not in _IMAGE_STAGES or done <= 0 or not seconds:
+            return Text("")
+        return Text(f"{done / seconds:,.0f} images/s")
 
 
 class StageBars:
@@ -99,5 +102,10 @@ class StageBars:
     def advance(self, stage: str, done: int, total: int) -> None:
         """Set a stage's bar to `done` of `total`; one that is not yet begun pulses."""
         if stage not in self._bars:
-            self._bars[stage] = self._progress.add_task(_STAGES[stage], total=None, stage=stage)
-        self._progress.update(self._bars[stage], completed=done, total=total if done else None)
+            bar = self._progress.add_task(_STAGES[stage], total=None, stage=stage, found=None)
+            self._bars[stage] = bar
+        bar = self._bars[stage]
+        task = next(task for task in self._progress.tasks if task.id == bar)
+        if done and task.fields["found"] is None:  # what is told at once was there before
+            self._progress.update(bar, found=done if (task.elapsed or 0) < _AT_ONCE else 0)
+        self._progress.update(bar, completed=done, total=total if done else None)
