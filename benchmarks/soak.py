@@ -164,8 +164,8 @@ async def _memory(process: psutil.Process, found: list[dict[str, float]], end: f
 
 def _kind(process: psutil.Process) -> str:
     title = " ".join(process.cmdline())
-    names = {"ServeReplica": "copies", "haproxy": "HAProxy", "ServeController": "controller"}
-    return next((kind for part, kind in names.items() if part in title), "others")
+    names = {"replica": "copies", "haproxy": "HAProxy", "servecontroller": "controller"}
+    return next((kind for part, kind in names.items() if part in title.lower()), "others")
 
 
 async def _now_and_then(every: float, end: float, act: Callable[[], int]) -> int:
