@@ -8,9 +8,8 @@ READY := .venv/.ready
 demo: $(READY)
 	$(BIN)/medlabel run tasks/phantom-demo.yaml --seeds 5 --ceiling-seeds 1 --out runs/demo
 
-# A file of tests stays in one process, for its files share what is slow to start; the slow ones first.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest
 
 check: $(READY)
 	$(BIN)/ruff check .
