@@ -104,7 +104,7 @@ def server(
         _wait(port, folder / "one", started, folder / f"{name}.log")
         yield port, process
     finally:
-        children = process.children(recursive=True)
+        children = process.children(recursive=True) if process.is_running() else []
         started.send_signal(signal.SIGINT)
         try:
             started.wait(40)
@@ -119,7 +119,9 @@ def _wait(port: int, body: Path, started: subprocess.Popen[bytes], log: Path) ->
     while time.monotonic() < end and started.poll() is None:
         try:
             url = f"http://127.0.0.1:{port}/annotate"
-            if httpx.post(url, content=body.read_bytes(), timeout=5).status_code == 200:
+            kind = {"content-type": "application/octet-stream"}
+            answer = httpx.post(url, content=body.read_bytes(), headers=kind, timeout=5)
+            if answer.status_code == 200:
                 return
         except httpx.HTTPError:
             pass

@@ -8,15 +8,23 @@ hashes, calibrates, limits or counts anything; ours does.
 import sys
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from fastapi import FastAPI, Request
+from fastapi import Body, FastAPI, Request
 from PIL import Image
 
 from medlabel.bundle import Bundle, load_bundle
 from medlabel.fit import predict
+
+try:
+    import litserve as ls
+except ImportError:  # only where it is to be compared with
+    ls = None
+
+
+_Bytes = Annotated[bytes, Body(media_type="application/octet-stream")]
 
 
 def _answer(bundle: Bundle, data: bytes) -> dict[str, Any]:
@@ -38,29 +46,43 @@ def fastapi(folder: str, port: int) -> None:
     uvicorn.run(api, port=port, log_level="error")
 
 
+class Annotate(ls.LitAPI if ls else object):  # type: ignore[misc, unused-ignore]
+    """LitServe's way to answer: its workers, which are spawned, have to find this by its name."""
+
+    folder = ""
+
+    def setup(self, device: str) -> None:
+        """Load the student."""
+        torch.set_num_threads(1)
+        self.bundle = load_bundle(self.folder)
+
+    def decode_request(self, request: _Bytes) -> bytes:
+        """The body as it is."""
+        return request
+
+    def batch(self, inputs: list[bytes]) -> list[bytes]:
+        """Images of any size cannot be stacked yet."""
+        return inputs
+
+    def predict(self, batch: list[bytes]) -> list[dict[str, Any]]:
+        """The answers."""
+        return [_answer(self.bundle, data) for data in batch]
+
+    def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One each."""
+        return output
+
+    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+        """JSON as it is."""
+        return output
+
+
 def litserve(folder: str, port: int) -> None:
     """LitServe with its batching; bytes come in as the request itself."""
-    import litserve as ls
-
-    class Annotate(ls.LitAPI):  # type: ignore[misc, unused-ignore]
-        def setup(self, device: str) -> None:
-            torch.set_num_threads(1)
-            self.bundle = load_bundle(folder)
-
-        async def decode_request(self, request: Request) -> bytes:
-            return await request.body()
-
-        def predict(self, batch: list[bytes]) -> list[dict[str, Any]]:
-            return [_answer(self.bundle, data) for data in batch]
-
-        def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            return output
-
-        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-            return output
-
     api = Annotate(max_batch_size=32, batch_timeout=0.005, api_path="/annotate")
-    ls.LitServer(api, accelerator="cpu").run(port=port, log_level="error", host="127.0.0.1")
+    api.folder = folder
+    server = ls.LitServer(api, accelerator="cpu")
+    server.run(port=port, log_level="error", host="127.0.0.1", generate_client_file=False)
 
 
 def ray(folder: str, port: int) -> None:

@@ -29,6 +29,7 @@ from rayjobs.cluster import fitting_resources, one_line_errors
 __all__ = ["Unit", "Workload", "fit_cells", "fit_unit"]
 
 _SCRATCH = ".train"  # Ray Train's own notes; the finished cells are what counts
+_CRASHES = 3  # of workers, before fitting is given up
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def fit_cells(
         run_config=RunConfig(
             name=uuid4().hex,
             storage_path=store.path(_SCRATCH),
-            failure_config=FailureConfig(max_failures=3),
+            failure_config=FailureConfig(max_failures=_CRASHES),
         ),
     )
     try:

@@ -53,6 +53,17 @@ def ray_cluster() -> Iterator[None]:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As workers have it: sums of more threads differ in their last bits."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def looks_restored(monkeypatch):
     """Looks that a test adds are gone after it."""
     monkeypatch.setattr(own, "_TEXTS", {})
