@@ -127,7 +127,8 @@ def _drive(client: httpx.Client, service: str, classes: list[str], images: Any) 
 
     config = labelling_config([*classes, "unclear"])
     project = post("/api/projects", json={"title": "real", "label_config": config})["id"]
-    files = [("file", (f"{n}.png", png_of(image), "image/png")) for n, image in enumerate(images)]
+    # a field of its own for each: of several files in one field Label Studio takes the last
+    files = {f"file{n}": (f"{n}.png", png_of(image), "image/png") for n, image in enumerate(images)}
     post(f"/api/projects/{project}/import?return_task_ids=true", files=files)
     backend = {"project": project, "url": f"{service}/label-studio", "title": "medlabel"}
     connected = post("/api/ml", json=backend)
