@@ -181,7 +181,7 @@ async function start() {
   store.restore();
   try {
     models = await api.models();
-    $("bundle").replaceChildren(...models.map((one) => option(one.id, `${one.id}: ${one.classes.join(", ")}`)));
+    $("bundle").replaceChildren(...models.map((one) => option(one.id, `${one.classes.join(", ")} (${one.id})`)));
     store.learn(await api.corrections());
   } catch (error) {
     tell(`The server does not answer: ${error.message}`);
