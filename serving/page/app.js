@@ -75,10 +75,11 @@ const itemOf = (card) => store.items.find((one) => store.keyOf(one) === card.dat
 
 async function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  if (event.target.matches?.("input:not([type=file]), select, textarea")) return;
   if (event.key === "?") return void $("help").showModal();
   const card = event.target.closest?.("#grid > li");
   if (event.key === "n") return void focusOn(nextToReview(card));
+  if (!card && event.key === "ArrowRight") return void focusOn($("grid").querySelector('[tabindex="0"]'));
   if (!card) return;
   if (/^(Arrow|Home|End)/.test(event.key)) {
     event.preventDefault();

@@ -110,6 +110,17 @@ def test_correction_by_keyboard_is_there_after_a_reload_and_in_the_export(site, 
     assert task["annotations"][0]["result"][0]["value"]["choices"] == [row["label"]]
 
 
+def test_keys_work_as_soon_as_there_are_images(site, page):
+    page.goto(site.url)
+    put(page, files(0, 1))
+    page.focus("#files")  # as a keyboard leaves it
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.matches('#grid > li:first-child')")
+    page.focus("#files")
+    page.keyboard.press("n")
+    assert page.evaluate("document.activeElement.matches('#grid > li.review')")
+
+
 def test_accepting_goes_on_to_the_next_to_review(site, page):
     page.goto(site.url)
     put(page, files(0, 1, 2))
