@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from medlabel.errors import MedlabelError
+from medlabel.errors import MedlabelError, reason
 from serving.telemetry import Telemetry
 
 __all__ = ["TOKEN", "Guard", "read_secret"]
@@ -43,7 +43,7 @@ def read_secret(file: str | None, variable: str) -> str | None:
     try:
         secret = Path(file).read_text().strip() if file else os.environ.get(variable)
     except (OSError, ValueError) as error:
-        raise MedlabelError(f"cannot read the token in {file}: {error}") from error
+        raise MedlabelError(f"cannot read the token in {file}: {reason(error)}") from error
     if not secret and not file:
         return None
     if not secret or len(secret) < _SHORTEST:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from medlabel.annotations import AnnotationTable, Piece
 from medlabel.audit import class_of, read_answers
-from medlabel.errors import MedlabelError
+from medlabel.errors import MedlabelError, reason
 from medlabel.store import Store
 
 __all__ = ["Answered", "Answers", "find_answered", "read_all_answers"]
@@ -118,7 +118,7 @@ def _columns(path: Path) -> list[str]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MedlabelError(f"{path}: {error}") from error
+        raise MedlabelError(f"{path}: {reason(error)}") from error
 
 
 def _read_corrections(path: Path) -> dict[str, str]:
@@ -126,7 +126,7 @@ def _read_corrections(path: Path) -> dict[str, str]:
     try:
         return _last_words(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MedlabelError(f"{path}: {error}") from error
+        raise MedlabelError(f"{path}: {reason(error)}") from error
 
 
 def _last_words(path: Path) -> dict[str, str]:

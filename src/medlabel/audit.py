@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.annotations import MANIFEST, AnnotationTable, Piece, signed_pieces
-from medlabel.errors import MedlabelError
+from medlabel.errors import MedlabelError, reason
 from medlabel.guarantee import Design, Guarantee, certify, draw, fewest_answers
 from medlabel.judgement import ranks
 from medlabel.store import Store
@@ -187,7 +187,7 @@ def read_answers(path: Path) -> dict[str, str]:
                 raise MedlabelError(f"{path} has no column {' and no '.join(sorted(missing))}")
             return dict(_lines(path, reader))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MedlabelError(f"{path}: {error}") from error
+        raise MedlabelError(f"{path}: {reason(error)}") from error
 
 
 def _lines(path: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[str, str]]:

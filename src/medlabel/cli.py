@@ -16,7 +16,7 @@ from medlabel.cli_run import run_command
 from medlabel.cli_shared import Looks, StageBars, add_looks, console, default_home
 from medlabel.cli_sweep import add_sweep
 from medlabel.cli_tune import add_tune
-from medlabel.errors import MedlabelError
+from medlabel.errors import MedlabelError, reason
 from serving.command import serve_command
 
 if TYPE_CHECKING:
@@ -209,7 +209,14 @@ def main() -> None:
     try:
         app()
     except (MedlabelError, OSError) as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        errors.print(
+            f"error: {where}{reason(error)}",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         errors.print("stopped; what is finished is kept: run the same command to go on")

@@ -1,6 +1,6 @@
-"""The one exception that is a user's to mend."""
+"""The one exception that is a user's to mend, and the words for those of others."""
 
-__all__ = ["MedlabelError"]
+__all__ = ["MedlabelError", "reason"]
 
 
 class MedlabelError(Exception):
@@ -8,3 +8,8 @@ class MedlabelError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def reason(error: BaseException) -> str:
+    """What an error says: of the operating system's neither the number nor the path again."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

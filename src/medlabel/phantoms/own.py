@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medlabel.errors import MedlabelError
+from medlabel.errors import MedlabelError, reason
 from medlabel.phantoms import _LOOKS, Look, draw_look
 
 __all__ = ["add_look_files", "add_looks", "added_sources"]
@@ -34,7 +34,7 @@ def add_look_files(paths: Sequence[Path]) -> None:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise MedlabelError(f"cannot read looks {path}: {error}") from error
+            raise MedlabelError(f"cannot read looks {path}: {reason(error)}") from error
         add_looks([text], str(path))
 
 
