@@ -76,6 +76,11 @@ def retrain(
     if asked.seed >= _JUDGES:
         raise MedlabelError(f"seed {asked.seed}: give one below {_JUDGES:,}")
     store = Store(asked.out)
+    if store.uri == Store(asked.annotations).uri:
+        raise MedlabelError(
+            f"{store.uri} holds the annotations, and the student that made them: name another "
+            "folder for the next one with --out"
+        )
     store.check_writable()
     on_progress("reading", 0, 1)
     annotations, answers = Store(asked.annotations), read_all_answers(asked.answers)

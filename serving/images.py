@@ -34,6 +34,13 @@ class Budget:
         """So many images are left."""
         return self._images
 
+    def check(self) -> None:
+        """`Refused` when nothing is left: what is known to be too much is not even decoded."""
+        if self._images <= 0:
+            raise Refused(413, f"more than {self._most:,} images in a request: send it in parts")
+        if self._pixels < 0:
+            raise Refused(413, "too many pixels in one request: send it in parts")
+
     def spend(self, image: NDArray[np.uint8]) -> None:
         """Count an image; `Refused` when there were too many, or too large ones."""
         self._images -= 1
@@ -50,11 +57,9 @@ def open_images(data: bytes, budget: Budget) -> list[NDArray[np.uint8]]:
     Raises:
         Refused: it cannot be used, or is more than the request's `budget` allows.
     """
+    budget.check()
     try:
-        if is_stack(data):
-            images = decode_stack(data, max(budget.images, 1))
-        else:
-            images = [decode_image(data)]
+        images = decode_stack(data, budget.images) if is_stack(data) else [decode_image(data)]
     except ImageError as error:
         raise Refused(_STATUS[error.kind], error.reason) from error
     for image in images:

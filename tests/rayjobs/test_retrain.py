@@ -56,3 +56,8 @@ def test_what_cannot_be_learned_from_is_said_before_the_work(asked, changed, sai
     path.write_text("uri,answer\n")
     with pytest.raises(MedlabelError, match=said):
         retrain(replace(asked, **changed))
+
+
+def test_the_next_student_does_not_take_the_last_ones_place(asked):
+    with pytest.raises(MedlabelError, match="name another folder"):
+        retrain(replace(asked, out=asked.annotations + "/"))

@@ -62,3 +62,14 @@ def test_pixels_of_a_request_are_counted_over_its_files():
     with pytest.raises(Refused, match="pixels") as refused:
         open_images(encoded(Image.fromarray(GREY)), budget)
     assert refused.value.status == 413
+
+
+def test_nothing_is_decoded_once_the_budget_is_spent(monkeypatch):
+    budgets = [Budget(1), Budget(10, pixels=100)]
+    open_images(encoded(Image.fromarray(GREY)), budgets[0])
+    with pytest.raises(Refused):
+        open_images(encoded(Image.fromarray(GREY)), budgets[1])
+    monkeypatch.setattr("serving.images.decode_image", lambda _: pytest.fail("it was decoded"))
+    for budget in budgets:
+        with pytest.raises(Refused, match="in parts"):
+            open_images(encoded(Image.fromarray(GREY)), budget)
