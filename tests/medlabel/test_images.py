@@ -285,6 +285,28 @@ def test_dicom_is_read_in_every_syntax_that_needs_no_plugin(data):
     np.testing.assert_array_equal(decode_image(data), shades(TWELVE, 0, 4095))
 
 
+@pytest.mark.parametrize("more", [0, 2**16])
+def test_run_lengths_that_unfold_to_more_than_their_image_are_not_unfolded(more, monkeypatch):
+    size = TWELVE.size
+    rows = bytes([129, 7]) * (size // 128 + 1 + more)  # 128 times the same byte
+    frame = struct.pack("<16L", 1, 64, *[0] * 14) + rows
+    data = dicom_bytes(TWELVE.astype(np.uint8), RLELossless, PixelData=encapsulate([frame]))
+    if not more:
+        assert decode_image(data).shape == TWELVE.shape
+        return
+    monkeypatch.setattr("medlabel.images.dicom.pixel_array", lambda *_, **__: pytest.fail("it was"))
+    with pytest.raises(ImageError, match="unfold to more than its image"):
+        decode_image(data)
+
+
+def test_tile_that_exceeds_its_image_is_counted_as_pixels():
+    tags = {256: 64, 257: 64, 322: 16384, 323: 16384}  # width, length, and those of a tile
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<L", 0)
+    with pytest.raises(ImageError, match="16384x16384 is too many pixels"):
+        decode_image(b"II*\0" + struct.pack("<L", 8) + directory)
+
+
 def test_dicom_without_a_window_spans_its_darkest_to_its_brightest():
     values = TWELVE // 8 + 1000
     np.testing.assert_array_equal(decode_image(dicom_bytes(values)), shades(values, 1000, 1511))

@@ -1,6 +1,7 @@
 """DICOM, by pydicom: one frame, as a viewer would show it first."""
 
 import logging
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -27,6 +28,7 @@ from pydicom.uid import (
     JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    RLELossless,
 )
 
 from medlabel.images.faults import (
@@ -60,6 +62,7 @@ _TAGS = [  # all that is read of a file: what names a patient is skipped, not me
     if (tag := tag_for_keyword(keyword)) is not None
 ]
 _BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000Lossless, JPEG2000)
+_SLACK = 128  # bytes that a segment's last run may reach beyond its pixels; a decoder cuts them off
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
 _CHANNELS = {  # samples a pixel of each photometric interpretation
     **dict.fromkeys((*_GREYS, "PALETTE COLOR"), 1),
@@ -145,6 +148,8 @@ def _check_encapsulated(header: Dataset, syntax: UID) -> None:
     """Look into the compressed frame, whose own header may promise more than the file's."""
     frames = list(generate_frames(header.PixelData, number_of_frames=1))
     check_frames(len(frames))
+    if syntax == RLELossless:
+        _check_runs(frames[0], header.Rows * header.Columns)
     if syntax not in _BY_PILLOW:
         return
     alone = get_decoder(syntax).available_plugins == ("pillow",)
@@ -155,6 +160,24 @@ def _check_encapsulated(header: Dataset, syntax: UID) -> None:
     if picture.size != (header.Columns, header.Rows):
         reason = "a damaged DICOM file: its compressed image is not of the size that it says"
         raise ImageError(Fault.DAMAGED, reason)
+
+
+def _check_runs(frame: bytes, pixels: int) -> None:
+    """Add up what a run-length frame's segments unfold to: pydicom unfolds each before it looks.
+
+    A segment has a byte for each pixel, and at most one that pads it (DICOM PS3.5, annex G).
+    """
+    count, *starts = struct.unpack("<16L", frame[:64])
+    ends = [*starts[1:count], len(frame)]
+    for start, end in zip(starts[:count], ends, strict=True):
+        place, size = start, 0
+        while place < end and size <= pixels + _SLACK:
+            run = frame[place]
+            place += run + 2 if run < 128 else 2 if run > 128 else 1
+            size += run + 1 if run < 128 else 257 - run if run > 128 else 0
+        if size > pixels + _SLACK:
+            reason = "a damaged DICOM file: its run lengths unfold to more than its image"
+            raise ImageError(Fault.DAMAGED, reason)
 
 
 def _check_boxes(frame: bytes) -> None:

@@ -11,6 +11,8 @@ from PIL.TiffImagePlugin import (
     IMAGELENGTH,
     IMAGEWIDTH,
     SAMPLEFORMAT,
+    TILELENGTH,
+    TILEWIDTH,
     ImageFileDirectory_v2,
 )
 
@@ -58,6 +60,7 @@ def decode_tiff(data: bytes) -> NDArray[np.uint8]:
     stream.seek(tags.next)
     tags.load(stream)
     check_pixels(tags[IMAGEWIDTH], tags[IMAGELENGTH])
+    check_pixels(tags.get(TILEWIDTH, 1), tags.get(TILELENGTH, 1))  # a tile may exceed its image
     if max(tags.get(BITSPERSAMPLE, (1,))) > 8:
         raise ImageError(Fault.UNSUITABLE, TOO_DEEP)
     if set(tags.get(SAMPLEFORMAT, (1,))) != {1}:
