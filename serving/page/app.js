@@ -6,6 +6,7 @@ import * as store from "./items.js";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 16; // files a request: few enough that the first labels come soon
+const MOST = 16 * 2 ** 20; // bytes a request, unless a single file has more: below the server's limit
 let models = [];
 let waiting = 0;
 
@@ -34,21 +35,45 @@ function tell(problem) {
   $("status").textContent = problem ?? (total ? parts.filter(Boolean).join(" · ") : "No images yet.");
 }
 
+function* parcels(files) {
+  let some = [];
+  let size = 0;
+  for (const file of files) {
+    if (some.length && (some.length === AT_ONCE || size + file.size > MOST)) {
+      yield some;
+      [some, size] = [[], 0];
+    }
+    some.push(file);
+    size += file.size;
+  }
+  if (some.length) yield some;
+}
+
+// What could not be sent is an item too: none of somebody's files may be gone without a word.
+const unsent = (file, error) => {
+  const name = file.webkitRelativePath || file.name;
+  return { file: name, index: 0, sha256: `unsent:${name}:${file.size}`, error: `not labelled: ${error.message}` };
+};
+
+async function labelled(some) {
+  try {
+    return await api.annotate(some, $("bundle").value);
+  } catch (error) {
+    if (some.length === 1) return [unsent(some[0], error)];
+  }
+  const each = []; // one by one: perhaps it is one of them
+  for (const file of some) each.push(...(await labelled([file])));
+  return each;
+}
+
 async function label(files) {
   const list = [...files];
   waiting += list.length;
   tell();
-  for (let start = 0; start < list.length; start += AT_ONCE) {
-    const some = list.slice(start, start + AT_ONCE);
-    let problem;
-    try {
-      store.add(await api.annotate(some, $("bundle").value));
-    } catch (error) {
-      problem = `Not labelled: ${error.message}`;
-    }
+  for (const some of parcels(list)) {
+    store.add(await labelled(some));
     waiting -= some.length;
     refresh();
-    if (problem) tell(problem);
   }
 }
 

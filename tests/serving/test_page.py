@@ -110,6 +110,19 @@ def test_correction_by_keyboard_is_there_after_a_reload_and_in_the_export(site, 
     assert task["annotations"][0]["result"][0]["value"]["choices"] == [row["label"]]
 
 
+def test_what_the_server_will_not_take_is_still_shown(tmp_path, page):
+    bundles = [write_bundle(tmp_path / "bundle")]
+    large = {"name": "large.png", "mimeType": "image/png", "buffer": b"x" * 300_000}
+    with Site(tmp_path, bundles=bundles, max_body_mib=0.25) as site:
+        page.goto(site.url)
+        page.set_input_files("#files", [*files(0, 1), large, *files(2)])
+        expect(page.locator("#grid > li")).to_have_count(4)
+        expect(page.locator("#grid > li.refused")).to_have_count(1)
+        assert "send it in parts" in page.locator("#grid > li.refused").text_content()
+        assert "4 images" in page.locator("#status").text_content()
+    page.problems = [said for said in page.problems if "413" not in said]
+
+
 def test_keys_work_as_soon_as_there_are_images(site, page):
     page.goto(site.url)
     put(page, files(0, 1))
