@@ -194,7 +194,7 @@ def _add_corrections(api: FastAPI, service: Service) -> None:
     @api.post("/corrections", status_code=201, responses={400: {"model": Refusal}}, tags=["people"])
     def correct(correction: Correction) -> StoredCorrection:
         """Keep a person's word on an image: its label accepted, or another class."""
-        if correction.label not in service.shelf.classes(correction.bundle):
+        if correction.label not in service.classes(correction.bundle):
             raise Refused(422, "the label is no class of that student: see /models")
         return service.corrections.add(correction)
 

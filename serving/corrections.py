@@ -6,6 +6,7 @@ The last row of an image counts. Exported as CSV, and as tasks that Label Studio
 import csv
 import io
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -36,6 +37,9 @@ _LATEST = (
 )
 
 
+_TRIES = 50  # a tenth of a second apart
+
+
 class Corrections:
     """A SQLite file; several copies on one machine may share it.
 
@@ -47,12 +51,23 @@ class Corrections:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._connect() as database:
-                database.execute("PRAGMA journal_mode=WAL")
-                database.executescript(_SCHEMA)
+            self._prepare()
             path.chmod(0o600)
         except (OSError, sqlite3.Error) as error:
             raise MedlabelError(f"cannot keep corrections in {path}: {error}") from error
+
+    def _prepare(self) -> None:
+        """Make the table; copies that start at once take turns, for this switch does not wait."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with self._connect() as database:
+                    database.execute("PRAGMA journal_mode=WAL")
+                    database.executescript(_SCHEMA)
+                return
+            except sqlite3.OperationalError as error:
+                if not tries_left or "locked" not in str(error):
+                    raise
+                time.sleep(0.1)
 
     def add(self, correction: Correction) -> StoredCorrection:
         """Write one down; what was said before stays."""

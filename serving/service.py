@@ -59,6 +59,7 @@ class Service:
     ) -> None:
         self.args, self._load = args, load
         self.shelf = Shelf(args.bundles)
+        self._retired: dict[str, list[str]] = {}
         self._first: Bundle | None = None
         self.telemetry = Telemetry(name)
         self.corrections = Corrections(folder / "corrections.sqlite")
@@ -71,7 +72,12 @@ class Service:
         """Offer these bundles from now on; what is being answered is still by the old ones."""
         shelf = Shelf(uris)
         self._first = await self._load(shelf.default)  # before anybody can ask for it
+        self._retired |= {model.id: model.classes for model in self.shelf.models}
         self.shelf = shelf
+
+    def classes(self, bundle_id: str) -> list[str]:
+        """The classes of a student, of one too whose labels people still look at; else none."""
+        return self.shelf.classes(bundle_id) or self._retired.get(bundle_id, [])
 
     async def check(self) -> None:
         """Have the first student label an image of nothing; `Refused` with 503 if it cannot."""

@@ -1,11 +1,13 @@
 """Corrections are only ever added, and come back whole in every form."""
 
+import asyncio
 import csv
 import io
 import sqlite3
 from xml.etree import ElementTree
 
 import pytest
+from doors import write_bundle
 
 from medlabel.errors import MedlabelError
 from serving.corrections import Corrections, as_csv, as_tasks, labelling_config
@@ -107,3 +109,31 @@ def test_what_makes_no_sense_is_not_kept(door, change):
     answer = door.ask("POST", "/corrections", json=word(bundle="test").model_dump() | change)
     assert answer.status_code == 422
     assert door.ask("GET", "/corrections").json()["corrections"] == []
+
+
+def test_a_label_of_a_student_that_has_gone_can_still_be_corrected(door, tmp_path):
+    old = door.service.shelf.models[0]
+    told = word(bundle=old.id, label=old.classes[0]).model_dump()
+    asyncio.run(door.service.offer([write_bundle(tmp_path / "new", "new", seed=5)]))
+    assert door.ask("POST", "/corrections", json=told).status_code == 201
+    nobodys = told | {"bundle": "none"}
+    assert door.ask("POST", "/corrections", json=nobodys).status_code == 422
+
+
+def test_copies_that_start_at_once_take_turns(tmp_path, monkeypatch):
+    path, seen = tmp_path / "corrections.sqlite", []
+    connect = sqlite3.connect
+
+    def busy(*args, **kwargs):
+        seen.append(args)
+        if len(seen) < 3:
+            raise sqlite3.OperationalError("database is locked")
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr("serving.corrections.sqlite3.connect", busy)
+    monkeypatch.setattr("serving.corrections.time.sleep", lambda _: None)
+    assert Corrections(path).latest() == []
+    seen.clear()
+    monkeypatch.setattr("serving.corrections._TRIES", 2)
+    with pytest.raises(MedlabelError, match="database is locked"):
+        Corrections(path)
