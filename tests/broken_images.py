@@ -8,15 +8,34 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-__all__ = ["broken_files", "dicom_bytes", "encoded", "good_files", "png_promising"]
+from medlabel.images import ImageError, decode_image
+
+__all__ = [
+    "broken_files", "by_reason", "dicom_bytes", "encoded", "good_files", "png_promising", "refusal",
+]  # fmt: skip
 
 File = tuple[str, str, bytes]  # its kind, its name, its content
 INSTANCE = UID("1.2.826.0.1.3680043.8.498.1")
+
+
+def refusal(data: bytes) -> ImageError:
+    """How `decode_image` refuses a file: in one line."""
+    with pytest.raises(ImageError) as refused:
+        decode_image(data)
+    assert str(refused.value) == refused.value.reason
+    assert "\n" not in refused.value.reason
+    return refused.value
+
+
+def by_reason(value: object) -> str:
+    """A name for a parameter that would otherwise be named by all of its bytes."""
+    return value if isinstance(value, str) else ""
 
 
 def good_files(count: int, seed: int = 0) -> Iterator[File]:
