@@ -4,6 +4,7 @@
 OUT/audit/plan.json    the design: fixed before the first answer
 OUT/audit/plan.csv     the images to ask about, in order, with an empty column for the answers
 OUT/audit/guarantee.json   what was promised last: export goes by it
+OUT/audit-1/               the same of the first plan, once there was another
 ```
 
 Labels are believed in the order of `judgement.ranks`: an image that is unlike what was learned
@@ -19,7 +20,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.annotations import MANIFEST, AnnotationTable, Piece, signed_pieces
+from medlabel.audit_ledger import add_look, add_plan, plans_made, spent
 from medlabel.errors import MedlabelError, reason
 from medlabel.guarantee import Design, Guarantee, certify, draw, fewest_answers
 from medlabel.judgement import ranks
@@ -96,29 +98,45 @@ def names_of(store: Store, pieces: Sequence[Piece]) -> tuple[str, ...]:
     return tuple(name.removeprefix("p_") for name in names if name.startswith("p_"))
 
 
-def plan_audit(store: Store, design: Design) -> str:
+def plan_audit(store: Store, design: Design, again: bool = False) -> str:
     """Draw the images to ask about and write the plan; returns the path of its CSV.
 
+    Args:
+        store: the folder of annotations.
+        design: what is to be promised; what earlier plans have spent is read here.
+        again: put the plan that is there away, with its answers, and ask about other images.
+
     Raises:
-        MedlabelError: there is a plan; a new draw after answers were seen would prove nothing.
+        MedlabelError: there is a plan, or earlier ones have left no chance to be wrong.
     """
-    if store.exists(PLAN):
+    if store.exists(PLAN) and not again:
         raise MedlabelError(
-            f"{store.path(PLAN)} is there: answer it, or remove {store.path('audit')} to plan "
-            "anew and ask about other images"
+            f"{store.path(PLAN)} is there: answer it, or ask about other images with --again"
         )
-    seen = _read(store)
+    seen, number = _read(store), plans_made(store)
+    design = replace(design, spent=spent(store))
     weights = store.read_json(MANIFEST)["origin"]["weights"]
-    rows = draw(seen.ranks, seen.labels, design, salt=int(weights[:16] or "0", 16))
+    rows = draw(seen.ranks, seen.labels, design, salt=int(weights[:16] or "0", 16) + number)
     uris = _uris(store, seen.pieces, rows)
+    _put_away(store)
+    add_plan(store, design.level)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["uri", "answer"])
     writer.writerows([uri, ""] for uri in uris)
     store.write(ASKED, text.getvalue().encode())
-    facts = {"design": asdict(design), "rows": rows.tolist(), "uris": uris, "looks": []}
+    facts = {"design": asdict(design), "rows": rows.tolist(), "uris": uris, "number": number}
     store.write_json(PLAN, facts | {"annotations": seen.signature})
     return store.path(ASKED)
+
+
+def _put_away(store: Store) -> None:
+    """Move a plan and what people may have answered in it to a folder of its own."""
+    for name in (GUARANTEE, ASKED, PLAN):
+        if store.exists(name):
+            other = name.replace("audit/", f"audit-{plans_made(store)}/")
+            store.write(other, store.read(name))
+            store.remove(name)
 
 
 def report_audit(store: Store, answers: Mapping[str, str]) -> Report:
@@ -151,8 +169,8 @@ def _check_signature(store: Store, audit: Mapping[str, Any], signed: str) -> Non
     """Raise a `MedlabelError` where an audit was of other annotations than those of now."""
     if audit["annotations"] != signed:
         raise MedlabelError(
-            f"the annotations in {store.uri} have changed since the plan: remove "
-            f"{store.path('audit')} and plan anew"
+            f"the annotations in {store.uri} have changed since the plan: plan anew, with "
+            "medlabel audit plan --again"
         )
 
 
@@ -170,8 +188,8 @@ def promised(store: Store) -> dict[str, float | None] | None:
     if not found["kept"]:
         raise MedlabelError(
             f"{found['looks']} reports were read and {found['design']['looks']} planned, so the "
-            f"promise does not hold: remove {store.path('audit')}, then plan anew with --looks "
-            f"{found['looks']} and answer what it asks, or export without a promise"
+            "promise does not hold: plan anew, with medlabel audit plan --again and a lower "
+            f"--confidence, or remove {store.path(GUARANTEE)} to export without a promise"
         )
     thresholds: dict[str, float | None] = found["thresholds"]
     return thresholds
@@ -285,7 +303,13 @@ def _cautions(report: Report) -> list[str]:
     if report.looks > report.design.looks:
         lines.append(
             f"This is look {report.looks} and {report.design.looks} was planned: the confidence is "
-            f"no longer {report.design.confidence:.0%}. Plan anew, with --looks {report.looks}."
+            f"no longer {report.design.confidence:.0%}. Plan anew, with --again and a lower "
+            "--confidence."
+        )
+    if report.design.spent:
+        lines.append(
+            f"Earlier plans have spent {report.design.spent:.1%} of the chance to be wrong; this "
+            f"one is tested at {report.design.left:.1%}, and the confidence is of all together."
         )
     return lines
 
@@ -329,10 +353,7 @@ def class_of(answer: str, uri: str, classes: Sequence[str]) -> int:
 def _looks(store: Store, plan: dict[str, Any], told: Mapping[str, int]) -> int:
     """Note these answers, if they are new; returns how many different ones were reported on."""
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-    if told and digest not in plan["looks"]:
-        plan["looks"].append(digest)
-        store.write_json(PLAN, plan)
-    return len(plan["looks"])
+    return add_look(store, plan["number"], digest if told else None)
 
 
 def _facts(report: Report) -> dict[str, Any]:

@@ -126,7 +126,9 @@ def _plan(
     precision: Annotated[
         float, typer.Option(help="Share of automatic labels that must be right.")
     ] = 0.99,
-    confidence: Annotated[float, typer.Option(help="Of the promise.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option(help="Of the promise; of those of earlier plans too.")
+    ] = 0.95,
     among: Annotated[
         float,
         typer.Option(
@@ -140,14 +142,19 @@ def _plan(
         int, typer.Option(min=1, help="How often reports will be read before all is answered.")
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    again: Annotated[
+        bool, typer.Option("--again", help="Put the last plan away, and ask about other images.")
+    ] = False,
 ) -> None:
     """Pick the images that a human is to be asked about."""
     from medlabel.audit import plan_audit
+    from medlabel.audit_ledger import spent
     from medlabel.guarantee import Design, fewest_answers
     from medlabel.store import Store
 
-    design = Design(answers, precision, confidence, among, by_class, looks, seed)
-    path = plan_audit(Store(folder), design)
+    store = Store(folder)
+    design = Design(answers, precision, confidence, among, by_class, looks, seed, spent(store))
+    path = plan_audit(store, design, again)
     fewest = fewest_answers(precision, design.level)
     if answers < fewest:
         _say(

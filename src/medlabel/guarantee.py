@@ -35,6 +35,7 @@ __all__ = ["Design", "Guarantee", "Step", "certify", "draw", "fewest_answers"]
 _STEPS = 20  # nested sets: 5 % of the images each
 _EARLY = 0.8  # of the level, for the smallest set
 _MARGIN = 1.1  # more answers in the first set than it could do with: how many fall there is chance
+_ROUNDING = 1e-9  # a chance that is left by rounding alone is none
 _FURTHER = 400  # sizes of a sample that are looked at for how many more answers would do
 
 
@@ -51,6 +52,8 @@ class Design:
         by_class: as many answers for each label, so that each can be promised something of.
         looks: how often the answers are looked at in all; each look is tested at its share.
         seed: of the draw.
+        spent: how likely a promise of an earlier plan of these labels is broken. `confidence` is of
+            all of them together, so this plan has what is left.
     """
 
     answers: int
@@ -60,6 +63,7 @@ class Design:
     by_class: bool = False
     looks: int = 1
     seed: int = 0
+    spent: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("precision", "confidence"):
@@ -69,11 +73,23 @@ class Design:
             raise MedlabelError(f"among {self.among:g}: give a share above 0 and at most 1")
         if self.answers < 1 or self.looks < 1:
             raise MedlabelError("ask for one answer and one look at least")
+        if self.left <= 0:
+            raise MedlabelError(
+                f"reports of earlier plans have spent {self.spent:.1%} of the chance to be wrong, "
+                f"and a confidence of {self.confidence:.1%} allows no more: promise at a lower "
+                f"one, such as --confidence {max(1 - 2 * self.spent, (1 - self.spent) / 2):.3g}"
+            )
+
+    @property
+    def left(self) -> float:
+        """How likely this plan may break its promise, all its looks together."""
+        left = 1 - self.confidence - self.spent
+        return left if left > _ROUNDING else 0.0
 
     @property
     def level(self) -> float:
         """How likely one look may break the promise."""
-        return (1 - self.confidence) / self.looks
+        return self.left / self.looks
 
 
 @dataclass(frozen=True)
@@ -162,13 +178,14 @@ def draw(
     """Rows to ask a human about, in the order to ask in: at random, none twice.
 
     A student that has learned from the answers of one draw must not be judged by the same images
-    again: `salt` makes the draw another for another student, whatever the seed.
+    again, and a further plan must ask about images of its own: `salt` makes the draw another,
+    whatever the seed.
 
     Args:
         confidences: of all images [N].
         labels: of all images [N], class indices as the student gave them.
         design: what is to be promised.
-        salt: names the student, a whole number from 0.
+        salt: names the student and the plan, a whole number from 0.
     """
     if not len(confidences):
         raise MedlabelError("there are no annotations to ask about")

@@ -1,4 +1,6 @@
 import csv
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from support_annotations import sign
 
 from medlabel.annotations import AnnotationTable, Origin, Prepared
 from medlabel.audit import plan_audit, promised, read_answers, report_audit, sentences
+from medlabel.audit_ledger import spent
 from medlabel.embeddings import to_digests
 from medlabel.errors import MedlabelError
 from medlabel.guarantee import Design
@@ -101,7 +104,7 @@ def test_more_looks_than_planned_are_said(store):
     same = report_audit(store, answers)
     assert (again.looks, same.looks) == (2, 2)
     assert "This is look 2 and 1 was planned" in sentences(again)[-1]
-    with pytest.raises(MedlabelError, match=r"2 reports were read and 1 planned.*--looks 2"):
+    with pytest.raises(MedlabelError, match=r"2 reports were read and 1 planned.*--again"):
         promised(store)
 
 
@@ -137,6 +140,40 @@ def test_a_plan_is_made_once_and_for_these_annotations(store):
     for call in (report_audit, lambda store, _: promised(store)):
         with pytest.raises(MedlabelError, match="have changed since the plan"):
             call(store, {})
+
+
+def test_a_further_plan_asks_about_others_and_keeps_what_was_answered(store):
+    first = asked(plan_audit(store, replace(DESIGN, looks=2)))
+    report_audit(store, {uri: truth(uri) for uri in first})
+    second = asked(plan_audit(store, DESIGN, again=True))
+    assert set(first) != set(second)
+    assert asked(store.path("audit-1/plan.csv")) == first
+    assert promised(store) is None
+    report = report_audit(store, {uri: truth(uri) for uri in second})
+    assert report.design.left == pytest.approx(0.025)
+    assert "Earlier plans have spent 2.5% of the chance" in sentences(report)[-1]
+
+
+def test_a_plan_that_was_not_reported_on_has_spent_nothing(store):
+    plan_audit(store, DESIGN)
+    report_audit(store, {})
+    plan_audit(store, DESIGN, again=True)
+    assert spent(store) == 0
+
+
+def test_who_plans_until_a_promise_comes_out_has_no_more_chances_than_said(store):
+    uris = asked(plan_audit(store, DESIGN))
+    report_audit(store, dict.fromkeys(uris, "neither"))
+    with pytest.raises(MedlabelError, match=r"spent 5\.0% .* such as --confidence 0\.9$"):
+        plan_audit(store, DESIGN, again=True)
+    assert asked(store.path("audit/plan.csv")) == uris
+    shutil.rmtree(store.path("audit"))
+    with pytest.raises(MedlabelError, match=r"have spent 5\.0%"):
+        plan_audit(store, DESIGN)
+    path = plan_audit(store, replace(DESIGN, confidence=0.9))
+    report = report_audit(store, {uri: truth(uri) for uri in asked(path)})
+    assert report.whole.level == pytest.approx(0.05)
+    assert "With 90% confidence" in sentences(report)[0]
 
 
 def test_strangers_do_not_cost_the_others_their_promise(tmp_path):

@@ -16,8 +16,8 @@ def population(n=4000, wrong=0.2, seed=0):
     return confidences, rng.integers(0, 2, n), right
 
 
-def promise(confidences, labels, right, design):
-    asked = draw(confidences, labels, design)
+def promise(confidences, labels, right, design, salt=0):
+    asked = draw(confidences, labels, design, salt)
     return certify(confidences, labels, asked, right[asked], design)
 
 
@@ -46,6 +46,25 @@ def test_nor_where_no_threshold_deserves_one():
     ]
     broken = [s for s in found if s and right[confidences >= np.float32(s.threshold)].mean() < 0.95]
     assert len(broken) <= binom.ppf(0.999, 300, FEW)
+
+
+@pytest.mark.parametrize(("confidence", "most"), [(0.95, 1), (0.85, 3)])
+def test_plans_made_until_one_holds_break_their_promises_no_more_often_than_said(confidence, most):
+    confidences, labels = np.linspace(0, 1, 2000, dtype=np.float32), np.zeros(2000, dtype=int)
+    right = np.ones(2000, dtype=bool)
+    right[np.random.default_rng(0).permutation(2000)[:101]] = False  # one too many
+    broken, series = 0, 200
+    for seed in range(series):
+        for plan in range(most):
+            before = 0.05 * plan
+            design = Design(200, 0.95, 1 - before - 0.05, seed=seed, spent=before)
+            step = promise(confidences, labels, right, design, salt=plan)[0].step
+            if step and right[confidences >= np.float32(step.threshold)].mean() < 0.95:
+                broken += 1
+                break
+    assert broken <= binom.ppf(0.999, series, 1 - confidence)
+    with pytest.raises(MedlabelError, match="have spent"):
+        Design(200, 0.95, 0.95, spent=0.05)
 
 
 def test_the_classes_promises_hold_together():
