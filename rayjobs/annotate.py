@@ -149,12 +149,21 @@ def _clean(table: AnnotationTable, parts: Sequence[Part]) -> list[Piece]:
     """The pieces to keep: those of parts that have gone or changed, or are not final, go."""
     keys = {part.key for part in parts}
     kept = []
-    for piece in table.pieces():
+    for piece in _pieces_once(table):
         if piece.key in keys and piece.final:
             kept.append(piece)
         else:
             table.remove(piece)
     return kept
+
+
+def _pieces_once(table: AnnotationTable) -> list[Piece]:
+    """All pieces. One place may be there twice, labelled by two kinds of processor: one goes."""
+    found: dict[tuple[str, int], Piece] = {}
+    for piece in table.pieces():
+        if found.setdefault((piece.key, piece.start), piece) is not piece:
+            table.remove(piece)
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -225,7 +234,7 @@ def _finish(
     origin: Origin,
 ) -> tuple[Overview, str]:
     """Count, write rejects and page, and sign it all together."""
-    pieces = table.pieces()
+    pieces = _pieces_once(table)
     seen = look_over(table, pieces)
     images = sum(part.count for part in parts)
     if seen.annotations + seen.rejects != images:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from medlabel import runs
 from medlabel.answers import read_all_answers
+from medlabel.audit import class_names
 from medlabel.errors import MedlabelError
 from medlabel.provenance import versions, with_key
 from medlabel.recipes import Recipe
@@ -58,6 +59,7 @@ class Retrained:
     """What came of it: what the answers bought, the next student's folder, and the page."""
 
     bought: Bought
+    answers: list[str]
     bundle: str
     page: str
 
@@ -83,7 +85,8 @@ def retrain(
         )
     store.check_writable()
     on_progress("reading", 0, 1)
-    annotations, answers = Store(asked.annotations), read_all_answers(asked.answers)
+    annotations = Store(asked.annotations)
+    answers = read_all_answers(asked.answers, class_names(annotations))
     lesson = make_lesson(annotations, answers, asked.pool, asked.weight, asked.seed)
     workload = _workload(lesson, asked.recipe)
     decisive = {"key": workload.provenance["key"], "pool": asked.pool, "seed": asked.seed}
@@ -97,10 +100,11 @@ def retrain(
     bought = _fit(store, lesson, workload, asked.seed, partial(on_progress, "fitting"))
     # what made the last student's task look undecidable has not gone away by itself
     runs.publish(store / "with", asked.seed, lesson.bundle.warnings, store)
-    facts = {"asked": decisive, "bought": asdict(bought), "says": bought.sentences()}
+    told = lesson.sentences()
+    facts = {"asked": decisive, "bought": asdict(bought), "says": told + bought.sentences()}
     store.write_json(MANIFEST, {**facts, "provenance": workload.provenance})
-    page = write_page(store, bought, workload.provenance)
-    return Retrained(bought, store.path(runs.BUNDLE), page)
+    page = write_page(store, bought, workload.provenance, told)
+    return Retrained(bought, told, store.path(runs.BUNDLE), page)
 
 
 def _workload(lesson: Lesson, recipe: Recipe) -> Workload:
@@ -133,11 +137,12 @@ def _fit(
     fit_cells(store / "with", workload, [Unit(seed, rows, rows), *units], on_progress)
     fit_cells(store / "without", alone, units, on_progress)
     judged = np.concatenate(folds)
+    _, once = np.unique(lesson.digests[judged], return_index=True)  # copies are no more evidence
     return Bought.of(
-        lesson.trusted.labels[judged],
-        lesson.scores[judged].argmax(axis=1),
-        _labels(store / "without", units),
-        _labels(store / "with", units),
+        lesson.trusted.labels[judged][once],
+        lesson.scores[judged].argmax(axis=1)[once],
+        _labels(store / "without", units)[once],
+        _labels(store / "with", units)[once],
     )
 
 

@@ -1,7 +1,7 @@
 """Files in, labels out: all the computing of a batch, without Ray and without HTTP."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
@@ -19,6 +19,7 @@ from serving.uploads import Upload
 __all__ = ["Job", "annotate"]
 
 _THUMBNAIL = 96  # pixels
+_AT_ONCE = 1024  # images that a student sees at once: stacks of a batch may hold many more
 
 Result = Annotation | RefusedFile
 
@@ -76,13 +77,28 @@ def _open(job: Job, upload: Upload) -> _Opened:
 def _label(files: Sequence[_Opened]) -> dict[int, list[Annotation]]:
     """Annotations of files that go to one student, by the file's id."""
     bundle = files[0].job.bundle
-    judgement = bundle.judge(np.stack([image for file in files for image in file.images]))
-    labelled, start = {}, 0
-    for file in files:
-        rows = slice(start, start + len(file.images))
-        start = rows.stop
-        labelled[id(file)] = _annotations(file, bundle, judgement[rows])
+    labelled: dict[int, list[Annotation]] = {}
+    for some in _portions(files):
+        judgement = bundle.judge(np.stack([image for file in some for image in file.images]))
+        start = 0
+        for file in some:
+            rows = slice(start, start + len(file.images))
+            start = rows.stop
+            labelled[id(file)] = _annotations(file, bundle, judgement[rows])
     return labelled
+
+
+def _portions(files: Sequence[_Opened]) -> Iterator[list[_Opened]]:
+    """Files in portions of at most so many images; a stack of more is one of its own."""
+    portion: list[_Opened] = []
+    held = 0
+    for file in files:
+        if portion and held + len(file.images) > _AT_ONCE:
+            yield portion
+            portion, held = [], 0
+        portion.append(file)
+        held += len(file.images)
+    yield portion
 
 
 def _annotations(file: _Opened, bundle: Bundle, judgement: Judgement) -> list[Annotation]:

@@ -120,7 +120,8 @@ def make_api(
     _add_page(api)
     most = int(service.args.max_body_mib * 2**20)
     api.include_router(make_backend(service, reader or ImageReader(None, None, most)))
-    bounded = Bounded(api, {"/label-studio/": most}, service.gate)
+    seconds = service.args.max_sending_s
+    bounded = Bounded(api, {"/label-studio/": most}, service.gate, seconds)
     return Guard(bounded, token, service.telemetry)
 
 
@@ -194,9 +195,10 @@ def _add_corrections(api: FastAPI, service: Service) -> None:
     @api.post("/corrections", status_code=201, responses={400: {"model": Refusal}}, tags=["people"])
     def correct(correction: Correction) -> StoredCorrection:
         """Keep a person's word on an image: its label accepted, or another class."""
-        if correction.label not in service.classes(correction.bundle):
+        classes = service.classes(correction.bundle)
+        if correction.label not in classes:
             raise Refused(422, "the label is no class of that student: see /models")
-        return service.corrections.add(correction)
+        return service.corrections.add(correction, classes)
 
     @api.get("/corrections", tags=["people"])
     def corrections() -> Corrections:

@@ -1,17 +1,21 @@
 """What people said of labels: accepted or corrected, who and when. Rows are only ever added.
 
-The last row of an image counts. Exported as CSV, and as tasks that Label Studio imports.
+The last row of an image counts: one for each set of classes that people chose from, for an image
+may be labelled by students of different tasks. Exported as CSV, and as tasks that Label Studio
+imports.
 """
 
 import csv
 import io
+import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from medlabel.errors import MedlabelError
 from serving.schemas import Correction, StoredCorrection
@@ -19,12 +23,22 @@ from serving.schemas import Correction, StoredCorrection
 __all__ = ["CHOICE", "Corrections", "as_csv", "as_tasks", "labelling_config"]
 
 CHOICE, IMAGE = "choice", "image"  # names of the tags in Label Studio's configuration
-_COLUMNS = ("sha256", "image", "file", "bundle", "predicted", "confidence", "label", "who")
+_COLUMNS = (
+    "sha256",
+    "image",
+    "file",
+    "bundle",
+    "predicted",
+    "confidence",
+    "label",
+    "who",
+    "classes",
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS corrections (
   id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sha256 TEXT NOT NULL,
   image INTEGER NOT NULL, file TEXT NOT NULL, bundle TEXT NOT NULL, predicted TEXT NOT NULL,
-  confidence REAL NOT NULL, label TEXT NOT NULL, who TEXT NOT NULL
+  confidence REAL NOT NULL, label TEXT NOT NULL, who TEXT NOT NULL, classes TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_image ON corrections (sha256, image, id);
 CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON corrections
@@ -32,8 +46,11 @@ CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON corrections
 CREATE TRIGGER IF NOT EXISTS never_removed BEFORE DELETE ON corrections
   BEGIN SELECT RAISE(ABORT, 'corrections are only added'); END;
 """
+_COLUMNS_THERE = "PRAGMA table_info(corrections)"
+_ADD_CLASSES = "ALTER TABLE corrections ADD COLUMN classes TEXT NOT NULL DEFAULT '[]'"  # not known
 _LATEST = (
-    "SELECT * FROM corrections WHERE id IN (SELECT MAX(id) FROM corrections GROUP BY sha256, image)"
+    "SELECT * FROM corrections WHERE id IN (SELECT MAX(id) FROM corrections "
+    "GROUP BY sha256, image, classes, CASE sha256 WHEN '' THEN file ELSE '' END)"
 )
 
 
@@ -63,24 +80,28 @@ class Corrections:
                 with self._connect() as database:
                     database.execute("PRAGMA journal_mode=WAL")
                     database.executescript(_SCHEMA)
+                    if "classes" not in {row[1] for row in database.execute(_COLUMNS_THERE)}:
+                        database.execute(_ADD_CLASSES)
                 return
             except sqlite3.OperationalError as error:
                 if not tries_left or "locked" not in str(error):
                     raise
                 time.sleep(0.1)
 
-    def add(self, correction: Correction) -> StoredCorrection:
-        """Write one down; what was said before stays."""
+    def add(self, correction: Correction, classes: Sequence[str]) -> StoredCorrection:
+        """Write one down, with the classes that there were; what was said before stays."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         values = (correction.sha256, correction.index, correction.file, correction.bundle)
         said = (correction.predicted, correction.confidence, correction.label, correction.who)
+        names = sorted(classes)
         marks = ", ".join("?" * (len(_COLUMNS) + 1))
         with self._connect() as database:
             cursor = database.execute(
                 f"INSERT INTO corrections (at, {', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
-                (at, *values, *said),
+                (at, *values, *said, json.dumps(names)),
             )
-        return StoredCorrection(id=cursor.lastrowid or 0, at=at, **correction.model_dump())
+        number = cursor.lastrowid or 0
+        return StoredCorrection(id=number, at=at, classes=names, **correction.model_dump())
 
     def latest(self) -> list[StoredCorrection]:
         """The last word on each image, in the order in which it was said."""
@@ -104,7 +125,8 @@ class Corrections:
 
 def _stored(row: sqlite3.Row) -> StoredCorrection:
     values = dict(row)
-    return StoredCorrection(index=values.pop("image"), **values)
+    classes = json.loads(values.pop("classes"))
+    return StoredCorrection(index=values.pop("image"), classes=classes, **values)
 
 
 def as_csv(rows: list[StoredCorrection]) -> str:
@@ -113,7 +135,8 @@ def as_csv(rows: list[StoredCorrection]) -> str:
     writer = csv.DictWriter(buffer, list(StoredCorrection.model_fields))
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: _harmless(value) for key, value in row.model_dump().items()})
+        values = row.model_dump() | {"classes": json.dumps(row.classes)}
+        writer.writerow({key: _harmless(value) for key, value in values.items()})
     return buffer.getvalue()
 
 
@@ -125,14 +148,15 @@ def _harmless(value: Any) -> Any:
 def as_tasks(rows: list[StoredCorrection], prefix: str = "") -> list[dict[str, Any]]:
     """Tasks for Label Studio: what the student said, and the person's label.
 
-    `prefix` goes before each file's name, such as `/data/local-files/?d=images/`.
+    `prefix` goes before each file's name, such as `/data/local-files/?d=images/`, and makes an
+    address of it.
     """
     return [_task(row, prefix) for row in rows]
 
 
 def _task(row: StoredCorrection, prefix: str) -> dict[str, Any]:
     data = {
-        IMAGE: f"{prefix}{row.file or row.sha256}",
+        IMAGE: prefix + (quote(row.file or row.sha256) if prefix else row.file or row.sha256),
         "sha256": row.sha256,
         "index": row.index,
         "who": row.who,

@@ -41,6 +41,10 @@ class Budget:
         if self._pixels < 0:
             raise Refused(413, "too many pixels in one request: send it in parts")
 
+    def waste(self, pixels: int) -> None:
+        """Count what was decoded of a file for nothing."""
+        self._pixels -= pixels
+
     def spend(self, image: NDArray[np.uint8]) -> None:
         """Count an image; `Refused` when there were too many, or too large ones."""
         self._images -= 1
@@ -61,6 +65,7 @@ def open_images(data: bytes, budget: Budget) -> list[NDArray[np.uint8]]:
     try:
         images = decode_stack(data, budget.images) if is_stack(data) else [decode_image(data)]
     except ImageError as error:
+        budget.waste(error.pixels)
         raise Refused(_STATUS[error.kind], error.reason) from error
     for image in images:
         budget.spend(image)

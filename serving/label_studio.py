@@ -28,13 +28,14 @@ from serving.images import Refused
 from serving.reader import ImageReader, Unreadable
 from serving.schemas import Annotation, Correction
 from serving.service import Asked, Service
-from serving.uploads import Upload
+from serving.uploads import Held, Upload
 
 __all__ = ["Project", "make_backend", "read_config"]
 
 _log = logging.getLogger(__name__)
 _SECONDS = 80.0  # Label Studio waits 100 for all tasks together
 _AT_ONCE = 8  # images that are read from Label Studio at the same time
+_PAUSES = (2.0, 20.0)  # seconds before a labelled image that cannot be read is tried again
 _MOST_XML = 2**20
 _LABELLED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED")
 
@@ -142,16 +143,29 @@ class _Backend:
 
     async def _label(self, address: object, bundle: Bundle) -> Annotation | None:
         """The label of the image at an address; None, and a line in the log, if there is none."""
-        try:
-            upload = Upload("", await self._reader.read(address))
-        except Unreadable as error:
-            _log.warning("Label Studio: %s", error)
-            return None
-        (result, *more) = await self._service.annotate([upload], bundle, Asked(str(uuid4())))
+        with Held(self._service.gate) as held:
+            try:
+                upload = Upload("", await self._reader.read(address, held.take))
+            except (Unreadable, Refused) as error:
+                _log.warning("Label Studio: %s", error)
+                return None
+            (result, *more) = await self._service.annotate([upload], bundle, Asked(str(uuid4())))
         return result if isinstance(result, Annotation) and not more else None
 
+    async def _label_in_the_end(self, address: object, bundle: Bundle) -> Annotation | None:
+        """The same, of an image that may be readable only a little later."""
+        for pause in (*_PAUSES, 0.0):
+            found = await self._label(address, bundle)
+            if found is not None:
+                return found
+            await asyncio.sleep(pause)
+        return None
+
     async def keep(self, body: dict[str, Any]) -> None:
-        """Keep what a person said in Label Studio beside the student's own label."""
+        """Keep what a person said in Label Studio beside the student's own label.
+
+        An image that cannot be read has its address for a name, and no hash: its label is kept.
+        """
         try:
             project = read_config(body["project"].get("label_config"))
             annotation, task = body["annotation"], body["task"]
@@ -159,22 +173,25 @@ class _Backend:
             if label is None or annotation.get("was_cancelled"):
                 return
             bundle = await self._service.find(self.student_for(project))
-            found = await self._label(_address(task, project), bundle)
+            address = _address(task, project)
+            found = await self._label_in_the_end(address, bundle)
         except (KeyError, TypeError, AttributeError, Refused) as error:
             _log.warning(
                 "Label Studio: a webhook that is not understood (%s)", type(error).__name__
             )
             return
-        if found is not None:
-            correction = Correction(
-                sha256=found.sha256,
-                bundle=found.bundle,
-                predicted=found.label,
-                confidence=found.confidence,
-                label=label[:200],
-                who=f"Label Studio user {annotation.get('completed_by')}"[:100],
-            )
-            await asyncio.to_thread(self._service.corrections.add, correction)
+        correction = Correction.model_construct(
+            sha256=found.sha256 if found else "",
+            index=0,
+            file="" if found else str(address)[:255],
+            bundle=bundle.id,
+            predicted=found.label if found else "",
+            confidence=found.confidence if found else 0.0,
+            label=label[:200],
+            who=f"Label Studio user {annotation.get('completed_by')}"[:100],
+        )
+        classes = list(bundle.classes)
+        await asyncio.to_thread(self._service.corrections.add, correction, classes)
 
 
 def _address(task: Any, project: Project) -> object:

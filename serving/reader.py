@@ -9,7 +9,8 @@ import base64
 import binascii
 import re
 import time
-from urllib.parse import unquote
+from collections.abc import Callable
+from urllib.parse import quote, unquote
 
 import httpx
 
@@ -18,8 +19,9 @@ from medlabel.errors import MedlabelError
 __all__ = ["ImageReader", "Unreadable"]
 
 _DATA = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
-_UPLOAD = re.compile(r"/data/upload/\d{1,12}/[^/?#\\%\s]{1,500}")
-_LOCAL = re.compile(r"/data/local-files/\?d=[^&;#\\\s]{1,1000}")  # one d= and no other
+_UPLOAD = re.compile(r"/data/upload/\d{1,12}/([^/?#]{1,500})")
+_LOCAL = re.compile(r"/data/local-files/\?d=([^&;#]{1,1000})")  # one d= and no other
+_ODD = re.compile(r"[\x00-\x1f\x7f\\%]|\s(?<! )")  # in no name of a file, once it is unquoted
 _ACCESS_S = 240.0  # an access token lives 300 s
 
 
@@ -55,11 +57,12 @@ class ImageReader:
         self._token, self._most, self._transport = token, most, transport
         self._access, self._access_until = "", 0.0
 
-    async def read(self, address: object) -> bytes:
-        """The bytes; `Unreadable` says why not."""
+    async def read(self, address: object, take: Callable[[int], None]) -> bytes:
+        """The bytes, each piece after `take` has let it in; `Unreadable` says why not."""
         if not isinstance(address, str):
             raise Unreadable("no address of an image")
         if prefix := _DATA.match(address):
+            take(len(address) * 3 // 4)
             return self._decode(address[prefix.end() :])
         path = self._allowed(address)
         client = httpx.AsyncClient(
@@ -70,7 +73,7 @@ class ImageReader:
         )
         try:
             async with client:
-                return await self._fetch(client, path)
+                return await self._fetch(client, path, take)
         except (httpx.HTTPError, ValueError, KeyError) as error:
             raise Unreadable(f"Label Studio gave no image: {type(error).__name__}") from None
 
@@ -87,14 +90,16 @@ class ImageReader:
         if self._origin is None:
             raise Unreadable("no Label Studio is configured to read images from")
         path = address.removeprefix(self._origin) if address.startswith("http") else address
-        plain = unquote(path)
-        if ".." in plain.split("?d=")[-1].split("/") or not (
-            _UPLOAD.fullmatch(path) or _LOCAL.fullmatch(path)
-        ):
+        found = _UPLOAD.fullmatch(path) or _LOCAL.fullmatch(path)
+        name = unquote(found[1]) if found else ""
+        inner = found is not None and found.re is _UPLOAD and "/" in name
+        if not found or inner or _ODD.search(name) or ".." in name.split("/"):
             raise Unreadable("an address that is none of the configured Label Studio's own")
-        return path
+        return path[: found.start(1)] + quote(name)
 
-    async def _fetch(self, client: httpx.AsyncClient, path: str) -> bytes:
+    async def _fetch(
+        self, client: httpx.AsyncClient, path: str, take: Callable[[int], None]
+    ) -> bytes:
         headers = {"Authorization": await self._authorization(client)} if self._token else {}
         pieces, size = [], 0
         async with client.stream("GET", f"{self._origin}{path}", headers=headers) as answer:
@@ -104,6 +109,7 @@ class ImageReader:
                 size += len(piece)
                 if size > self._most:
                     raise Unreadable("an image of too many bytes")
+                take(len(piece))
                 pieces.append(piece)
         return b"".join(pieces)
 

@@ -181,8 +181,13 @@ class Correction(BaseModel):
 
 
 class StoredCorrection(Correction):
-    """The same with its number and time."""
+    """The same with its number and time, and the classes that there were to choose from."""
 
+    sha256: str = Field(
+        pattern=r"^([0-9a-f]{64})?$",
+        description="Empty where Label Studio did not give the image: `file` is its address there.",
+    )
+    classes: list[str]
     id: int
     at: str = Field(description="Time in UTC, ISO 8601.")
 

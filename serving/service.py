@@ -25,6 +25,7 @@ from serving.uploads import Gate, Limits, Upload, read_uploads
 __all__ = ["Asked", "Service", "request_id"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BYTES = 2**16  # a file of more counts as several when a batch is gathered
 _CHUNK = 64  # files of one request that go into a batch at once, so that others get their turn
 
 Results = list[Annotation | RefusedFile]
@@ -136,7 +137,7 @@ class Service:
             raise Refused(503, f"this student cannot be loaded: {error}") from error
 
     def _work(self, jobs: Sequence[Job]) -> list[Results]:
-        self.telemetry.batch(sum(map(_size, jobs)))
+        self.telemetry.batch(sum(len(job.uploads) for job in jobs))
         return annotate(jobs)
 
     def close(self) -> None:
@@ -152,4 +153,5 @@ def request_id(request: Request) -> str:
 
 
 def _size(job: Job) -> int:
-    return len(job.uploads)
+    """Files, and stacks for more than one by their bytes: 1,024 images of 28x28 are 13."""
+    return sum(1 + len(upload.data) // _BYTES for upload in job.uploads)

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.images import Refused
 
-__all__ = ["FIELDS", "Bounded", "Gate", "Limits", "Upload", "read_uploads"]
+__all__ = ["FIELDS", "Bounded", "Gate", "Held", "Limits", "Upload", "read_uploads"]
 
 FIELDS = ("file", "files")
 _NAME = 255  # characters of a file's name that are kept
@@ -44,20 +45,47 @@ class Gate:
         self.held -= size
 
 
+class Held:
+    """Bytes that are in by a gate until the block ends."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate, self._size = gate, 0
+
+    def take(self, size: int) -> None:
+        """Let so many more in; `Refused` with 503 when that is too much for now."""
+        self._gate.take(size)
+        self._size += size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._gate.release(self._size)
+
+
 class Bounded:
-    """Ends a body that grows too large, where the framework reads it: all but `/annotate`.
+    """Ends a body that grows too large or takes too long, where the framework reads it.
+
+    That is everywhere but at `/annotate`.
 
     Args:
         app: the interface.
         most: bytes that a route's body may have, by the start of its path; `small` elsewhere.
         gate: for all bodies that are held at once.
+        seconds: to send a body in.
         small: bytes.
     """
 
     def __init__(
-        self, app: ASGIApp, most: Mapping[str, int], gate: Gate, small: int = 2**16
+        self,
+        app: ASGIApp,
+        most: Mapping[str, int],
+        gate: Gate,
+        seconds: float,
+        small: int = 2**16,
     ) -> None:
         self._app, self._most, self._gate, self._small = app, most, gate, small
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on, with an eye on its body."""
@@ -66,25 +94,29 @@ class Bounded:
             await self._app(scope, receive, send)
             return
         limit = next((m for p, m in self._most.items() if path.startswith(p)), self._small)
-        held = 0
+        size, whole = 0, False
+        until = asyncio.get_running_loop().time() + self._seconds
 
         async def bounded() -> Message:
-            nonlocal held
-            message = await receive()
-            size = len(message.get("body", b""))
-            if held + size > limit:
+            nonlocal size, whole
+            try:
+                async with asyncio.timeout_at(None if whole else until):
+                    message = await receive()
+            except TimeoutError as error:
+                reason = f"not sent within {self._seconds:g} seconds"
+                raise HTTPException(408, reason) from error
+            more = len(message.get("body", b""))
+            if size + more > limit:
                 raise HTTPException(413, f"more than {limit:,} bytes")
             try:
-                self._gate.take(size)
+                held.take(more)
             except Refused as busy:
                 raise HTTPException(503, busy.reason, {"Retry-After": "1"}) from busy
-            held += size
+            size, whole = size + more, not message.get("more_body", False)
             return message
 
-        try:
+        with Held(self._gate) as held:
             await self._app(scope, bounded, send)
-        finally:
-            self._gate.release(held)
 
 
 class _Body:

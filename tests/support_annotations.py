@@ -30,7 +30,7 @@ def annotate_folder(root: Path, count: int = 12, broken: int = 1, twins: int = 0
     bundle_store = Store(str(root / "bundle"))
     save_bundle(bundle_store, Student("small", 1, CLASSES, 28).eval(), {"bundle_id": "b1"})
     scans, rng = root / "scans", np.random.default_rng(0)
-    scans.mkdir()
+    scans.mkdir(parents=True)
     for number in range(count):
         image = rng.integers(0, 256, (30, 40), dtype=np.uint8)
         Image.fromarray(image).save(scans / f"{number:02}.png")

@@ -4,7 +4,7 @@ const KEPT = "medlabel-items";
 
 export const items = [];
 export const keyOf = (one) => `${one.sha256}:${one.index ?? 0}`;
-const words = new Map(); // the latest word on each image, as the server has it
+const words = new Map(); // the latest word on each image and its classes, as the server has it
 
 export function restore() {
   try {
@@ -44,10 +44,13 @@ export function clear() {
 }
 
 export function learn(corrections) {
-  for (const one of corrections) words.set(keyOf(one), one);
+  for (const one of corrections) words.set(wordKey(one), one);
 }
 
-export const wordOn = (one) => words.get(keyOf(one));
+// a word is on an image and a set of classes: students of other tasks may label it too
+const wordKey = (one) =>
+  JSON.stringify([keyOf(one), [...(one.classes ?? Object.keys(one.probabilities ?? {}))].sort()]);
+export const wordOn = (one) => words.get(wordKey(one));
 export const stateOf = (one) => (one.error ? "refused" : wordOn(one) ? "done" : one.decision);
 export const labelOf = (one) => wordOn(one)?.label ?? one.label;
 

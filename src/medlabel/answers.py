@@ -3,23 +3,32 @@
 | file | where it is from | an image is told by |
 | --- | --- | --- |
 | columns `uri`, `answer` | `medlabel audit plan` | its address |
-| columns `sha256`, `index`, `label` | `corrections.csv` of the service | its bytes |
+| columns `sha256`, `index`, `label`, `classes` | `corrections.csv` of the service | its bytes |
 
 An image's bytes name it only where it is a file of its own, or bytes in Parquet: one of a stack
 that was sent to the service cannot be told. Of several corrections of an image the last one counts.
+The service's file may be about several students; what it says to the others' classes, and choices
+that are no class of anybody ("unclear"), are counted and left out.
 """
 
 import csv
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medlabel.annotations import AnnotationTable, Piece
-from medlabel.audit import class_of, read_answers
+from medlabel.audit import NEITHER, class_of, read_answers
 from medlabel.errors import MedlabelError, reason
 from medlabel.store import Store
 
 __all__ = ["Answered", "Answers", "find_answered", "read_all_answers"]
+
+ELSEWHERE = "about images that are not annotated here"
+STACKED = "about images of a stack, which cannot be told"
+OTHERS = "about other classes than these"
+NO_CLASS = "of a choice that is no class"
 
 _DIGEST = 32  # hex digits of a SHA-256 that the annotations keep
 _MOST_LINES = 10**6
@@ -27,10 +36,14 @@ _MOST_LINES = 10**6
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers by address, and by the first 32 hex digits of a file's SHA-256."""
+    """Answers by address, and by the first 32 hex digits of a file's SHA-256.
+
+    `left_out` counts those that are neither, by what is the matter.
+    """
 
     by_uri: Mapping[str, str] = field(default_factory=dict)
     by_digest: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def about(self, uri: str, digest: str) -> str | None:
         """What was said of an image.
@@ -60,47 +73,57 @@ class Answered:
     label: int
 
 
-def read_all_answers(paths: Sequence[Path]) -> Answers:
-    """Read files of either kind.
+def read_all_answers(paths: Sequence[Path], classes: Sequence[str]) -> Answers:
+    """Read files of either kind, for a student of these classes.
 
     Raises:
         MedlabelError: a file is of neither kind, or two of them contradict each other.
     """
     by_uri: dict[str, str] = {}
     by_digest: dict[str, str] = {}
+    left_out: Counter[str] = Counter()
     for path in paths:
         known, new = by_uri, {}
         if "sha256" in _columns(path):
-            known, new = by_digest, _read_corrections(path)
+            known, new = by_digest, _read_corrections(path, classes, left_out)
         else:
             new = read_answers(path)
         for name, answer in new.items():
             if known.setdefault(name, answer) != answer:
                 raise MedlabelError(f"{path}: another file says {known[name]!r} of {name}")
-    return Answers(by_uri, by_digest)
+    return Answers(by_uri, by_digest, left_out)
 
 
 def find_answered(
     store: Store, pieces: Sequence[Piece], classes: Sequence[str], answers: Answers
-) -> list[Answered]:
+) -> tuple[list[Answered], dict[str, int]]:
     """The annotations that the answers are about, in the table's order; copies of an image too.
+
+    And how many answers were left out, by what is the matter with them.
 
     Raises:
         MedlabelError: an answer is no class, or contradicts another.
     """
     said: dict[str, int] = {}
+    placed = 0
+    elsewhere = set(answers.by_digest)
     for _, uri, digest in _rows(store, pieces):
         answer = answers.about(uri, digest)
         if answer is None:
             continue
+        placed += uri in answers.by_uri
+        elsewhere.discard(digest)
         label = class_of(answer, uri, classes)
         if said.setdefault(digest, label) != label:
             raise MedlabelError(f"the answers about {uri} and about its copy differ: correct one")
-    return [
+    found = [
         Answered(row, digest, said[digest])
         for row, _, digest in _rows(store, pieces)
         if digest in said
     ]
+    left_out = Counter(answers.left_out)
+    left_out[ELSEWHERE] += len(answers.by_uri) - placed + len(elsewhere)
+    return found, dict(+left_out)
 
 
 def _rows(store: Store, pieces: Sequence[Piece]) -> Iterator[tuple[int, str, str]]:
@@ -121,15 +144,22 @@ def _columns(path: Path) -> list[str]:
         raise MedlabelError(f"{path}: {reason(error)}") from error
 
 
-def _read_corrections(path: Path) -> dict[str, str]:
+def _read_corrections(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
     """Labels by digest, of the service's CSV: the last word on each file."""
     try:
-        return _last_words(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        words = _last_words(path, classes, left_out)
+    except (OSError, ValueError, csv.Error) as error:
         raise MedlabelError(f"{path}: {reason(error)}") from error
+    known = {digest: word for digest, word in words.items() if _is_answer(word, classes)}
+    left_out[NO_CLASS] += len(words) - len(known)
+    return known
 
 
-def _last_words(path: Path) -> dict[str, str]:
+def _is_answer(word: str, classes: Sequence[str]) -> bool:
+    return word in classes or word.lower() in NEITHER
+
+
+def _last_words(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
@@ -138,6 +168,14 @@ def _last_words(path: Path) -> dict[str, str]:
         for number, line in enumerate(reader, start=2):
             if number > _MOST_LINES:
                 raise MedlabelError(f"{path} has more than {_MOST_LINES:,} lines")
-            if (line["index"] or "0").strip() == "0":
-                found[(line["sha256"] or "").strip()[:_DIGEST]] = (line["label"] or "").strip()
+            chosen_from = json.loads(line.get("classes") or "[]")
+            digest = (line["sha256"] or "").strip()[:_DIGEST]
+            if chosen_from and sorted(chosen_from) != sorted(classes):
+                left_out[OTHERS] += 1
+            elif (line["index"] or "0").strip() != "0":
+                left_out[STACKED] += 1
+            elif not digest:
+                left_out[ELSEWHERE] += 1
+            else:
+                found[digest] = (line["label"] or "").strip()
     return found

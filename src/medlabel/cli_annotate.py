@@ -202,7 +202,7 @@ def _retrain(
     asked = Retraining(folder, tuple(answers), out, recipe_named(recipe), pool, weight, seed)
     with StageBars() as shown:
         done = retrain(asked, shown.advance)
-    _say(*done.bought.sentences(), f"student: {done.bundle}", f"report: {done.page}")
+    _say(*done.answers, *done.bought.sentences(), f"student: {done.bundle}", f"report: {done.page}")
 
 
 def _explain(

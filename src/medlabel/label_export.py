@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -131,13 +132,21 @@ def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table
 
 
 def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
-    """Rows with other names; probabilities of classes that get the same one are added up."""
+    """Rows with other names; probabilities of classes that get the same one are added up.
+
+    A label is renamed and not reconsidered, for an audit promises what was given; its confidence is
+    the sum of those that go by its name now.
+    """
     labels = pa.array([names[label] for label in rows["label"].to_pylist()], pa.string())
     columns: dict[str, Any] = {}
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         new = f"p_{names.get(name[2:], name[2:])}" if name.startswith("p_") else name
         columns[new] = pa.compute.add(columns[new], column) if new in columns else column
-    return pa.table(columns | {"label": labels})
+    chances = np.array([columns[f"p_{name}"].to_numpy() for name in dict.fromkeys(names.values())])
+    places = {name: place for place, name in enumerate(dict.fromkeys(names.values()))}
+    given = [places[label] for label in labels.to_pylist()]
+    confidence = pa.array(chances[given, np.arange(len(given))])
+    return pa.table(columns | {"label": labels, "confidence": confidence})
 
 
 def _write_csv(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
@@ -203,4 +212,4 @@ def _address(uri: str, image_root: str) -> str:
     root = str(Path(image_root).absolute()).rstrip("/") + "/"
     if not uri.startswith(root):
         raise MedlabelError(f"{uri} is not below {image_root}: give a folder that holds all images")
-    return _LOCAL + uri.removeprefix(root)
+    return _LOCAL + quote(uri.removeprefix(root))

@@ -47,6 +47,7 @@ class Lesson:
         digests: of the images' contents [N].
         bundle: the last student.
         facts: where all this comes from, as plain JSON.
+        left_out: answers that are not learned from, by what is the matter with them.
     """
 
     images: NDArray[np.uint8]
@@ -55,6 +56,14 @@ class Lesson:
     digests: NDArray[np.str_]
     bundle: Bundle
     facts: Mapping[str, Any]
+    left_out: Mapping[str, int]
+
+    def sentences(self) -> list[str]:
+        """What became of the answers, in words."""
+        counts = self.facts["answers"]
+        told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        lines = [f"{sum(counts.values()):,} images have an answer: {told}."]
+        return lines + [f"{n:,} answers are {what}: left out." for what, n in self.left_out.items()]
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,8 @@ class Bought:
     """What answers bought: how many of them three ways of labelling agree with.
 
     Attributes:
-        answers: of a class; each was judged by students that had not seen its image.
+        answers: of a class, an image and its copies once; each was judged by students that had not
+            seen its image.
         before: the annotations as they were.
         without: students that learned from the annotations alone.
         learned: students that learned from the other answers too.
@@ -132,7 +142,7 @@ def make_lesson(store: Store, answers: Answers, most: int, weight: float, seed: 
     bundle = load_bundle(manifest["asked"]["bundle"])
     if bundle.provenance.get("sha256") != manifest["origin"]["weights"]:
         raise MedlabelError(f"the bundle in {manifest['asked']['bundle']} is another one by now")
-    answered = find_answered(store, pieces, classes, answers)
+    answered, left_out = find_answered(store, pieces, classes, answers)
     of_class = [one for one in answered if one.label >= 0]
     if (count := len({one.digest for one in of_class})) < FEWEST:
         raise MedlabelError(
@@ -144,7 +154,7 @@ def make_lesson(store: Store, answers: Answers, most: int, weight: float, seed: 
     labels = np.full(len(rows), NOBODY, dtype=np.int64)
     labels[np.searchsorted(rows, [one.row for one in of_class])] = [one.label for one in of_class]
     facts = _facts(signed, answered, classes, weight)
-    return Lesson(images, scores, Trusted(labels, weight), digests, bundle, facts)
+    return Lesson(images, scores, Trusted(labels, weight), digests, bundle, facts, left_out)
 
 
 def _draw(total: int, answered: Sequence[Answered], most: int, seed: int) -> NDArray[np.int64]:
@@ -202,11 +212,11 @@ def _images(
 def _facts(
     signed: str, answered: Sequence[Answered], classes: Sequence[str], weight: float
 ) -> dict[str, Any]:
-    names = [classes[one.label] if one.label >= 0 else "neither" for one in answered]
-    pairs = sorted((one.digest, name) for one, name in zip(answered, names, strict=True))
+    said = {one.digest: classes[one.label] if one.label >= 0 else "neither" for one in answered}
+    pairs = sorted(said.items())  # an image and its copies once
     return {
         "annotations": signed,
-        "answers": dict(sorted(Counter(names).items())),
+        "answers": dict(sorted(Counter(said.values()).items())),
         "answers_sha256": hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
         "weight": weight,
     }
@@ -220,12 +230,15 @@ def folds_of(lesson: Lesson, seed: int) -> list[NDArray[np.int64]]:
     return [known[fold[image] == number] for number in range(FOLDS)]
 
 
-def write_page(store: Store, bought: Bought, facts: Mapping[str, Any]) -> str:
+def write_page(
+    store: Store, bought: Bought, facts: Mapping[str, Any], answers: Sequence[str]
+) -> str:
     """Write the page that tells what the answers bought; returns its full path."""
     environment = Environment(
         loader=PackageLoader("medlabel"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     template = environment.get_template("retrain.html.j2")
-    store.write(PAGE, template.render(bought=bought, facts=facts).encode())
+    page = template.render(bought=bought, facts=facts, answers=answers)
+    store.write(PAGE, page.encode())
     return store.path(PAGE)

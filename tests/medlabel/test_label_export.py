@@ -37,6 +37,13 @@ def test_label_studio_is_given_predictions_and_its_own_addresses(store, tmp_path
     assert 0.5 <= prediction["score"] <= 1
 
 
+def test_names_of_files_become_addresses_that_label_studio_can_ask_for(tmp_path):
+    store = annotate_folder(tmp_path / "a b&c", count=1, broken=0)
+    export_labels(store, tmp_path / "a.json", Wanted(image_root=str(tmp_path)))
+    (task,) = json.loads((tmp_path / "a.json").read_text())
+    assert task["data"]["image"] == "/data/local-files/?d=a%20b%26c/scans/00.png"
+
+
 def test_a_guarantee_decides_what_is_automatic(store, tmp_path):
     assert export_labels(store, tmp_path / "a.csv", Wanted(only="auto")) == 0  # not calibrated
     plan_audit(store, Design(12, precision=0.7))
@@ -64,6 +71,7 @@ def test_classes_that_get_one_name_are_one(store, tmp_path):
         rows = read(tmp_path / name)
         assert set(rows["label"]) == {"Body"}
         assert rows["p_Body"].to_numpy() == pytest.approx(1)
+        assert rows["confidence"].to_numpy() == pytest.approx(1)
         assert rows.columns.is_unique
 
 

@@ -28,7 +28,8 @@ def test_a_pool_has_all_answers_others_at_random_and_no_strangers(store, tmp_pat
     assert (lesson.trusted.labels == NOBODY).sum() == 8
     np.testing.assert_allclose(lesson.scores.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(lesson.scores, lesson.bundle.predict(lesson.images), atol=1e-6)
-    assert lesson.facts["answers"] == {"chest": 12, "neither": 2}
+    assert lesson.facts["answers"] == {"chest": 10, "neither": 2}  # copies once
+    assert lesson.sentences() == ["12 images have an answer: chest 10, neither 2."]
     again = make_lesson(store, said(tmp_path), most=8, weight=5, seed=0)
     np.testing.assert_array_equal(again.images, lesson.images)
 
@@ -58,7 +59,8 @@ def test_what_answers_bought_is_counted_in_pairs(tmp_path):
     assert bought.chance == pytest.approx(10 / 16)
     assert "with the other answers: 4 of 6 (66.7%)" in " ".join(bought.sentences())
     assert Bought.of(people, people, people, people).chance == 1
-    with open(write_page(Store(str(tmp_path)), bought, {"name": "<b>"})) as file:
+    with open(write_page(Store(str(tmp_path)), bought, {"name": "<b>"}, ["9 left"])) as file:
         page = file.read()
     assert "4 of 6" in page
+    assert "9 left" in page
     assert "<b>" not in page

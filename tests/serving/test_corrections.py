@@ -3,15 +3,19 @@
 import asyncio
 import csv
 import io
+import json
 import sqlite3
+from contextlib import closing
 from xml.etree import ElementTree
 
 import pytest
 from doors import write_bundle
 
 from medlabel.errors import MedlabelError
-from serving.corrections import Corrections, as_csv, as_tasks, labelling_config
+from serving.corrections import _SCHEMA, Corrections, as_csv, as_tasks, labelling_config
 from serving.schemas import Correction
+
+CLASSES = ["chest", "breast"]
 
 
 def word(label="breast", **changes):
@@ -25,9 +29,9 @@ def notes(tmp_path):
 
 
 def test_last_word_counts_and_the_first_is_kept(notes):
-    notes.add(word("breast"))
-    notes.add(word("chest", sha256="b" * 64))
-    notes.add(word("chest", who="Bob"))
+    notes.add(word("breast"), CLASSES)
+    notes.add(word("chest", sha256="b" * 64), CLASSES)
+    notes.add(word("chest", who="Bob"), CLASSES)
     assert [(one.sha256[0], one.label) for one in notes.latest()] == [
         ("b", "chest"),
         ("a", "chest"),
@@ -37,16 +41,44 @@ def test_last_word_counts_and_the_first_is_kept(notes):
 
 
 def test_images_of_one_stack_are_told_apart(notes):
-    notes.add(word(index=0))
-    notes.add(word("chest", index=1))
+    notes.add(word(index=0), CLASSES)
+    notes.add(word("chest", index=1), CLASSES)
     assert [(one.index, one.label) for one in notes.latest()] == [(0, "breast"), (1, "chest")]
+
+
+def test_words_of_students_of_different_tasks_are_both_kept(notes):
+    notes.add(word("breast"), CLASSES)
+    notes.add(word("normal", bundle="c"), ["normal", "pneumonia"])
+    notes.add(word("chest", bundle="d"), ["breast", "chest"])  # the same classes
+    kept = [(one.label, one.classes) for one in notes.latest()]
+    assert kept == [("normal", ["normal", "pneumonia"]), ("chest", ["breast", "chest"])]
+
+
+def test_images_that_could_not_be_read_are_told_by_their_address(notes):
+    for file in ("/data/upload/1/a.png", "/data/upload/1/b.png", "/data/upload/1/a.png"):
+        words = word().model_dump() | {"sha256": "", "file": file}
+        notes.add(Correction.model_construct(**words), CLASSES)
+    assert [one.file[-5:] for one in notes.latest()] == ["b.png", "a.png"]
+
+
+def test_a_file_from_before_classes_were_kept_is_read_and_gone_on_with(notes, tmp_path):
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(_SCHEMA.replace(", classes TEXT NOT NULL", ""))
+        database.execute(
+            "INSERT INTO corrections VALUES (1, 't', ?, 0, 'x', 'b', 'chest', 0.6, 'breast', '')",
+            ("a" * 64,),
+        )
+    old = Corrections(path)
+    old.add(word(sha256="b" * 64), CLASSES)
+    assert [one.classes for one in old.latest()] == [[], ["breast", "chest"]]
 
 
 @pytest.mark.parametrize(
     "change", ["UPDATE corrections SET label = 'x'", "DELETE FROM corrections"]
 )
 def test_nothing_is_changed_or_removed(notes, tmp_path, change):
-    notes.add(word())
+    notes.add(word(), CLASSES)
     database = sqlite3.connect(tmp_path / "deep" / "corrections.sqlite")
     with pytest.raises(sqlite3.IntegrityError, match="only added"):
         database.execute(change)
@@ -54,7 +86,7 @@ def test_nothing_is_changed_or_removed(notes, tmp_path, change):
 
 
 def test_another_copy_sees_it_too(notes, tmp_path):
-    notes.add(word())
+    notes.add(word(), CLASSES)
     assert len(Corrections(tmp_path / "deep" / "corrections.sqlite").latest()) == 1
 
 
@@ -65,23 +97,27 @@ def test_file_that_is_no_database_is_one_line(tmp_path):
 
 
 def test_table_reads_back_and_runs_no_formula(notes):
-    notes.add(word(file="=cmd()|x.png", who='Ada, "the" first'))
+    notes.add(word(file="=cmd()|x.png", who='Ada, "the" first'), CLASSES)
     (row,) = csv.DictReader(io.StringIO(as_csv(notes.latest())))
     assert row["file"] == "'=cmd()|x.png"
     assert (row["who"], row["label"], row["predicted"]) == ('Ada, "the" first', "breast", "chest")
+    assert json.loads(row["classes"]) == ["breast", "chest"]
 
 
 def test_task_has_prediction_and_annotation(notes):
-    notes.add(word())
+    notes.add(word(), CLASSES)
     (task,) = as_tasks(notes.latest(), "/data/")
     assert task["data"]["image"] == "/data/x.png"
+    notes.add(word(file="a b&c.png"), CLASSES)
+    (task,) = as_tasks(notes.latest(), "/data/local-files/?d=")
+    assert task["data"]["image"] == "/data/local-files/?d=a%20b%26c.png"
     assert task["predictions"][0]["result"][0]["value"] == {"choices": ["chest"]}
     assert task["annotations"][0]["result"][0]["value"] == {"choices": ["breast"]}
     assert "id" not in task["data"]
 
 
 def test_configuration_names_what_tasks_name(notes):
-    notes.add(word())
+    notes.add(word(), CLASSES)
     (task,) = as_tasks(notes.latest())
     root = ElementTree.fromstring(labelling_config(["chest", 'a"<b']))
     region = task["annotations"][0]["result"][0]

@@ -64,6 +64,16 @@ def test_pixels_of_a_request_are_counted_over_its_files():
     assert refused.value.status == 413
 
 
+def test_pixels_of_damaged_files_are_counted_too():
+    damaged = encoded(Image.fromarray(GREY))[:-30]
+    budget = Budget(10, pixels=600)
+    for _ in range(3):
+        with pytest.raises(Refused, match="damaged"):
+            open_images(damaged, budget)
+    with pytest.raises(Refused, match="too many pixels in one request"):
+        open_images(damaged, budget)
+
+
 def test_nothing_is_decoded_once_the_budget_is_spent(monkeypatch):
     budgets = [Budget(1), Budget(10, pixels=100)]
     open_images(encoded(Image.fromarray(GREY)), budgets[0])

@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 
 from serving.images import Refused
-from serving.uploads import Gate, Limits, read_uploads
+from serving.uploads import Bounded, Gate, Limits, read_uploads
 
 
 def _read(chunks, limit=100, content_type="application/octet-stream", cut=False, gate=None):
@@ -104,6 +105,40 @@ def test_sender_who_dawdles_is_told():
     with pytest.raises(Refused) as refused:
         asyncio.run(read_uploads(request, Limits(10, 1, 0.01), Gate(100)))
     assert refused.value.status == 408
+
+
+def test_sender_who_dawdles_at_another_route_is_told_too():
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(30)
+
+    async def send(message):
+        sent.append(message)
+
+    async def reading(scope, receive, send):
+        await Request(scope, receive).body()
+
+    app = ExceptionMiddleware(Bounded(reading, {}, Gate(100), seconds=0.01))
+    scope = {"type": "http", "method": "POST", "path": "/corrections", "headers": []}
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 408
+
+
+def test_who_waits_after_its_body_is_not_hurried():
+    messages = iter([{"type": "http.request", "body": b"x"}])
+
+    async def receive():
+        message = next(messages, None)
+        await asyncio.sleep(0 if message else 0.05)
+        return message or {"type": "http.disconnect"}
+
+    async def waiting(scope, receive, send):
+        assert (await receive())["body"] == b"x"
+        assert (await receive())["type"] == "http.disconnect"
+
+    app = Bounded(waiting, {}, Gate(100), seconds=0.01)
+    asyncio.run(app({"type": "http", "path": "/corrections"}, receive, None))
 
 
 def test_full_memory_lets_nobody_in():

@@ -1,5 +1,6 @@
 """Why a file is refused, and the limits that every format shares."""
 
+from contextvars import ContextVar
 from enum import StrEnum
 
 from medlabel.errors import MedlabelError
@@ -12,9 +13,11 @@ __all__ = [
     "ImageError",
     "check_frames",
     "check_pixels",
+    "promised_pixels",
 ]
 
 MAX_PIXELS = 4096 * 4096
+promised_pixels = ContextVar("promised_pixels", default=0)  # by the header that was checked last
 TOO_DEEP = "more than 8 bits a channel: window it to 8 bits first, as you want it seen"
 COLOURS = "colours that are neither grey nor RGB (such as CMYK): save it as RGB first"
 
@@ -32,16 +35,17 @@ class ImageError(MedlabelError):
     """A file that is no image we can use: its `kind`, and a `reason` of one line.
 
     Neither holds anything that may name a patient: of a DICOM file's header no more than sizes
-    and the public name of a transfer syntax.
+    and the public name of a transfer syntax. `pixels` are those that may have been decoded before
+    it turned out.
     """
 
-    def __init__(self, kind: Fault, reason: str) -> None:
+    def __init__(self, kind: Fault, reason: str, pixels: int = 0) -> None:
         super().__init__(reason)
-        self.kind, self.reason = kind, reason
+        self.kind, self.reason, self.pixels = kind, reason, pixels
 
-    def __reduce__(self) -> tuple[type["ImageError"], tuple[Fault, str]]:
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[Fault, str, int]]:
         """Let it travel between Ray's workers whole."""
-        return ImageError, (self.kind, self.reason)
+        return ImageError, (self.kind, self.reason, self.pixels)
 
 
 def check_pixels(width: int, height: int) -> None:
@@ -51,6 +55,7 @@ def check_pixels(width: int, height: int) -> None:
             Fault.TOO_LARGE,
             f"{width}x{height} is too many pixels: at most {MAX_PIXELS:,} (such as 4096x4096)",
         )
+    promised_pixels.set(width * height)
 
 
 def check_frames(count: int) -> None:
