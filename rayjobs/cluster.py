@@ -94,6 +94,7 @@ def fitting_resources(units: int, share: float | None = None) -> tuple[int, dict
         raise MedlabelError(f"{share:g} GPUs a fit, but the cluster has {gpus:g}")
     if gpus and share != 0:
         each = share or 1 / _FITS_PER_GPU
-        workers = min(cpus, int(gpus / each + 1e-9))
+        shares = int(gpus) * int(1 / each + 1e-9) if each < 1 else int(gpus / each)
+        workers = min(cpus, shares)  # a share does not span two GPUs
         return max(1, min(workers, units)), {"CPU": 1, "GPU": each}
     return max(1, min(cpus, units)), {"CPU": 1}

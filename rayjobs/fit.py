@@ -18,6 +18,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from medlabel.adjust import RAW, Adjustment
 from medlabel.confidence import calibrate
 from medlabel.device import default_device
+from medlabel.errors import MedlabelError
 from medlabel.fit import fit, predict
 from medlabel.recipes import Recipe
 from medlabel.runs import finished_seeds, write_cell
@@ -26,7 +27,7 @@ from medlabel.store import Store
 from medlabel.trusted import Trusted
 from rayjobs.cluster import fitting_resources, one_line_errors
 
-__all__ = ["Unit", "Workload", "fit_cells", "fit_unit"]
+__all__ = ["Room", "Unit", "Workload", "fit_cells", "fit_unit"]
 
 _SCRATCH = ".train"  # Ray Train's own notes; the finished cells are what counts
 _CRASHES = 3  # of workers, before fitting is given up
@@ -39,6 +40,22 @@ class Unit:
     seed: int
     pool: NDArray[np.int64]
     test: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Room:
+    """What fits take of a cluster.
+
+    Attributes:
+        workers: at a time; as many as the cluster can hold when None.
+        gpus: of each; None for a quarter where there are GPUs, 0 for the CPUs alone.
+        elastic: go on with fewer workers when nodes are lost, and with more when they come. Ray
+            Train (2.60) counts whole GPUs alone for this: with shares of one it is not elastic.
+    """
+
+    workers: int | None = None
+    gpus: float | None = None
+    elastic: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,8 +95,7 @@ def fit_cells(
     workload: Workload,
     units: Sequence[Unit],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-    *,
-    elastic: bool = False,
+    room: Room = Room(),
 ) -> int:
     """Fit the cells that are not finished yet; returns how many that were.
 
@@ -91,21 +107,21 @@ def fit_cells(
         workload: what they share.
         units: all of them.
         on_progress: told how many are finished, of how many.
-        elastic: go on with fewer workers when nodes are lost, and with more when they come. Ray
-            Train (2.60) counts whole GPUs alone for this: with shares of one it is not elastic.
+        room: on the cluster.
     """
     finished = finished_seeds(store)
     missing = [unit for unit in units if unit.seed not in finished]
     if not missing:
         store.remove(_SCRATCH)
         return 0
-    workers, resources = fitting_resources(len(missing))
+    most = min(len(missing), room.workers or len(missing))
+    workers, resources = fitting_resources(most, room.gpus)
     config = {"uri": store.uri, "workload": ray.put(workload), "units": ray.put(missing)}
     trainer = TorchTrainer(
         _fit_share,
         train_loop_config=config,
         scaling_config=ScalingConfig(
-            num_workers=_size(workers, resources, elastic),  # type: ignore[arg-type]  # V2 has it
+            num_workers=_size(workers, resources, room.elastic),  # type: ignore[arg-type]  # V2 has it
             resources_per_worker=resources,
             use_gpu="GPU" in resources,
         ),
@@ -133,13 +149,14 @@ def _size(workers: int, resources: Mapping[str, float], elastic: bool) -> int | 
 def _fit_share(config: dict[str, Any]) -> None:
     """What one worker does: every n-th unit that is still without a finished cell."""
     torch.set_num_threads(1)  # OpenMP threads of several workers contend
+    device = None if ray.get_gpu_ids() else "cpu"  # a GPU may be there and not be ours
     context = ray.train.get_context()
     store, workload = Store(config["uri"]), ray.get(config["workload"])
     units = ray.get(config["units"])[context.get_world_rank() :: context.get_world_size()]
     finished = finished_seeds(store)
     for unit in units:
         if unit.seed not in finished:
-            fit_unit(store, workload, unit)
+            fit_unit(store, workload, unit, device=device)
     ray.train.report({"fitted": len(units)})
 
 
@@ -167,13 +184,18 @@ def fit_unit(
     )
     wanted = targets(scores, workload.recipe)
     wanted = wanted if trusted is None else trusted.into(wanted)
+    found = [predict(fitted.student, images[rows]) for rows in (unit.pool, unit.test)]
+    if not all(np.isfinite(chances).all() for chances in found):
+        raise MedlabelError(
+            f"training by {workload.recipe.name} diverged: its probabilities are no numbers; "
+            "take a lower learning_rate"
+        )
     calibration = calibrate(fitted.student, images[unit.pool], wanted) if keep_student else None
     write_cell(
         store,
         unit.seed,
         fitted,
-        predict(fitted.student, images[unit.pool]),
-        predict(fitted.student, images[unit.test]),
+        *found,
         seconds=time.perf_counter() - start,
         provenance=workload.provenance,
         keep_student=keep_student,

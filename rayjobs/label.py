@@ -23,6 +23,7 @@ from medlabel.caption_sets import captions_in, check_caption_sets
 from medlabel.clip import check_clip
 from medlabel.embeddings import EmbeddingTable, embed_captions
 from medlabel.errors import MedlabelError
+from medlabel.folders import refuse_kinds
 from medlabel.framing import CentreSquare
 from medlabel.images import ImageError
 from medlabel.judgement import AUTO_ABOVE, check_auto_above
@@ -92,7 +93,14 @@ def label_sources(
     check_clip(wish.clip, "fp32")
     check_auto_above(wish.auto_above)
     store = Store(wish.out)
+    refuse_kinds(store, _ASKED)
+    if not store.exists(_ASKED) and store.exists(f"{runs.BUNDLE}/config.json"):
+        raise MedlabelError(
+            f"{store.uri} holds a student already: choose another --out, or label with it: "
+            f"medlabel annotate ... --model {store.path(runs.BUNDLE)}"
+        )
     store.check_writable()
+    list_sources(wish.sources, wish.size, wish.data_root, wish.column, on_progress)
     _claim(store, wish)
     if not store.exists(f"{runs.BUNDLE}/config.json"):
         _make_student(store, wish, on_progress)

@@ -36,7 +36,7 @@ from medlabel.phantom_clip import (
 )
 from medlabel.phantoms.own import add_looks
 from medlabel.weights import phantom_folder
-from rayjobs.cluster import connect
+from rayjobs.cluster import connect, one_line_errors
 
 __all__ = ["ensure_phantom_clip", "local_name"]
 
@@ -119,8 +119,9 @@ def _train_into(
 ) -> None:
     """Draw, train, and keep the result."""
     connect()
-    drawn = _draw(config, on_progress)
-    state = _train(folder, config, drawn, on_progress, checkpoint_every)
+    with one_line_errors("training the phantom teacher"):
+        drawn = _draw(config, on_progress)
+        state = _train(folder, config, drawn, on_progress, checkpoint_every)
     _finish(folder, config, state)
     shutil.rmtree(_training_folder(folder), ignore_errors=True)
 

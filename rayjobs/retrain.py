@@ -17,6 +17,7 @@ from medlabel import runs
 from medlabel.answers import read_all_answers
 from medlabel.audit import class_names
 from medlabel.errors import MedlabelError
+from medlabel.folders import refuse_kinds
 from medlabel.provenance import versions, with_key
 from medlabel.recipes import Recipe
 from medlabel.retraining import Bought, Lesson, folds_of, make_lesson, write_page
@@ -83,6 +84,7 @@ def retrain(
             f"{store.uri} holds the annotations, and the student that made them: name another "
             "folder for the next one with --out"
         )
+    refuse_kinds(store, MANIFEST)
     store.check_writable()
     on_progress("reading", 0, 1)
     annotations = Store(asked.annotations)

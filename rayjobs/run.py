@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from medlabel import runs
 from medlabel.adjust import RAW, Adjustment, vote_mean
+from medlabel.folders import refuse_kinds
 from medlabel.provenance import Identity, digest_scores, versions
 from medlabel.recipes import Recipe
 from medlabel.run_report import report_run
@@ -33,7 +34,7 @@ from medlabel.teacher import read_scores, score_table
 from medlabel.trust import Trust
 from medlabel.truth import SealedTruth
 from rayjobs.ceiling import fit_ceiling
-from rayjobs.fit import Unit, Workload, fit_cells
+from rayjobs.fit import Room, Unit, Workload, fit_cells
 from rayjobs.teaching import Asked, ask, embed_ids, load_teacher, start_ray, together
 
 __all__ = ["Outcome", "Settings", "run"]
@@ -60,6 +61,8 @@ class Settings:
         data_root: folder of MedMNIST's files.
         ceiling_seeds: on so many seeds the student is fitted on true labels too, to compare.
         elastic: the number of workers follows the cluster (see `rayjobs.fit.fit_cells`).
+        workers: fits at a time; as many as the cluster can hold when None.
+        gpus: of each fit, such as 0.1; None for a quarter where there are GPUs, 0 for the CPUs.
     """
 
     task: Task
@@ -76,6 +79,8 @@ class Settings:
     data_root: Path | None = None
     ceiling_seeds: int = 3
     elastic: bool = False
+    workers: int | None = None
+    gpus: float | None = None
 
     @property
     def architecture(self) -> str:
@@ -99,6 +104,7 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     """Run the whole loop, doing only what is missing in `settings.out` and `settings.home`."""
     _check(settings)
     store = Store(settings.out)
+    refuse_kinds(store, runs.MANIFEST)
     on_progress("reading", 0, 1)
     sources = open_sources(settings.task, settings.data_root)
     cells, truth = draw_cells(settings.task, sources, range(settings.seeds), settings.per_class)
@@ -131,7 +137,8 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
     start_ray(on_progress)
     told = partial(on_progress, "fitting")
-    fitted = fit_cells(store, workload, list(units.values()), told, elastic=settings.elastic)
+    room = Room(settings.workers, settings.gpus, elastic=settings.elastic)
+    fitted = fit_cells(store, workload, list(units.values()), told, room)
     trust, best = trust_of(store, board, cells)
     store.write_json(runs.TRUST, trust.to_json())
     truth.save(store)  # not before: workers that fit are told this folder

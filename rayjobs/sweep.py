@@ -16,6 +16,7 @@ import pandas as pd
 
 from medlabel import sweep_tables as tables
 from medlabel.errors import MedlabelError
+from medlabel.folders import refuse_kinds
 from medlabel.provenance import versions
 from medlabel.scoreboard import Board, judge
 from medlabel.store import Store
@@ -55,6 +56,7 @@ def sweep(
 ) -> SweepOutcome:
     """Do what is missing of a sweep, and write its tables and its report."""
     store = Store(settings.out)
+    refuse_kinds(store, tables.MANIFEST)
     clock = Clock()
     prepared = prepare(settings, on_progress)
     store.check_writable()

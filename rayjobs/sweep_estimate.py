@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from statistics import mean
 
 import numpy as np
@@ -29,7 +30,9 @@ from medlabel.sweeps import SweepUnit
 from medlabel.tasks import gather_images, own_image
 from medlabel.weights import find_weights
 from rayjobs.cluster import fitting_resources, one_line_errors
+from rayjobs.embed import shard_size
 from rayjobs.fit import Unit, Workload, fit_unit
+from rayjobs.streaming import Replicas, own_device, working_cpus
 from rayjobs.sweep_fit import room
 from rayjobs.sweep_prepare import Draw, Prepared, SweepSettings, prepare
 from rayjobs.teaching import image_table, start_ray
@@ -60,6 +63,17 @@ class Rates:
         """Whether nothing is left to measure."""
         return self.seconds_per_fit is not None and self.images_per_second is not None
 
+    @property
+    def told(self) -> str:
+        """What was measured and what was stated, for people."""
+        if self.all_stated:
+            return "by the rates stated"
+        if self.seconds_per_fit is not None:
+            return "fits by the rate stated, encoders measured on this cluster"
+        if self.images_per_second is not None:
+            return "encoders by the rate stated, fits measured on this cluster"
+        return "measured on this cluster"
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -70,12 +84,12 @@ class Estimate:
         images: distinct images that are drawn.
         encodes: of these, those that the embedding table does not have, by teacher's model.
         fit_seconds: of one worker, all cells.
-        encode_seconds: of all encoders together.
+        encode_seconds: of all encoders together, their start included.
         judge_seconds: metrics, in the driver.
-        start_seconds: of Ray.
+        start_seconds: of reading and drawing the images, and of Ray.
         workers: fits at a time.
         gpus: of each fit.
-        measured: whether on this cluster; else as stated.
+        measured: what was measured on this cluster, and what is as stated.
     """
 
     tasks: int
@@ -89,7 +103,7 @@ class Estimate:
     start_seconds: float
     workers: int
     gpus: float
-    measured: bool
+    measured: str
 
     @property
     def seconds(self) -> float:
@@ -115,8 +129,8 @@ class Estimate:
             ),
         )
         yield "judging", _duration(self.judge_seconds)
-        rates = "measured on this cluster" if self.measured else "by the rates stated"
-        yield "in all", f"{_duration(self.seconds)}, {rates}"
+        yield "reading, starting", _duration(self.start_seconds)
+        yield "in all", f"{_duration(self.seconds)}, {self.measured}"
         if self.gpus:
             yield "GPU-hours", f"{self.workers * self.gpus * self.seconds / 3600:.1f}"
 
@@ -133,13 +147,15 @@ def estimate(
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Estimate:
     """Plan a sweep; with both rates stated, Ray is not started and `settings.workers` is told."""
+    if rates.all_stated and settings.workers is None:
+        raise MedlabelError("with both rates stated, state --workers too: how many fits at a time")
+    began = time.perf_counter()
     prepared = prepare(settings, on_progress)
     images = [own_image(prepared.sources, image_id) for image_id in prepared.ids]
     digests = to_digests([digest_image(image) for image in images])
     names = dict.fromkeys(name for one in settings.spec.teachers for name in one.clip)
     clips = {name: _clip(settings, name) for name in names}
     encodes = {name: _missing(settings, clip, digests) for name, clip in clips.items()}
-    began = time.perf_counter()
     workers, gpus = _room(settings, rates, on_progress)
     started = time.perf_counter() - began
     cells = len(prepared.units) * settings.spec.seeds
@@ -152,13 +168,13 @@ def estimate(
         encodes=encodes,
         fit_seconds=_fits(settings, rates, prepared, on_progress),
         encode_seconds=sum(
-            _encoding(rates, clips[name], count, some, workers) for name, count in encodes.items()
+            _encoding(rates, clips[name], count, some) for name, count in encodes.items()
         ),
         judge_seconds=cells * (_JUDGED if rates.all_stated else _judging(prepared)),
         start_seconds=started,
         workers=workers,
         gpus=gpus,
-        measured=not rates.all_stated,
+        measured=rates.told,
     )
 
 
@@ -208,9 +224,8 @@ def _encoding(
     clip: Clip | None,
     count: int,
     images: Sequence[NDArray[np.uint8]],
-    workers: int,
 ) -> float:
-    """Seconds to encode `count` images."""
+    """Seconds to encode `count` images by as many encoders as a sweep has, and to start them."""
     if not count:
         return 0.0
     if rates.images_per_second is not None:
@@ -218,18 +233,32 @@ def _encoding(
     if clip is None:
         raise MedlabelError(
             "the teacher's weights are not on this machine, so that its speed cannot be measured: "
-            "state --images-per-second, or run `medlabel fetch` first"
+            "state --images-per-second, or have it made or fetched first: medlabel fetch NAME"
         )
     colour = [np.repeat(i[..., None], 3, 2) if i.ndim == 2 else i for i in images]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as an encoder has
-    try:
-        clip.embed_images(np.stack(colour[:64]))  # warm
-        began = time.perf_counter()
-        clip.embed_images(np.stack(colour))
-    finally:
-        torch.set_num_threads(threads)
-    return count * (time.perf_counter() - began) / len(colour) / workers
+    size = shard_size(clip, Replicas().fitted(shards=1)[1])
+    workers, gpus, batch = Replicas().fitted(ceil(count / size))
+    timed = _time_encoder.options(num_cpus=working_cpus(gpus), num_gpus=gpus)
+    shared = ray.put(clip)
+    began = time.perf_counter()
+    with one_line_errors("measuring the encoder"):
+        stack = np.stack(colour)
+        each = ray.get([timed.remote([shared], stack, batch) for _ in range(min(workers, 8))])
+    starting = time.perf_counter() - began - max(each)
+    return starting + count * mean(each) / len(colour) / workers
+
+
+@ray.remote(max_calls=1, max_retries=2)
+def _time_encoder(
+    shared: list["ray.ObjectRef[Clip]"], images: NDArray[np.uint8], batch: int
+) -> float:
+    """Seconds to encode some images, as an encoder of the sweep does."""
+    torch.set_num_threads(1)
+    clip = ray.get(shared[0]).to(own_device())
+    clip.embed_images(images[:batch], batch)  # warm
+    began = time.perf_counter()
+    clip.embed_images(images, batch)
+    return time.perf_counter() - began
 
 
 # ---------------------------------------------------------------- fits

@@ -4,8 +4,9 @@ Pixels and scores go into the object store once; what is sent to a worker is whi
 keeps the workers' processes, with torch imported, from one chunk to the next.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from rayjobs.sweep_share import Pixels, Taught, fit_one, teach
 __all__ = ["fit_all", "room"]
 
 _TRIES = 2  # of a fit that raises
-_CRASHES = 5  # of a worker, before its cells are given up
+_CRASHES = 5  # of workers, before the cell that each of them was at is given up
 _CHUNKS = 8  # a worker: enough that none waits long for the last
 
 
@@ -55,15 +56,21 @@ def fit_all(
     size = max(1, -(-total // (_CHUNKS * room(settings))))
     chunked = _chunks(store, groups(settings, prepared, seen), Pixels(prepared), size)
     running: dict[ray.ObjectRef[dict[int, str]], _Chunk] = {}
+    again: deque[_Chunk] = deque()
     done, failures = 0, list[dict[str, Any]]()
-    for chunk in chunked:  # the next one is made while all workers are busy
-        while len(running) >= room(settings):
-            done += _collect(running, failures)
+
+    def take() -> _Chunk | None:
+        return again.popleft() if again else next(chunked, None)
+
+    ready = take()  # the next chunk is made while all workers are busy
+    while ready or running:
+        if ready and len(running) < room(settings):
+            running[_start(ready, settings.gpus)] = ready
+            ready = take()
+        else:
+            done += _collect(running, failures, again)
             on_progress(done, total)
-        running[_start(chunk, settings.gpus)] = chunk
-    while running:
-        done += _collect(running, failures)
-        on_progress(done, total)
+            ready = ready or take()
     on_progress(total, total)
     return done - len(failures), failures
 
@@ -78,17 +85,16 @@ def _chunks(store: Store, groups: Iterable[Group], pixels: Pixels, size: int) ->
     """What is missing, in chunks of at most `size` seeds, made when a worker is free for it."""
     for group in groups:
         taught = None
-        names = [source.name for source in group.draw.sources.values()]
         for key, unit in group.units.items():
             folder = store / tables.unit_folder(key)
             finished = finished_seeds(folder)
             missing = [cell.seed for cell in group.draw.cells if cell.seed not in finished]
             for seeds in chunks(missing, size):
-                taught = taught or ray.put(teach(group, pixels, names))
+                taught = taught or ray.put(teach(group, pixels))
                 yield _Chunk(
                     folder.uri,
                     taught,
-                    tuple(pixels.ref(name) for name in names),
+                    pixels.refs,
                     unit.recipe,
                     unit.student,
                     tuple(seeds),
@@ -98,35 +104,48 @@ def _chunks(store: Store, groups: Iterable[Group], pixels: Pixels, size: int) ->
 
 def _start(chunk: _Chunk, gpus: float | None) -> "ray.ObjectRef[dict[int, str]]":
     _, share = fitting_resources(1, gpus)
-    placed = _fit_chunk.options(num_cpus=share["CPU"], num_gpus=share.get("GPU", 0))
+    placed = _fit_chunk.options(
+        num_cpus=share["CPU"],
+        num_gpus=share.get("GPU", 0),
+        max_retries=_CRASHES if len(chunk.seeds) == 1 else 0,
+    )
     return placed.remote(chunk, chunk.taught)
 
 
 def _collect(
-    running: dict["ray.ObjectRef[dict[int, str]]", _Chunk], failures: list[dict[str, Any]]
+    running: dict["ray.ObjectRef[dict[int, str]]", _Chunk],
+    failures: list[dict[str, Any]],
+    again: deque[_Chunk],
 ) -> int:
-    """Wait for one chunk; returns its number of cells, and adds those that failed."""
+    """Wait for one chunk; returns how many cells are done with, and adds those that failed.
+
+    Where a worker died, the cells that it had not come to go on one by one, so that a cell that
+    kills its worker takes no other with it.
+    """
     (ref,), _ = ray.wait(list(running), num_returns=1)
     chunk = running.pop(ref)
     try:
         failed = ray.get(ref)
-    except RayError as error:  # its worker died too often
-        left = set(chunk.seeds) - finished_seeds(Store(chunk.uri))
-        failed = dict.fromkeys(sorted(left), last_line(error))
+    except RayError as error:
+        left = sorted(set(chunk.seeds) - finished_seeds(Store(chunk.uri)))
+        if len(chunk.seeds) > 1:
+            again.extend(replace(chunk, seeds=(seed,)) for seed in left)
+            return len(chunk.seeds) - len(left)
+        failed = dict.fromkeys(left, last_line(error))
     failures += [{**chunk.names, "seed": s, "reason": why} for s, why in failed.items()]
     return len(chunk.seeds)
 
 
-@ray.remote(max_calls=0, max_retries=_CRASHES)  # max_calls: a worker with a GPU is kept, too
+@ray.remote(max_calls=0)  # a worker with a GPU is kept, too
 def _fit_chunk(chunk: _Chunk, taught: Taught) -> dict[int, str]:
     """Fit the cells of a chunk that are not there yet; returns why some failed, by seed."""
     torch.set_num_threads(1)  # OpenMP threads of several workers contend
-    pixels = ray.get(list(chunk.pixels))
+    grey, colour = ray.get(list(chunk.pixels))
     left = [seed for seed in chunk.seeds if seed not in finished_seeds(Store(chunk.uri))]
     failed: dict[int, str] = {}
     for _ in range(_TRIES):
         tried = {
-            seed: fit_one(chunk.uri, taught, pixels, chunk.recipe, chunk.architecture, seed)
+            seed: fit_one(chunk.uri, taught, (grey, colour), chunk.recipe, chunk.architecture, seed)
             for seed in left
         }
         failed = {seed: why for seed, why in tried.items() if why}

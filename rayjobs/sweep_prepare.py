@@ -1,7 +1,7 @@
 """Before a sweep fits: spec checked, cells drawn, images embedded, teachers asked."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -105,8 +105,14 @@ class Group:
         return {image_id: row for row, image_id in enumerate(self.draw.ids)}
 
 
-def prepare(settings: SweepSettings, on_progress: OnProgress) -> Prepared:
-    """Check the spec, open each source once, and draw the cells of every task."""
+def prepare(
+    settings: SweepSettings, on_progress: OnProgress, *, one_test: bool = False
+) -> Prepared:
+    """Check the spec, open each source once, and draw the cells of every task.
+
+    With `one_test` all cells of a task are tried on the first one's test images: of a large set two
+    draws share hardly any, and students could not be compared.
+    """
     spec = settings.spec
     units = plan(spec)
     check_sweep(spec, units)
@@ -118,6 +124,8 @@ def prepare(settings: SweepSettings, on_progress: OnProgress) -> Prepared:
     for done, (title, task) in enumerate(tasks.items(), start=1):
         sources = {one.source: opened[one.source] for one in task.classes}
         cells, truth = draw_cells(task, sources, range(spec.seeds), spec.per_class)
+        if one_test:
+            cells = [replace(cell, test=cells[0].test) for cell in cells]
         draws[title] = Draw(task, sources, tuple(cells), truth, tuple(drawn_ids(cells)))
         on_progress("reading", done, len(tasks))
     return Prepared(tuple(units), draws)

@@ -4,7 +4,9 @@ Ray's own callbacks do it; addresses and keys are those services' usual settings
 (MLFLOW_TRACKING_URI, WANDB_API_KEY, WANDB_MODE=offline). Figures and choices are sent, no image.
 """
 
+import os
 from importlib.util import find_spec
+from pathlib import Path
 
 from ray.tune import Callback
 
@@ -30,7 +32,16 @@ def trackers(names: tuple[str, ...], project: str) -> list[Callback]:
             raise MedlabelError(f"unknown --track {name!r}: choose from {', '.join(TRACKERS)}")
         if find_spec(name) is None:
             raise MedlabelError(f"--track {name} needs {name}: pip install 'medlabel[{name}]'")
+    if "wandb" in names and not _wandb_is_set():
+        raise MedlabelError("--track wandb: set WANDB_API_KEY, log in, or set WANDB_MODE=offline")
     return [_callback(name, project) for name in dict.fromkeys(names)]
+
+
+def _wandb_is_set() -> bool:
+    """Whether Weights & Biases knows whom to tell: else it fails when the work has begun."""
+    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    offline = os.environ.get("WANDB_MODE") in {"offline", "disabled", "dryrun"}
+    return offline or bool(os.environ.get("WANDB_API_KEY")) or netrc.exists()
 
 
 def _callback(name: str, project: str) -> Callback:

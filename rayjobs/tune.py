@@ -17,12 +17,14 @@ from ray.tune import Callback
 
 from medlabel import tune_tables as tables
 from medlabel.errors import MedlabelError
+from medlabel.folders import refuse_kinds
 from medlabel.provenance import versions
 from medlabel.recipes import Recipe
 from medlabel.runs import claim
 from medlabel.store import Store
 from medlabel.sweep_tables import task_rows, write_csv
 from medlabel.sweeps import SweepUnit
+from medlabel.trust import ENOUGH
 from medlabel.tune_report import report_tune
 from medlabel.tuning import TuneSpec, best_trial, changed_fields, check_tune, plain, recipe_of
 from rayjobs.cluster import fitting_resources, one_line_errors
@@ -90,9 +92,11 @@ def tune(
 ) -> TuneOutcome:
     """Search, choose, refit and judge, doing only what is missing in `settings.out`."""
     spec, store, clock = settings.spec, Store(settings.out), Clock()
+    refuse_kinds(store, tables.MANIFEST)
     check_tune(spec)
     callbacks = trackers(settings.track, spec.name)
-    prepared = prepare(settings.sweep, on_progress)
+    prepared = prepare(settings.sweep, on_progress, one_test=True)
+    _check_tests(prepared)
     store.check_writable()
     clock.lap("reading")
     start_ray(on_progress)
@@ -119,6 +123,17 @@ def tune(
     report = report_tune(store)
     on_progress("reporting", 1, 1)
     return TuneOutcome(trials, store.read_table(tables.COMPARISON), winner, bundles, report)
+
+
+def _check_tests(prepared: Prepared) -> None:
+    """Refuse tasks whose held-out images are too few to tell students apart by."""
+    for title, draw in prepared.draws.items():
+        there, fewest = len(draw.cells[0].test), ENOUGH * len(draw.task.classes)
+        if there < fewest:
+            raise MedlabelError(
+                f"{title} has {there} held-out images, too few to compare students by: a search "
+                f"takes {fewest} or more"
+            )
 
 
 def _manifest(spec: TuneSpec, prepared: Prepared, grouped: list[Group]) -> dict[str, Any]:
@@ -157,13 +172,10 @@ def _bench(spec: TuneSpec, store: Store, prepared: Prepared, grouped: list[Group
     pixels = Pixels(prepared)
     made = []
     for group in grouped:
-        names = tuple(source.name for source in group.draw.sources.values())
         unit = next(iter(group.units.values()))
         identity = identity_of(spec, group.draw, group.asked, unit)
-        made.append(BenchTask(teach(group, pixels, names, embeddings=True), names, identity))
-    used = dict.fromkeys(name for task in made for name in task.sources)
-    arrays = {name: pixels.array(name) for name in used}
-    return Bench(store.uri, arrays, tuple(made), spec.start, spec.seeds)
+        made.append(BenchTask(teach(group, pixels, embeddings=True), identity))
+    return Bench(store.uri, pixels.stacks(), tuple(made), spec.start, spec.seeds)
 
 
 def _search_all(
@@ -217,6 +229,8 @@ def _refit(
                 data_root=settings.data_root,
                 ceiling_seeds=0,
                 elastic=True,
+                workers=settings.workers,
+                gpus=settings.gpus,
             ),
             on_progress,
         ).bundle
@@ -236,7 +250,7 @@ def _judge(
             unit = SweepUnit(group.draw.task, group.teacher, recipe, recipe.student)
             units[identity_of(spec, group.draw, group.asked, unit).key] = unit
         found += [results for results, _ in judge_units(store, group, units)]
-    results = pd.concat(found, ignore_index=True)
+    results = _of_trials(pd.concat(found, ignore_index=True), trials, grouped)
     judged = tables.judged(trials, results)
     compared = tables.comparison(judged, results, _baselines(grouped, bench))
     for name, frame in (
@@ -246,6 +260,14 @@ def _judge(
     ):
         store.write_table(name, frame)
         write_csv(store, name, frame)
+
+
+def _of_trials(results: pd.DataFrame, trials: pd.DataFrame, grouped: list[Group]) -> pd.DataFrame:
+    """Without draws that no trial counts: a search that was killed may have fitted more of some."""
+    most = trials.groupby("recipe")["draws"].max()
+    whole = {unit.recipe.name for unit in grouped[0].units.values()}
+    counted = results["seed"] < results["recipe"].map(most).fillna(0)
+    return results[counted | results["recipe"].isin(whole)].reset_index(drop=True)
 
 
 def _baselines(grouped: list[Group], bench: Bench) -> list[tables.Baseline]:

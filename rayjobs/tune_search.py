@@ -7,9 +7,11 @@ half-way. Two draws of the finished recipe are that, and each draw more makes th
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import optuna
@@ -30,6 +32,7 @@ from rayjobs.tune_trial import Bench, Trial
 __all__ = ["TUNE", "search"]
 
 TUNE = "tune"  # Tune's own folder, with its TensorBoard files
+_FOLDER = re.compile(r"[^_]+_[0-9a-f]+(?:_\d{5})?_(\d+)")  # a trial's: name, id, number
 _HALVING = 2  # of the trials that have come so far, one in so many goes on
 _CRASHES = 5  # of a trial's worker, before it is given up
 
@@ -66,9 +69,13 @@ def search(
     shared = tune.with_parameters(Trial, bench=bench)
     trainable = tune.with_resources(shared, {key.lower(): n for key, n in share.items()})
     tuner = _tuner(kind, spec, store, trainable, resources[0], callbacks)
+    # what waits longer than that is put in another order when a search is restored
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources[0])
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1"  # few finished trials are asked for again
     with _watched(spec.trials, on_progress):
         found = tuner.fit()
-    trials = pd.DataFrame([_row(kind, n, found[n], bench.start) for n in range(len(found))])
+    made = sorted((found[n] for n in range(len(found))), key=_number)
+    trials = pd.DataFrame([_row(kind, n, one, bench.start) for n, one in enumerate(made)])
     store.write_table(table, trials)
     return trials
 
@@ -133,6 +140,12 @@ def _domain(values: Range | tuple[Any, ...]) -> Any:
         kind = tune.lograndint if values.log else tune.randint
         return kind(int(values.low), int(values.high) + 1)
     return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
+
+
+def _number(result: Any) -> int:
+    """Which trial this is in the order in which they were made: Tune has it in their folders."""
+    found = _FOLDER.match(Path(result.path).name)
+    return int(found[1]) if found else 0
 
 
 def _row(kind: str, number: int, result: Any, start: Recipe) -> dict[str, Any]:

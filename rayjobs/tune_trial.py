@@ -4,13 +4,11 @@ A draw's predictions are a durable file, in the folder that a sweep of the same 
 trial that is started again, or that chooses what another one chose, reads what is there.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from ray import tune
 from ray.tune.result import DONE
 
@@ -22,7 +20,7 @@ from medlabel.store import Store
 from medlabel.sweep_tables import unit_folder
 from medlabel.trust import signals
 from medlabel.tuning import FIRST, WORST, TaskDraw, agreement, recipe_of
-from rayjobs.sweep_share import Taught, fit_one
+from rayjobs.sweep_share import Stacks, Taught, fit_one
 
 __all__ = ["Bench", "BenchTask", "Trial"]
 
@@ -33,12 +31,10 @@ class BenchTask:
 
     Attributes:
         taught: what the teacher says, with its embeddings.
-        sources: names of the arrays of pixels, in the order that `taught` counts them.
         identity: what decides a student here; its recipe and architecture are put in.
     """
 
     taught: Taught
-    sources: tuple[str, ...]
     identity: Identity
 
 
@@ -48,14 +44,14 @@ class Bench:
 
     Attributes:
         uri: where finished draws are.
-        pixels: drawn images of each source, uint8 [n, S, S] or [n, S, S, 3], by name.
+        stacks: all drawn images, grey and in colour.
         tasks: that a trial's figures are the mean of.
         start: the recipe that trials change.
         seeds: draws of a trial, at most.
     """
 
     uri: str
-    pixels: Mapping[str, NDArray[np.uint8]]
+    stacks: Stacks
     tasks: tuple[BenchTask, ...]
     start: Recipe
     seeds: int
@@ -71,10 +67,10 @@ class Bench:
         identity = replace(task.identity, recipe=recipe, student=architecture)
         folder = Store(self.uri) / unit_folder(identity.key)
         taught = task.taught
-        if seed not in finished_seeds(folder):
-            pixels = [self.pixels[name] for name in task.sources]
-            if why := fit_one(folder.uri, taught, pixels, recipe, architecture, seed):
-                raise MedlabelError(why)
+        if seed not in finished_seeds(folder) and (
+            why := fit_one(folder.uri, taught, self.stacks, recipe, architecture, seed)
+        ):
+            raise MedlabelError(why)
         cell, rows = read_cell(folder, seed), taught.cells[seed].test
         assert taught.embeddings is not None, "a bench keeps them"
         seen = np.asarray(taught.embeddings[rows], np.float32)

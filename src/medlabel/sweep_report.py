@@ -106,6 +106,7 @@ def _remarks(found: SweepTables, board: pd.DataFrame) -> list[str]:
 def _board_table(board: pd.DataFrame, group: str) -> Table:
     rows = []
     some = board[board["group"] == group]
+    lacking = bool((some["missing"] > 0).any())
     for row in some.to_dict("records"):
         cells = (
             *(str(row[column]) for column in _WHO),
@@ -116,17 +117,22 @@ def _board_table(board: pd.DataFrame, group: str) -> Table:
             points(row["f1_gain"]),
             f"{row['won']} / {row['tied']} / {row['lost']}",
             _p(row["p"]),
+            *((f"{row['missing']:,}",) if lacking else ()),
         )
         rows.append((bool(row["gain"] < 0), cells))
+    tasks, of = (int(some[name].iloc[0]) for name in ("tasks", "of_tasks"))
     caption = (
-        f"{counted(int(some['tasks'].iloc[0]), 'task')}. Accuracy in percent, gain in points with "
-        "its 95 % interval over draws (corrected for images that draws share; it says nothing of "
-        "other sets). Worst: the worst cell. Won, tied, lost: tasks, by the mean over draws. "
+        f"{counted(tasks, 'task')}{f' of {of}: those that all have' if tasks < of else ''}"
+        f"{', by the draws that all have' if lacking else ''}. Accuracy in percent, gain in "
+        "points with its 95 % interval over draws (corrected for images that draws share; it says "
+        "nothing of other sets). Worst: the worst cell. Won, tied, lost: tasks, by the mean over "
+        "draws. "
         "p: Wilcoxon\u2019s signed ranks over tasks."
     )
     columns = (
         *(*_WHO, "teacher, %", "student, %", "worst, %", "gain", "macro-F1 gain"),
         *("won / tied / lost", "p"),
+        *(("cells missing",) if lacking else ()),
     )
     return Table(group.capitalize(), caption, columns, rows)
 

@@ -170,15 +170,22 @@ def leaderboard(results: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]) -> pd
     `low` and `high` bound the mean gain over these tasks as other draws would have it: they say
     nothing of other sets. `p` is Wilcoxon's over tasks. `won`, `tied` and `lost` count tasks.
     The highest student accuracy comes first.
+
+    All are compared on the same `tasks`, of `of_tasks`, and the same draws: those that each of them
+    has. `missing` counts the cells that others have and this one has not.
     """
     rows = []
     for group, wanted in _grouped(tasks):
-        some = results[results["task"].isin(wanted)]
+        every = results[results["task"].isin(wanted)]
+        some = _shared(every)
+        had = every.groupby(_WHO).size().to_dict()
+        cells = len(every.drop_duplicates(["task", "seed"]))
         for names, part in some.groupby(_WHO, sort=False):
             means = part.groupby("task", sort=False)[["student_accuracy", "teacher_accuracy"]]
             student, teacher = means.mean().to_numpy().T
             over, draws = over_tasks(student, teacher), _over_draws(part)
             row = {"group": group, **dict(zip(_WHO, names, strict=True)), "tasks": len(student)}
+            row |= {"of_tasks": every["task"].nunique(), "missing": cells - int(had[names])}
             rows.append(row | _figures(part, over) | {"low": draws.low, "high": draws.high})
     table = pd.DataFrame(rows)
     order = table["group"].map(GROUPS.index)
@@ -186,6 +193,18 @@ def leaderboard(results: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]) -> pd
         ["order", "student_accuracy"], ascending=[True, False], kind="stable"
     )
     return table.drop(columns="order").reset_index(drop=True)
+
+
+def _shared(results: pd.DataFrame) -> pd.DataFrame:
+    """The cells to compare by: tasks of which all have half of the draws or more, by the draws
+    that all have of each of these; all cells where there is no such task.
+    """
+    entries = len(results.drop_duplicates(_WHO))
+    there = results.groupby(["task", "seed"]).size().eq(entries).unstack(fill_value=False)
+    tasks = there.index[there.mean(axis=1) >= 0.5]
+    seeds = there.columns[there.loc[tasks].all()]
+    kept = results[results["task"].isin(tasks) & results["seed"].isin(seeds)]
+    return results if kept.empty else kept
 
 
 def _grouped(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:

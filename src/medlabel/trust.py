@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 __all__ = [
+    "ENOUGH",
     "Signals",
     "Trust",
     "best_draw",
@@ -43,6 +44,7 @@ Labels = NDArray[np.int64]
 
 LIKELY_CHANCE = 3.0  # standard errors
 HALF = 0.5
+ENOUGH = 10  # images a class that two draws must share for their students to be compared
 _NEAREST = 10
 _GRID = 14  # side in pixels at which images are compared where no embeddings are
 
@@ -169,9 +171,11 @@ def between_draws(draws: Sequence[Mapping[str, int]], k: int) -> float | None:
 def _agreements(
     pairs: Iterable[tuple[Mapping[str, int], Mapping[str, int]]], k: int
 ) -> Iterator[float]:
-    """The kappa of each pair's labels, on the images that both judged; pairs without any pass."""
+    """The kappa of each pair's labels, on the images that both judged; those with few of them pass:
+    of a large set two draws may share a handful, which tell nothing."""
     for one, other in pairs:
-        if shared := sorted(one.keys() & other.keys()):
+        shared = sorted(one.keys() & other.keys())
+        if len(shared) >= ENOUGH * k:
             first, second = (np.array([draw[i] for i in shared], np.int64) for draw in (one, other))
             yield kappa(first, second, k)[0]
 

@@ -157,7 +157,7 @@ def _scatter(found: TuneTables) -> Entry:
     axes.scatter(chosen["first_agreement"], 100 * chosen["first_accuracy"], s=150, c=BETTER,
                  marker="*", label="the winner")  # fmt: skip
     start = found.comparison[found.comparison["who"] == "default"].iloc[0]
-    axes.axhline(100 * start["accuracy"], color=WORSE, linestyle="--", linewidth=1.2,
+    axes.axhline(100 * start["first_accuracy"], color=WORSE, linestyle="--", linewidth=1.2,
                  label=f"default ({start['recipe']})")  # fmt: skip
     axes.set_xlabel("agreement (no truth in it)", color=INK)
     axes.set_ylabel("accuracy on held-out images, %", color=INK)

@@ -166,11 +166,12 @@ def _measured(
         int(tasks["n_pool"].sum()), int(tasks["n_test"].sum()),
     )  # fmt: skip
     first = own[own.index < FIRST].mean()
-    better = table.drop_duplicates("recipe")["first_accuracy"] > first
+    better = table.dropna(subset=["truth_rank"]).drop_duplicates("recipe")["first_accuracy"] > first
     return {
         "draws": len(own),
         "teacher_accuracy": part["teacher_accuracy"].mean(),
         "accuracy": own.mean(),
+        "first_accuracy": first,
         "worst": part["student_accuracy"].min(),
         "gain": found.mean,
         "low": found.low,

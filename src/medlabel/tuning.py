@@ -147,15 +147,21 @@ class TuneSpec(SweepSpec):
 
 def check_tune(spec: TuneSpec) -> None:
     """Raise a `MedlabelError` for a value of the space that no recipe takes, before any work."""
+    names = [name for name in (_MAPS, *_SPELLED) if name in spec.space]
+    spelled = {name: _ends(spec.space[name])[0] for name in names}
     for name, values in spec.space.items():
-        if name in {_MAPS, *_SPELLED}:
-            continue  # which spellings are networks depends on several: a trial finds out
-        for value in (values.low, values.high) if isinstance(values, Range) else values:
+        beside = spelled if name in spelled else {}  # other spellings that are no network: a trial
+        for value in _ends(values):  # finds out
             try:
-                recipe = recipe_of(spec.start, {name: value})
+                recipe = recipe_of(spec.start, {**beside, name: value})
+                check_student(recipe.student, spec.size)
             except MedlabelError as error:
                 raise MedlabelError(f"space: {name}: {error}") from error
-            check_student(recipe.student, spec.size)
+
+
+def _ends(values: Range | tuple[Plain, ...]) -> tuple[Plain, ...]:
+    """All choices, or the ends of a range."""
+    return (values.low, values.high) if isinstance(values, Range) else values
 
 
 # ---------------------------------------------------------------- from a choice to a recipe

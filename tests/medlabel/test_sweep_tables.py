@@ -33,15 +33,30 @@ def test_the_leaderboard_has_the_best_first_and_tasks_of_one_modality_apart():
     assert board.iloc[5]["gain"] < -0.05
 
 
-def test_a_draw_that_is_missing_on_one_task_is_left_out_of_the_interval_alone():
+def test_a_draw_that_is_missing_on_one_task_is_left_out():
     results = made([0.1, 0.1, 0.1])
     some = results.drop(results.index[0])
     row = leaderboard(some, TASKS).iloc[0]
-    assert row["cells"] == 14
-    assert np.isfinite(row["low"])
+    assert row["cells"] == 12
+    assert row["low"] < row["gain"] < row["high"]
     one = made([0.1, 0.1, 0.1], seeds=1)
     assert np.isnan(leaderboard(one, TASKS).iloc[0]["low"])
     assert np.isnan(comparisons(one)["q"]).all()
+
+
+def test_who_failed_on_the_hard_tasks_is_not_first_for_it():
+    """Two that are equally good; one has nothing on the task where both are bad."""
+    one, other = made([0.1, 0.1, -0.3]), made([0.1, 0.1, -0.3], student="large")
+    other = other[other["task"] != "b-vs-c"]
+    board = leaderboard(pd.concat([one, other]), TASKS)
+    some = board[board["group"] == "all tasks"]
+    assert some["student_accuracy"].nunique() == 1
+    assert some["tasks"].tolist() == [2, 2]
+    assert some["of_tasks"].tolist() == [3, 3]
+    assert some.set_index("student")["missing"].to_dict() == {"large": 5, "small": 0}
+    few = other.drop(other.index[0])
+    board = leaderboard(pd.concat([one, few]), TASKS)
+    assert board["cells"].iloc[:2].tolist() == [8, 8]
 
 
 def test_the_matrix_of_pairs_is_alike_on_both_sides_and_knows_what_is_not_there():

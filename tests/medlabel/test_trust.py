@@ -81,9 +81,12 @@ def test_a_student_that_says_one_thing_is_not_believed():
 
 
 def test_students_are_compared_on_what_both_judged():
-    one = {f"a/{i}": i % 2 for i in range(10)}
-    other = {f"a/{i}": i % 2 for i in range(5, 15)}
-    assert between_draws([one, other], 2) == 1
+    one = {f"a/{i}": i % 2 for i in range(40)}
+    other = {f"a/{i}": i % 2 for i in range(20, 60)}
+    assert between_draws([one, other], 2) == pytest.approx(1)
+    few = {f"a/{i}": 1 - i % 2 for i in range(30, 70)}
+    assert between_draws([one, few], 2) is None  # ten images tell nothing
+    assert between_draws([one, few, other], 2) == pytest.approx(-1)
     assert between_draws([one], 2) is None
     assert any("another draw" in line for line in warnings_of(SOUND, students=0.2))
 
@@ -101,7 +104,10 @@ def test_pixels_are_compared_at_one_size():
     assert pixel_features(images[..., 0]).max() == 1
 
 
-ONE, OTHER = {"a": 0, "b": 1, "c": 0, "d": 1}, {"a": 1, "b": 0, "c": 0, "d": 1}
+ONE = {f"a/{i}": i % 2 for i in range(20)}
+OTHER = {
+    name: label if number > 5 else 1 - label for number, (name, label) in enumerate(ONE.items())
+}
 
 
 @pytest.mark.parametrize("field", ["balance", "neighbours"])

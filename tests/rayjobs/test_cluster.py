@@ -59,5 +59,6 @@ def test_small_networks_share_a_gpu(monkeypatch):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 16.0, "GPU": 2.0})
     assert fitting_resources(30) == (8, {"CPU": 1, "GPU": 0.25})
     assert fitting_resources(3) == (3, {"CPU": 1, "GPU": 0.25})
+    assert fitting_resources(30, 0.4) == (4, {"CPU": 1, "GPU": 0.4})  # a share spans no two GPUs
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     assert fitting_resources(30) == (2, {"CPU": 1})

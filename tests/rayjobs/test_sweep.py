@@ -1,21 +1,26 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import ray
 import torch
 from support import write_npz
 
 from medlabel.errors import MedlabelError
+from medlabel.evaluation import true_labels
 from medlabel.phantom_clip import PretrainingConfig, build_clip, save_clip
 from medlabel.store import Store
 from medlabel.sweeps import plan, read_sweep
+from medlabel.tasks import own_image
 from rayjobs import sweep as job
+from rayjobs import sweep_fit
 from rayjobs.run import Settings, run
 from rayjobs.sweep_estimate import Rates, estimate
-from rayjobs.sweep_prepare import SweepSettings
-from rayjobs.sweep_share import gather
+from rayjobs.sweep_prepare import SweepSettings, prepare
+from rayjobs.sweep_share import Pixels, fit_one, gather
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -34,7 +39,7 @@ def folder(tmp_path_factory):
 
 def settings(folder, out, **changed):
     text = f"""
-sources: [dark=dark.npz, grey=grey.npz, red=red.npz]
+sources: {changed.pop("sources", "[dark=dark.npz, grey=grey.npz, red=red.npz]")}
 teachers: [{{clip: {folder / "clip"}, name: random}}]
 recipes: quick.yaml
 students: {changed.pop("students", "[own]")}
@@ -122,10 +127,48 @@ def test_a_unit_that_fails_is_reported_and_the_rest_goes_on(folder, monkeypatch)
 
 def test_pixels_are_gathered_from_arrays_of_two_kinds():
     grey, red = np.full((2, 3, 3), 7, np.uint8), np.full((1, 3, 3, 3), 9, np.uint8)
-    found = gather([grey, red], np.array([1, 0]), np.array([0, 1]))
+    found = gather((grey, red), np.array([True, False]), np.array([0, 1]), colour=True)
     assert found.shape == (2, 3, 3, 3)
     assert (found[0].mean(), found[1].mean()) == (9, 7)
-    assert gather([grey], np.array([0]), np.array([1])).shape == (1, 3, 3)
+    alone = gather((grey, red[:0]), np.array([False]), np.array([1]), colour=False)
+    assert alone.shape == (1, 3, 3)
+
+
+def test_where_a_worker_reads_an_image_tells_nothing_of_its_class(folder):
+    asked = settings(folder, "unused", sources="['phantom:breastmnist', 'phantom:chestmnist']")
+    prepared = prepare(asked, lambda *_: None)
+    (draw,) = prepared.draws.values()
+    labels = true_labels(draw.truth, draw.ids)
+    places = Pixels(prepared)
+    in_colour, row = places.places(draw.ids)
+    assert not in_colour.any()
+    for told in (row, np.argsort(row)):  # half above the middle, as chance has it
+        above = labels[told >= np.median(told)].mean()
+        assert abs(above - 0.5) < 0.15
+    stack = places.stacks()[0]
+    for number in range(5):
+        np.testing.assert_array_equal(stack[row[number]], own_image(draw.sources, draw.ids[number]))
+
+
+def test_a_cell_that_kills_its_worker_takes_no_other_with_it(folder, monkeypatch):
+    some = "[dark=dark.npz, grey=grey.npz]"
+    asked = settings(folder, folder / "killing", sources=some, seeds=4, workers=1)
+    monkeypatch.setattr(sweep_fit, "_CRASHES", 0)
+    monkeypatch.setattr(sweep_fit, "_CHUNKS", 1)
+
+    @ray.remote(max_calls=0)
+    def deadly(chunk, taught):
+        stacks = tuple(ray.get(list(chunk.pixels)))
+        for seed in chunk.seeds:
+            if seed == 1:
+                os._exit(1)
+            fit_one(chunk.uri, taught, stacks, chunk.recipe, chunk.architecture, seed)
+        return {}
+
+    monkeypatch.setattr(sweep_fit, "_fit_chunk", deadly)
+    outcome = job.sweep(asked)
+    assert outcome.failures["seed"].tolist() == [1]
+    assert sorted(outcome.results["seed"]) == [0, 2, 3]
 
 
 def test_a_plan_counts_what_a_sweep_does(done, folder):
