@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medlabel.cli_shared import StageBars, console, default_home
+from medlabel.cli_shared import StageBars, console, default_home, warn
 from medlabel.judgement import AUTO_ABOVE
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _label(
 ) -> None:
     """Label your own images by the names of the classes: teacher, student, annotations."""
     from medlabel.recipes import recipe_named
+    from medlabel.tasks import ClassSpec, unknown_captions
     from rayjobs.label import Wish, label_sources
 
     names = tuple(name.strip() for name in classes.split(","))
@@ -98,6 +99,8 @@ def _label(
         tuple(sources), names, out, default_home(), recipe_named(recipe), clip, captions,
         auto_above, pool, seed=seed, column=image_column,
     )  # fmt: skip
+    for text in unknown_captions([ClassSpec(name=n, source="") for n in names if n], captions):
+        warn(text)
     with StageBars() as shown:
         _tell(label_sources(wish, shown.advance))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from medlabel.cli_shared import Looks, StageBars, add_looks, console, default_home
+from medlabel.cli_shared import Looks, StageBars, add_looks, console, default_home, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ def run_command(
     from medlabel.adjust import Adjustment, parse_steps
     from medlabel.caption_sets import check_caption_sets
     from medlabel.recipes import recipe_named
-    from medlabel.tasks import parse_task
+    from medlabel.tasks import parse_task, unknown_captions
     from rayjobs.run import Settings, run
 
     add_looks(looks)
@@ -105,6 +105,8 @@ def run_command(
         Adjustment(parse_steps(",".join(adjust or [])), vote),
         student, seeds, per_class, data_root, ceiling_seeds,
     )  # fmt: skip
+    for warning in unknown_captions(settings.task.classes, captions) if scores is None else []:
+        warn(warning)
     with StageBars() as bars:
         outcome = run(settings, bars.advance)
     _print_outcome(outcome)
@@ -116,7 +118,7 @@ def _print_outcome(outcome: "Outcome") -> None:
     console.print(f"student: {outcome.bundle}", soft_wrap=True)
     console.print(f"report:  {outcome.report}", soft_wrap=True)
     for warning in outcome.trust.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        warn(warning)
 
 
 def _summary_table(results: "pd.DataFrame") -> Table:

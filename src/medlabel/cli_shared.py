@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-__all__ = ["Looks", "StageBars", "add_looks", "console", "default_home"]
+__all__ = ["Looks", "StageBars", "add_looks", "console", "default_home", "warn"]
 
 Looks = Annotated[
     list[Path] | None,
@@ -55,6 +55,11 @@ _IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
 def default_home() -> Path:
     """Where what can be made again is kept: MEDLABEL_HOME, else `~/.cache/medlabel`."""
     return Path(os.environ.get("MEDLABEL_HOME", Path.home() / ".cache" / "medlabel"))
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
 
 def add_looks(paths: list[Path] | None) -> None:

@@ -135,6 +135,8 @@ def _find(store: Store, image: str) -> tuple[Piece, dict[str, Any]]:
 def _why_not(store: Store, image: str, wanted: set[str], ends: int) -> str:
     if ends:
         return f"{ends} annotations end with /{image}: give more of the path"
+    if not store.exists(MANIFEST):
+        return f"{store.uri} holds no annotations: run medlabel annotate first"
     if store.exists(REJECTS):
         rejects = store.read_table(REJECTS)
         mine = rejects[rejects["uri"].isin(wanted) | rejects["uri"].str.endswith(f"/{image}")]

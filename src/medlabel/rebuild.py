@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from medlabel.errors import MedlabelError
 from medlabel.run_report import report_run
+from medlabel.runs import MANIFEST as RUN
 from medlabel.store import Store
 from medlabel.sweep_report import report_sweep
 from medlabel.sweep_tables import is_sweep
@@ -17,4 +19,8 @@ def rebuild(uri: str, data_root: Path | None = None) -> str:
     store = Store(uri)
     if is_sweep(store):
         return report_sweep(store)
-    return report_tune(store) if is_tune(store) else report_run(store, data_root)
+    if is_tune(store):
+        return report_tune(store)
+    if not store.exists(RUN):
+        raise MedlabelError(f"{store.uri} holds no run, sweep or search")
+    return report_run(store, data_root)

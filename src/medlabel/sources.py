@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,10 @@ def find_npz(spec: str, size: int = 28, data_root: Path | None = None) -> Path:
     if spec.endswith(".npz"):
         return Path(spec)
     if spec not in MEDMNIST_FLAGS:
+        close = get_close_matches(spec, MEDMNIST_FLAGS, 1)
         raise MedlabelError(
-            f"unknown set {spec!r}: give a path that ends in .npz, phantom:FLAG, "
-            f"or one of {', '.join(MEDMNIST_FLAGS)}"
+            f"unknown set {spec!r}{f' (did you mean {close[0]}?)' if close else ''}: give a path "
+            f"that ends in .npz, phantom:FLAG, or one of {', '.join(MEDMNIST_FLAGS)}"
         )
     root = data_root or default_data_root()
     path = medmnist_file(spec, size, root)

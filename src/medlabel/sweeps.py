@@ -207,7 +207,7 @@ def read_sweep(path: Path, kind: type[Spec] = SweepSpec) -> Spec:  # type: ignor
     try:
         return _beside(kind.model_validate({"name": path.stem, **content}), path.parent)
     except ValidationError as error:
-        raise MedlabelError(f"spec {path}: {first_reason(error)}") from error
+        raise MedlabelError(f"spec {path}: {first_reason(error, kind.model_fields)}") from error
 
 
 def _beside(spec: Spec, folder: Path) -> Spec:
@@ -281,6 +281,11 @@ def _named(text: str, spec: SweepSpec) -> list[Task]:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 1 and all(part in known for part in parts):
         return [Task(classes=tuple(known[part] for part in parts), size=spec.size)]
+    if len(parts) == 1 and not text.endswith((".yaml", ".yml")):
+        raise MedlabelError(
+            f"tasks: {text!r} is none of {', '.join([*_COMBINED, 'all'])}, no task's file, and no "
+            "names joined by commas"
+        )
     try:
         return [parse_task(text, spec.size)]
     except MedlabelError as error:
@@ -290,9 +295,12 @@ def _named(text: str, spec: SweepSpec) -> list[Task]:
 def check_sweep(spec: SweepSpec, units: Sequence[SweepUnit]) -> None:
     """Raise a `MedlabelError` for what cannot work, before anything is read or made."""
     for teacher in spec.teachers:
-        check_caption_sets(teacher.captions)
-        for name in teacher.clip:
-            check_clip(name)
+        try:
+            check_caption_sets(teacher.captions)
+            for name in teacher.clip:
+                check_clip(name)
+        except MedlabelError as error:
+            raise MedlabelError(f"teachers: {error}") from error
     for student in dict.fromkeys(unit.student for unit in units):
         check_student(student, spec.size)
     for unit in units:

@@ -12,7 +12,7 @@
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medlabel.caption_sets import captions_in
-from medlabel.captions import NO_FINDING, class_labels
+from medlabel.captions import NO_FINDING, class_labels, paper_captions
 from medlabel.errors import MedlabelError
 from medlabel.phantoms import LOOKS
 from medlabel.sources import MEDMNIST_FLAGS, Source, open_source, source_name
@@ -43,6 +43,7 @@ __all__ = [
     "own_image",
     "parse_class",
     "parse_task",
+    "unknown_captions",
 ]
 
 MIN_POOL, MIN_TEST = 5, 2  # images a class below which an 80/20 split or a test says nothing
@@ -135,7 +136,7 @@ def parse_task(text: str, size: int | None = None) -> Task:
         else:
             task = Task(classes=tuple(parse_class(part) for part in _split_classes(text)))
     except ValidationError as error:
-        raise MedlabelError(f"task {text}: {first_reason(error)}") from error
+        raise MedlabelError(f"task {text}: {first_reason(error, Task.model_fields)}") from error
     return task if size is None else task.model_copy(update={"size": size})
 
 
@@ -191,12 +192,32 @@ def flag_of(source: str) -> str | None:
     return found[0] if found else None
 
 
-def first_reason(error: ValidationError) -> str:
-    """The first thing that is wrong, after the name of its field."""
+def first_reason(error: ValidationError, fields: Iterable[str] = ()) -> str:
+    """The first thing that is wrong, after the name of its field; `fields` are those there are."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        known = f"; there are {', '.join(fields)}" if len(first["loc"]) == 1 and fields else ""
+        return f"no such field {where}{known}"
+    if first["type"] == "tuple_type":
+        reason = "write a list: [a, b]"
+    if first["loc"] == ("classes",) and first["type"] == "too_short":
+        return "name two classes or more, such as chestmnist,breastmnist"
     return f"{where}: {reason}" if where else reason
+
+
+def unknown_captions(classes: Iterable[ClassSpec], caption_sets: str) -> list[str]:
+    """Warnings of classes that the `table` knows nothing of: their name is put into a template."""
+    if caption_sets != "table":
+        return []
+    return [
+        f"no captions are known for {one.name!r}: the teacher reads "
+        f"{one.resolved_captions()[0]!r}. If that is no good description, write `captions:` in a "
+        "task's file, or name a file of them with --captions"
+        for one in classes
+        if one.resolved_captions() == paper_captions(one.name)
+    ]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(medlabel, tmp_path, spec):
     spec.write_text("sources: [chestmnist, breastmnist]\nseed: 3\n")
     code, _, errors = medlabel("sweep", spec, "--out", tmp_path / "out")
     assert (code, errors.count("\n")) == (2, 1)
-    assert "spec.yaml: seed: " in errors
+    assert "spec.yaml: no such field seed; there are name, size, sources" in errors
     assert not (tmp_path / "out").exists()
 
 

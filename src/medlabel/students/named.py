@@ -52,6 +52,6 @@ def student_named(name: str) -> Architecture:
         raise MedlabelError(f"{name}: nobody has published weights of it; write it without")
     raise MedlabelError(
         f"unknown student {name!r}: choose from {', '.join(STUDENTS)}, {PREFIX}16-32-64 (and what "
-        f"`medlabel.students.cnn` says), {', '.join(TORCHVISION)}, {TIMM}NAME; the last two also "
-        f"with {PRETRAINED}"
+        f"`medlabel.students.cnn` says), {', '.join(TORCHVISION)}, {TIMM}NAME; "
+        f"torchvision's and timm's also with {PRETRAINED}"
     )
