@@ -12,6 +12,7 @@ side, with the same recipe, tested on images that nobody has seen:
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -172,7 +173,11 @@ def main() -> None:
         sizes, weights = (100,), [5.0]
     torch.set_num_threads(1)
     recipe = recipe_named(options.recipe)
-    found = [row for bench in _benches(options) for row in compare(bench, recipe, sizes, weights)]
+    found = []
+    for bench in _benches(options):
+        for row in compare(bench, recipe, sizes, weights):
+            found.append(row)
+            print(row, file=sys.stderr, flush=True)  # each is minutes of work
     finish(table(found), task=options.task, teacher_is=options.noise, recipe=options.recipe)
 
 

@@ -1,8 +1,9 @@
 """A search killed half-way and restored: its cost, what its winner gains, what agreement knows.
 
-`python -m benchmarks.tune [--quick]`: `medlabel tune` on chest against breast, real images, in a
-process of its own; it is killed (SIGKILL) when half of the trials' first draws are there, and goes
-on. Each draw is a file with the seconds it took: one that were fitted again would be another.
+`python -m benchmarks.tune [--quick] [--classes chest,pneumonia] [--recipe adam]`: `medlabel tune`
+on real images, in a process of its own; it is killed (SIGKILL) when half of the trials' first draws
+are there, and goes on. Each draw is a file with the seconds it took: one that were fitted again
+would be another.
 """
 
 import argparse
@@ -32,7 +33,8 @@ SMALL = {  # the same kinds of choices, cheap ones
 def write_spec(options: argparse.Namespace) -> Path:
     """The spec of the search, as a user writes one."""
     spec: dict[str, Any] = {
-        "sources": [class_of(name, options.data_root) for name in ("chest", "breast")],
+        "sources": [class_of(name, options.data_root) for name in options.classes.split(",")],
+        "recipes": [options.recipe, *options.also],
         "trials": options.trials,
         "search": options.search,
         "seeds": options.seeds,
@@ -40,7 +42,7 @@ def write_spec(options: argparse.Namespace) -> Path:
     }
     if options.quick:
         spec |= {"trials": 4, "seeds": FIRST, "per_class": 40, "search": ["optuna"]}
-        spec |= {"space": SMALL, "recipes": "adam", "refit": False}
+        spec |= {"space": SMALL, "recipes": ["adam"], "refit": False}
     path = Path(f"{options.out}.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(spec))
@@ -74,13 +76,17 @@ def main() -> None:
     def extend(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--trials", type=int, default=64)
         parser.add_argument("--search", nargs="+", default=["optuna", "random"])
+        parser.add_argument("--classes", default="chest,pneumonia", help="the hardest real pair")
+        parser.add_argument("--recipe", default="adam", help="where the search starts")
+        parser.add_argument("--also", nargs="*", default=["robust"], help="only compared with")
 
     options = arguments("A search killed and restored", "runs/tune-benchmark", extend, seeds=8)
     store, path = Store(options.out), write_spec(options)
     spec = yaml.safe_load(path.read_text())
     store.remove("")
     began = time.perf_counter()
-    half = spec["seeds"] + FIRST * spec["trials"] // 2  # the default's draws come first
+    compared = len(spec["recipes"]) * spec["seeds"]  # their draws come first
+    half = compared + FIRST * spec["trials"] // 2
     before = kill_half_way(started(path, options.out), store, half)
     killed = time.perf_counter() - began
     if started(path, options.out).wait():
