@@ -24,7 +24,7 @@ def serve_command(
     token_file: Annotated[
         str | None,
         typer.Option(
-            help="File with the token that clients must send. \\[default: MEDLABEL_TOKEN]"
+            help="File with the token that clients send; else the variable MEDLABEL_TOKEN is it."
         ),
     ] = None,
     auto_above: Annotated[
@@ -33,7 +33,9 @@ def serve_command(
     replicas: Annotated[int, typer.Option(min=1, help="Copies; one a core is the most.")] = 1,
     state: Annotated[
         str | None,
-        typer.Option(help="Folder for corrections and audit lines. \\[default: the user's own]"),
+        typer.Option(
+            help="Folder for corrections and audit lines. \\[default: ~/.local/share/medlabel]"
+        ),
     ] = None,
     label_studio: Annotated[
         str | None,
@@ -41,7 +43,7 @@ def serve_command(
     ] = None,
     label_studio_token_file: Annotated[
         str | None,
-        typer.Option(help="File with its token. \\[default: LABEL_STUDIO_API_KEY]"),
+        typer.Option(help="File with its token; else the variable LABEL_STUDIO_API_KEY is it."),
     ] = None,
 ) -> None:
     """Serve students: images in; labels, probabilities and doubts out; a page to correct them."""
