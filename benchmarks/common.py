@@ -3,11 +3,17 @@
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-__all__ = ["arguments", "class_of", "finish", "print_table"]
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["arguments", "class_of", "finish", "png_of", "print_table"]
 
 FILES = {
     "chest": "chestmnist-nih1000.npz",
@@ -44,7 +50,17 @@ def arguments(
 
 def class_of(name: str, root: Path) -> str:
     """`chest=/path/chestmnist-nih1000.npz`: one class of a task, from the real images."""
-    return f"{name}={root / FILES[name]}"
+    path = root / FILES[name]
+    if not path.exists():
+        sys.exit(f"{path}: no such file; CONTRIBUTING.md says which images benchmarks want")
+    return f"{name}={path}"
+
+
+def png_of(image: NDArray[np.uint8], kind: str = "PNG") -> bytes:
+    """An image as a file, a PNG or what Pillow calls `kind`."""
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, kind)
+    return buffer.getvalue()
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

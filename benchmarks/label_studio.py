@@ -9,7 +9,6 @@ and looks whether it has become a correction. Prints what it saw as one JSON lin
 """
 
 import argparse
-import io
 import json
 import os
 import secrets
@@ -24,8 +23,8 @@ from typing import Any
 
 import httpx
 import numpy as np
-from PIL import Image
 
+from benchmarks.common import png_of
 from serving.corrections import choice, labelling_config
 from serving.listen import free_port
 
@@ -110,13 +109,6 @@ def tasks_of(client: httpx.Client, project: int) -> list[dict[str, Any]]:
         client.get("/api/tasks", params=query).raise_for_status().json()["tasks"]
     )
     return tasks
-
-
-def png_of(image: Any) -> bytes:
-    """An image as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _drive(client: httpx.Client, service: str, classes: list[str], images: Any) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.label_studio import png_of, start_studio, tasks_of, wait_for
+from benchmarks.common import png_of
+from benchmarks.label_studio import start_studio, tasks_of, wait_for
 from medlabel.bundle import load_bundle
 from serving.corrections import labelling_config
 from serving.shelf import find_bundle

@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from benchmarks.common import png_of
 from medlabel.bundle import load_bundle, save_bundle
 from medlabel.confidence import calibrate
 from medlabel.errors import MedlabelError
@@ -63,11 +62,10 @@ def prepare(folder: Path, members: int) -> NDArray[np.uint8]:
     wanted = np.eye(2, dtype=np.float32)[np.arange(len(images)) // MANY]
     calibration = calibrate(student, images, wanted)
     save_bundle(Store(str(folder / "bundle")), student, {"bundle_id": "benchmark"}, calibration)
-    picture, stack = BytesIO(), BytesIO()
-    Image.fromarray(images[0]).save(picture, "PNG")
-    np.save(stack, images[:MANY])
-    for name, data in (("one", picture), ("many", stack)):
-        (folder / name).write_bytes(data.getvalue())
+    (folder / "one").write_bytes(png_of(images[0]))
+    with (folder / "many").open("wb") as stack:
+        np.save(stack, images[:MANY])
+    for name in ("one", "many"):
         (folder / f"{name}.lua").write_text(_SCRIPT.format(body=folder / name))
     return images[:MANY]
 
@@ -81,18 +79,8 @@ def server(
     module = [sys.executable, "-m"]
     command = [*module, "benchmarks.servers", name, bundle, str(port)]
     if name == "medlabel":
-        notes = str(folder / "state")
-        command = [
-            *module,
-            "medlabel.cli",
-            "serve",
-            bundle,
-            "--port",
-            str(port),
-            "--state",
-            notes,
-            *extra,
-        ]
+        told = f"--port {port} --state {folder / 'state'}".split()
+        command = [*module, "medlabel.cli", "serve", bundle, *told, *extra]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     if litserve and name == "litserve":
         paths = [litserve, *filter(None, [os.environ.get("PYTHONPATH")])]

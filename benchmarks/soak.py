@@ -27,9 +27,8 @@ import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from benchmarks.common import print_table
+from benchmarks.common import png_of, print_table
 from benchmarks.serve import prepare, server
 from medlabel.bundle import save_bundle
 from medlabel.store import Store
@@ -64,7 +63,7 @@ class Seen:
 
 def kinds_of(images: NDArray[np.uint8]) -> dict[str, Kind]:
     """What clients send, good and bad."""
-    good = {name: _saved(images[0], name) for name in ("PNG", "JPEG", "TIFF")}
+    good = {name: png_of(images[0], name) for name in ("PNG", "JPEG", "TIFF")}
     stack = BytesIO()
     np.save(stack, images[:STACK])
     form = [
@@ -86,13 +85,7 @@ def kinds_of(images: NDArray[np.uint8]) -> dict[str, Kind]:
         ),
         "no such page": Kind(1, {"url": "/nowhere", "content": b"x"}, frozenset({404, 405})),
     }
-    return {name: kind for name, kind in kinds.items() if kind.share}
-
-
-def _saved(image: NDArray[np.uint8], kind: str) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, kind)
-    return buffer.getvalue()
+    return kinds
 
 
 async def _client(base: str, kinds: Mapping[str, Kind], seen: Seen, end: float, seed: int) -> None:

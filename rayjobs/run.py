@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from medlabel import runs
 from medlabel.adjust import RAW, Adjustment, vote_mean
+from medlabel.clip import check_clip
+from medlabel.errors import MedlabelError
 from medlabel.folders import refuse_kinds
 from medlabel.provenance import Identity, digest_scores, versions
 from medlabel.recipes import Recipe
@@ -27,7 +29,7 @@ from medlabel.scoreboard import (
     trust_of,
 )
 from medlabel.sources import Source
-from medlabel.store import Store
+from medlabel.store import Store, refuse_other
 from medlabel.students import check_student
 from medlabel.tasks import Cell, Task, draw_cells, drawn_ids, gather_images, open_sources
 from medlabel.teacher import read_scores, score_table
@@ -105,6 +107,7 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     _check(settings)
     store = Store(settings.out)
     refuse_kinds(store, runs.MANIFEST)
+    _check_folder(settings, store)
     on_progress("reading", 0, 1)
     sources = open_sources(settings.task, settings.data_root)
     cells, truth = draw_cells(settings.task, sources, range(settings.seeds), settings.per_class)
@@ -155,10 +158,29 @@ def _check(settings: Settings) -> None:
     """Raise a `MedlabelError` for what cannot work, before anything is read or made."""
     check_student(settings.architecture, settings.task.size)
     _captions(settings)
+    for name in settings.clips if settings.scores is None else ():
+        check_clip(name)
     teachers = len(settings.clips) if settings.scores is None else 1
     settings.adjustment.check(
         len(settings.task.classes), teachers, embeddings=settings.scores is None
     )
+    if settings.scores is not None and not settings.scores.exists():
+        raise MedlabelError(f"{settings.scores}: no such file")
+
+
+def _check_folder(settings: Settings, store: Store) -> None:
+    """Refuse a folder of another run before a teacher is trained or asked for it.
+
+    What the teacher and the sources decide is compared when they are there.
+    """
+    if not store.exists(runs.MANIFEST):
+        return
+    there = store.read_json(runs.MANIFEST)
+    mine = Identity(
+        settings.task, there["sources"], there["teacher"], settings.recipe,
+        settings.architecture, settings.per_class,
+    ).to_json()  # fmt: skip
+    refuse_other(store, there, mine, runs.OTHER, {"key", "code", "seeds", "synthetic", "versions"})
 
 
 def _captions(settings: Settings) -> list[tuple[str, ...]]:

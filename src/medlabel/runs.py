@@ -30,6 +30,7 @@ from medlabel.store import Store, refuse_other
 
 __all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
 
+OTHER = "another run (it differs"
 MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
 RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
 RECALLS, TRUST = "recalls.parquet", "trust.json"
@@ -60,8 +61,7 @@ def claim(store: Store, manifest: Mapping[str, Any], name: str = MANIFEST) -> No
         MedlabelError: the folder holds a different run, and says in what it differs.
     """
     if store.exists(name):
-        there, what = store.read_json(name), "another run (it differs"
-        refuse_other(store, there, manifest, what, {"seeds", "versions"})
+        refuse_other(store, store.read_json(name), manifest, OTHER, {"seeds", "versions"})
     store.write_json(name, dict(manifest))
 
 

@@ -134,6 +134,14 @@ def test_serving_what_is_no_bundle(medlabel, tmp_path):
     assert "no bundle" in errors
 
 
+def test_folders_that_hold_nothing_are_said_to(medlabel, tmp_path):
+    code, _, errors = medlabel("report", tmp_path / "nope")
+    assert (code, errors) == (2, f"error: {tmp_path}/nope holds no run, sweep or search\n")
+    code, _, errors = medlabel("explain", tmp_path / "nope", "x.png")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "holds no annotations: run medlabel annotate first" in errors
+
+
 def test_help_answers_without_heavy_imports():
     code = "import sys, medlabel.cli; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -61,6 +61,10 @@ def test_an_unknown_set_is_named_with_the_known_ones():
     assert "breastmnist" in refusal("breastminst")
 
 
+def test_a_misspelt_set_is_guessed():
+    assert "'chestmnst' (did you mean chestmnist?)" in refusal("chestmnst")
+
+
 def test_an_unknown_phantom_is_refused():
     assert "no phantom" in refusal("phantom:kneemnist")
 

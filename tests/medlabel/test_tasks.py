@@ -4,7 +4,13 @@ from support import write_npz
 
 from medlabel.captions import NO_FINDING, captions_for, paper_captions
 from medlabel.errors import MedlabelError
-from medlabel.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.tasks import (
+    draw_cells,
+    gather_images,
+    open_sources,
+    parse_task,
+    unknown_captions,
+)
 
 
 def shorthand(text):
@@ -39,7 +45,7 @@ def test_phantoms_are_named_like_their_sets():
     ("text", "reason"),
     [
         ("a=x.npz,a=y.npz", "two classes are named 'a'"),
-        ("chestmnist", "at least 2"),
+        ("chestmnist", "name two classes or more, such as"),
         ("a=x.npz#b,c=y.npz", "cannot read class"),
         ("label=x.npz,c=y.npz", "may not be named"),
         ("nothing.yaml", "cannot read task nothing.yaml"),
@@ -65,6 +71,18 @@ def test_a_mistake_in_yaml_is_named(tmp_path):
     (tmp_path / "t.yaml").write_text("classes:\n- {name: a, sauce: x.npz}\n- {name: b}\n")
     with pytest.raises(MedlabelError, match=r"classes\.0\.(sauce|source)"):
         parse_task(str(tmp_path / "t.yaml"))
+
+
+def test_a_class_that_no_captions_are_known_for_is_warned_of():
+    task = parse_task("chesst=a.npz,breast=b.npz")
+    (warning,) = unknown_captions(task.classes, "table")
+    assert "no captions are known for 'chesst': the teacher reads \"This is a photo" in warning
+    assert unknown_captions(task.classes, "paper") == []
+    own = task.classes[0].model_copy(update={"captions": ("a film",)})
+    assert unknown_captions([own], "table") == []
+    assert (
+        unknown_captions(parse_task("sick=chestmnist#6,well=chestmnist#!6").classes, "table") == []
+    )
 
 
 def test_yaml_with_classes_that_are_none_is_refused(tmp_path):

@@ -25,20 +25,20 @@ ROBUST = RECIPES["robust"]
 
 def draw(*labels, neighbours=0.5, balance=0.5):
     signals = Signals(0, 0, neighbours, balance, 0, 0)
-    return TaskDraw(signals, {str(image): label for image, label in enumerate(labels)})
+    return TaskDraw(signals, {str(image): label for image, label in enumerate(5 * labels)})
 
 
 def test_the_objective_is_the_mean_of_three_figures():
     same = [draw(0, 1, 0, 1, neighbours=0.4, balance=0.2)] * 2
     found = agreement([same], [2])
-    assert found["students"] == 1
+    assert found["students"] == pytest.approx(1)
     assert found["agreement"] == pytest.approx((1 + 0.4 + 0.2) / 3)
 
 
 def test_students_that_contradict_each_other_agree_less_and_tasks_count_alike():
     same, other = [draw(0, 1, 0, 1)] * 2, [draw(0, 1, 0, 1), draw(1, 0, 1, 0)]
     one, two = agreement([same], [2]), agreement([other], [2])
-    assert two["students"] == -1
+    assert two["students"] == pytest.approx(-1)
     both = agreement([same, other], [2, 2])
     assert both["agreement"] == pytest.approx((one["agreement"] + two["agreement"]) / 2)
 
@@ -109,6 +109,8 @@ def test_a_search_is_a_sweeps_spec_with_more(tmp_path):
         ("space: {epochs: {low: 3, high: 3}}", "`low` is not below `high`"),
         ("space: {epochs: {low: 0, high: 3, log: true}}", "`log` wants a `low` above 0"),
         ("space: {loss: [mine]}", "space: loss: "),
+        ("space: {maps: [junk]}", "space: maps: "),
+        ("space: {maps: ['8'], dropout: {low: 0, high: 2}}", "space: dropout: "),
         ("space: {batch_size: {low: 0, high: 9}}", "space: batch_size: "),
         ("space: {student: [none]}", "unknown student 'none'"),
         ("space: {}", "space: "),

@@ -53,6 +53,19 @@ def test_a_folder_keeps_to_its_classes(tmp_path, dark):
         job._claim(store, wish(tmp_path, dark, classes=("chest", "knee"), seed=1))
 
 
+def test_a_folder_of_something_else_is_refused_and_a_wrong_source_leaves_nothing(tmp_path, dark):
+    with pytest.raises(MedlabelError, match="no such file"):
+        job.label_sources(wish(tmp_path, tmp_path / "gone.npz"))
+    assert not (tmp_path / "out").exists()
+    store = Store(str(tmp_path / "out"))
+    store.write("bundle/config.json", b"{}")
+    with pytest.raises(MedlabelError, match="a student already: choose another --out"):
+        job.label_sources(wish(tmp_path, dark, classes=("hand", "foot")))
+    store.write_json("run.json", {})
+    with pytest.raises(MedlabelError, match="holds a run: choose another --out"):
+        job.label_sources(wish(tmp_path, dark))
+
+
 def test_a_pool_is_drawn_once_each_and_the_same_again(tmp_path, dark):
     parts = list_parts(str(dark))
     catalogues = [catalogue(part) for part in parts]
