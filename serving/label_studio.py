@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any
 from uuid import uuid4
 from xml.etree import ElementTree
@@ -183,7 +184,7 @@ class _Backend:
         correction = Correction.model_construct(
             sha256=found.sha256 if found else "",
             index=0,
-            file="" if found else str(address)[:255],
+            file="" if found else _named(address),
             bundle=bundle.id,
             predicted=found.label if found else "",
             confidence=found.confidence if found else 0.0,
@@ -197,6 +198,14 @@ class _Backend:
 def _address(task: Any, project: Project) -> object:
     data = task.get("data") if isinstance(task, dict) else None
     return data.get(project.key) if isinstance(data, dict) else None
+
+
+def _named(address: object) -> str:
+    """What an image that was not read goes by: its address, or the digest of one that is pixels."""
+    text = str(address)
+    if text.startswith("data:"):
+        return f"data:{sha256(text.encode()).hexdigest()}"
+    return text[:255]
 
 
 def _choice_of(result: Sequence[dict[str, Any]] | None, project: Project) -> str | None:

@@ -230,6 +230,16 @@ def test_label_of_an_image_that_cannot_be_read_is_kept_by_its_address(open_door,
     assert [address for _, address in studio.asked] == [HOME + UPLOADED] * 2
 
 
+def test_no_pixel_is_kept_of_an_image_that_could_not_be_read(open_door, monkeypatch):
+    monkeypatch.setattr("serving.label_studio._PAUSES", ())
+    door = open_door(reader=reader(Studio()))
+    inside = "data:image/png;base64," + base64.b64encode(b"pixels of somebody").decode()
+    door.ask("POST", "/label-studio/webhook", json=_event() | {"task": task(inside)})
+    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    assert (kept["sha256"], kept["label"], len(kept["file"])) == ("", "breast", 5 + 64)
+    assert inside[-20:] not in str(kept)
+
+
 def test_image_that_can_be_read_a_little_later_is_kept_with_its_hash(open_door, monkeypatch):
     monkeypatch.setattr("serving.label_studio._PAUSES", (0.0,))
     studio = Studio()
