@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -22,7 +23,7 @@ from medlabel.clip import Clip, base_name, load_clip
 from medlabel.embeddings import digest_image, to_digests
 from medlabel.errors import MedlabelError
 from medlabel.evaluation import measure
-from medlabel.phantom_clip import is_phantom
+from medlabel.phantom_clip import build_clip, is_phantom, pretraining_named, save_clip
 from medlabel.recipes import Recipe
 from medlabel.shards import Catalogue, missing_rows
 from medlabel.store import Store
@@ -83,6 +84,7 @@ class Estimate:
         tasks, units, cells: of the plan; finished cells are not looked for.
         images: distinct images that are drawn.
         encodes: of these, those that the embedding table does not have, by teacher's model.
+        untrained: phantom teachers that are trained first; that is not in the estimate.
         fit_seconds: of one worker, all cells.
         encode_seconds: of all encoders together, their start included.
         judge_seconds: metrics, in the driver.
@@ -97,6 +99,7 @@ class Estimate:
     cells: int
     images: int
     encodes: Mapping[str, int]
+    untrained: tuple[str, ...]
     fit_seconds: float
     encode_seconds: float
     judge_seconds: float
@@ -119,6 +122,8 @@ class Estimate:
         yield "distinct images", f"{self.images:,}"
         for name, count in self.encodes.items():
             yield f"to encode by {name}", f"{count:,}"
+        for name in self.untrained:
+            yield f"to train first: {name}", "minutes, once; not counted below"
         yield "workers", f"{self.workers:,}" + (f", {self.gpus:g} GPUs each" if self.gpus else "")
         yield "encoding", _duration(self.encode_seconds)
         yield (
@@ -166,6 +171,11 @@ def estimate(
         cells=cells,
         images=len(np.unique(digests)),
         encodes=encodes,
+        untrained=tuple(
+            name
+            for name in names
+            if is_phantom(base_name(name)) and find_weights(name, settings.home) is None
+        ),
         fit_seconds=_fits(settings, rates, prepared, on_progress),
         encode_seconds=sum(
             _encoding(rates, clips[name], count, some) for name, count in encodes.items()
@@ -202,11 +212,18 @@ def _judging(prepared: Prepared) -> float:
 
 
 def _clip(settings: SweepSettings, name: str) -> Clip | None:
-    """The model, or None where its weights are not on this machine: a plan downloads nothing."""
-    found = find_weights(name, settings.home)
+    """The model, or None where its weights are not on this machine: a plan downloads nothing.
+
+    A phantom teacher that is still to be trained is as fast with the weights it starts from.
+    """
+    found, base = find_weights(name, settings.home), base_name(name)
+    if found is None and is_phantom(base):
+        with tempfile.TemporaryDirectory() as untrained:
+            config = pretraining_named(base)
+            save_clip(build_clip(config), Path(untrained), config)
+            return load_clip(f"{untrained}{name.removeprefix(base)}", "cpu")
     if found is None:
         return None
-    base = base_name(name)
     folder = f"{found.path.parent}{name.removeprefix(base)}"
     return load_clip(folder if is_phantom(base) else name, "cpu")
 
@@ -233,7 +250,7 @@ def _encoding(
     if clip is None:
         raise MedlabelError(
             "the teacher's weights are not on this machine, so that its speed cannot be measured: "
-            "state --images-per-second, or have it made or fetched first: medlabel fetch NAME"
+            "state --images-per-second, or run `medlabel fetch` first"
         )
     colour = [np.repeat(i[..., None], 3, 2) if i.ndim == 2 else i for i in images]
     size = shard_size(clip, Replicas().fitted(shards=1)[1])

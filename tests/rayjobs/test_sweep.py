@@ -13,7 +13,7 @@ from medlabel.errors import MedlabelError
 from medlabel.evaluation import true_labels
 from medlabel.phantom_clip import PretrainingConfig, build_clip, save_clip
 from medlabel.store import Store
-from medlabel.sweeps import plan, read_sweep
+from medlabel.sweeps import TeacherSpec, plan, read_sweep
 from medlabel.tasks import own_image
 from rayjobs import sweep as job
 from rayjobs import sweep_fit
@@ -182,3 +182,15 @@ def test_a_plan_counts_what_a_sweep_does(done, folder):
     assert list(found.encodes.values()) == [3 * (24 + 18)]
     assert 0 < found.fit_seconds < 60
     assert "measured on this cluster" in dict(found.lines())["in all"]
+    assert found.untrained == ()
+    with pytest.raises(MedlabelError, match="state --workers too"):
+        estimate(settings(folder, "unused"), Rates(2.0, 100.0))
+
+
+def test_a_plan_needs_no_trained_teacher_and_says_what_is_to_come(folder):
+    asked = settings(folder, "unused")
+    spec = asked.spec.model_copy(update={"teachers": (TeacherSpec(clip=("phantom",)),)})
+    found = estimate(replace(asked, spec=spec), Rates(seconds_per_fit=1.0))
+    assert dict(found.lines())["to train first: phantom"].startswith("minutes, once")
+    assert 0 < found.encode_seconds < 100
+    assert list((folder / "home").glob("**/phantom*")) == []
