@@ -147,7 +147,9 @@ def report_audit(store: Store, answers: Mapping[str, str]) -> Report:
             class.
     """
     if not store.exists(PLAN):
-        raise MedlabelError(f"{store.uri} has no audit plan: run medlabel audit plan first")
+        raise MedlabelError(
+            f"nothing is guaranteed of {store.uri}, for no human was asked: run medlabel audit plan"
+        )
     plan, seen = store.read_json(PLAN), _read(store)
     _check_signature(store, plan, seen.signature)
     design, uris = Design(**plan["design"]), plan["uris"]
