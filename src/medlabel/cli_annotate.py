@@ -74,7 +74,8 @@ def _annotate(
         tuple(sources), bundle, out, auto_above, size, data_root, image_column, Replicas(workers)
     )
     with StageBars() as shown:
-        _tell(annotate_sources(order, shown.advance))
+        done = annotate_sources(order, shown.advance)
+    _tell(done)
 
 
 def _label(
@@ -102,7 +103,8 @@ def _label(
     for text in unknown_captions([ClassSpec(name=n, source="") for n in names if n], captions):
         warn(text)
     with StageBars() as shown:
-        _tell(label_sources(wish, shown.advance))
+        done = label_sources(wish, shown.advance)
+    _tell(done)
 
 
 def _tell(done: "Outcome") -> None:
