@@ -61,7 +61,7 @@ def test_an_explanation_tells_and_repeats(medlabel, out):
             ("export", "{out}", "--to", "a.xlsx"),
             ".csv, .parquet, .json, or a folder",
         ),
-        (("audit", "report", "{out}"), "run medlabel audit plan first"),
+        (("audit", "report", "{out}"), "nothing is guaranteed of"),
         (("audit", "plan", "{out}", "--precision", "99"), "give a share between 0 and 1"),
         (("annotate", "x", "--model", "nowhere", "--out", "{out}2"), "nowhere is no bundle"),
     ],
