@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -53,30 +52,30 @@ def test_of_two_thousand_good_files_and_two_hundred_bad_ones_none_is_lost(clip_f
     assert all(rejects["reason"])
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_killed_driver_goes_on_and_the_table_is_the_same(clip_folder, tmp_path):
     path = write_npz(tmp_path / "many.npz", n=4_000)
 
-    def start(home):
-        code = (
-            "import sys; from pathlib import Path; from rayjobs import embed as job\n"
-            "(s,) = job.embed_sources(job.Request((sys.argv[1],), sys.argv[2] + '/out',"
-            " Path(sys.argv[2]), (sys.argv[3],), replicas=job.Replicas(workers=1)))\n"
-            "import json; print(json.dumps(s.encoded))"
-        )
-        command = [sys.executable, "-c", code, str(path), str(home), clip_folder]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    def asked(home):
+        alone = job.Replicas(workers=1)
+        return job.Request((str(path),), f"{home}/out", home, (clip_folder,), replicas=alone)
 
-    killed = start(tmp_path / "killed")
+    code = (
+        "import sys; from pathlib import Path; from rayjobs import embed as job\n"
+        "job.embed_sources(job.Request((sys.argv[1],), sys.argv[2] + '/out', Path(sys.argv[2]),"
+        " (sys.argv[3],), replicas=job.Replicas(workers=1)))"
+    )
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "killed"), clip_folder]
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     while killed.poll() is None and not list((tmp_path / "killed").rglob("shard-*.parquet")):
         time.sleep(0.05)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     shards = list((tmp_path / "killed").rglob("shard-*.parquet"))
     kept = sum(pq.read_metadata(shard).num_rows for shard in shards)
-    again, calm = start(tmp_path / "killed"), start(tmp_path / "calm")
-    encoded = [json.loads(process.communicate()[0]) for process in (again, calm)]
-    assert encoded[1] == 7_000
-    assert encoded[0] <= 7_000 - kept < 7_000
+    (again,), (calm,) = (job.embed_sources(asked(tmp_path / name)) for name in ("killed", "calm"))
+    assert calm.encoded == 7_000
+    assert again.encoded <= 7_000 - kept < 7_000
     assert table_of(tmp_path / "killed" / "out").equals(table_of(tmp_path / "calm" / "out"))
 
 
@@ -87,8 +86,6 @@ import ray
 ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, logging_level="ERROR")
 from rayjobs import embed as job
 
-FOLDER = Path(sys.argv[2])
-
 class Telling(job._Encoder):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -97,25 +94,28 @@ class Telling(job._Encoder):
         time.sleep(2)
 
 job._Encoder = Telling
-request = job.Request((sys.argv[1],), sys.argv[2] + "/out", Path(sys.argv[2]), (sys.argv[3],),
-                      replicas=job.Replicas(gpus=float(sys.argv[4]), batch_size=64))
-(summary,) = job.embed_sources(request)
-print(json.dumps([summary.workers, summary.encoded]))
+for share in sys.argv[4:]:
+    FOLDER = Path(sys.argv[2]) / share
+    FOLDER.mkdir()
+    request = job.Request((sys.argv[1],), f"{FOLDER}/out", FOLDER, (sys.argv[3],),
+                          replicas=job.Replicas(gpus=float(share), batch_size=64))
+    (summary,) = job.embed_sources(request)
+    print(json.dumps([summary.workers, summary.encoded]))
 """
 
 
-@pytest.mark.parametrize(("share", "replicas"), [(1.0, [0, 1]), (0.5, [0, 0, 1, 1])])
-def test_each_replica_has_its_share_of_a_gpu(clip_folder, tmp_path, share, replicas):
+def test_each_replica_has_its_share_of_a_gpu(clip_folder, tmp_path):
     path = write_npz(tmp_path / "many.npz", n=2_500)
-    folder = tmp_path / f"told-{share}"
-    folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", GPUS, str(path), str(folder), clip_folder, str(share)],
+        [sys.executable, "-c", GPUS, str(path), str(tmp_path), clip_folder, "1.0", "0.5"],
         capture_output=True,
         check=True,
         env={**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"},
     )
-    told = [json.loads(file.read_text()) for file in folder.glob("gpu-*")]
-    assert json.loads(done.stdout.splitlines()[-1]) == [len(replicas), 4375]
-    assert sorted(int(ids[0]) for ids in told) == replicas
-    assert np.all([len(ids) == 1 for ids in told])
+    printed = [json.loads(line) for line in done.stdout.splitlines()[-2:]]
+    expected = {"1.0": [0, 1], "0.5": [0, 0, 1, 1]}
+    for said, (share, replicas) in zip(printed, expected.items(), strict=True):
+        told = [json.loads(file.read_text()) for file in (tmp_path / share).glob("gpu-*")]
+        assert said == [len(replicas), 4375]
+        assert sorted(int(ids[0]) for ids in told) == replicas
+        assert all(len(ids) == 1 for ids in told)
