@@ -143,6 +143,7 @@ def _manifest(spec: TuneSpec, prepared: Prepared, grouped: list[Group]) -> dict[
         "units": [key for group in grouped for key in group.units],
         "tasks": task_rows([group.draw.task for group in grouped], spec.modalities),
         "start": asdict(spec.start),
+        "held_out": "the first draw's test images, for all draws",
         "sources": {name: one.content_hash for name, one in prepared.sources.items()},
         "synthetic": any(name.startswith("phantom:") for name in prepared.sources),
         "versions": versions(),

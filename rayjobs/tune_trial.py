@@ -1,7 +1,7 @@
 """One trial of a search: a student by a recipe, a draw more at each step, judged without truth.
 
-A draw's predictions are a durable file, in the folder that a sweep of the same unit would use. So a
-trial that is started again, or that chooses what another one chose, reads what is there.
+A draw's predictions are a durable file, in a folder named for what decides it. So a trial that is
+started again, or that chooses what another one chose, reads what is there.
 """
 
 from dataclasses import dataclass, replace

@@ -1,13 +1,15 @@
 """What people said of labels: accepted or corrected, who and when. Rows are only ever added.
 
-The last row of an image counts: one for each set of classes that people chose from, for an image
-may be labelled by students of different tasks. Exported as CSV, and as tasks that Label Studio
-imports.
+The last word on an image counts: one for each set of classes that people chose from, for an image
+may be labelled by students of different tasks. A word from Label Studio is a row before its image
+is read; when it is, a second row with the hash takes the first one's turn. Exported as CSV, and as
+tasks that Label Studio imports.
 """
 
 import csv
 import io
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -33,12 +35,14 @@ _COLUMNS = (
     "label",
     "who",
     "classes",
+    "completes",
 )
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS corrections (
   id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sha256 TEXT NOT NULL,
   image INTEGER NOT NULL, file TEXT NOT NULL, bundle TEXT NOT NULL, predicted TEXT NOT NULL,
-  confidence REAL NOT NULL, label TEXT NOT NULL, who TEXT NOT NULL, classes TEXT NOT NULL
+  confidence REAL NOT NULL, label TEXT NOT NULL, who TEXT NOT NULL,
+  classes TEXT NOT NULL, completes INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_image ON corrections (sha256, image, id);
 CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON corrections
@@ -46,14 +50,26 @@ CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON corrections
 CREATE TRIGGER IF NOT EXISTS never_removed BEFORE DELETE ON corrections
   BEGIN SELECT RAISE(ABORT, 'corrections are only added'); END;
 """
-_COLUMNS_THERE = "PRAGMA table_info(corrections)"
-_ADD_CLASSES = "ALTER TABLE corrections ADD COLUMN classes TEXT NOT NULL DEFAULT '[]'"  # not known
-_LATEST = (
-    "SELECT * FROM corrections WHERE id IN (SELECT MAX(id) FROM corrections "
-    "GROUP BY sha256, image, classes, CASE sha256 WHEN '' THEN file ELSE '' END)"
+_NEWER = {  # columns that files of earlier versions have not
+    "classes": "ALTER TABLE corrections ADD COLUMN classes TEXT NOT NULL DEFAULT '[]'",
+    "completes": "ALTER TABLE corrections ADD COLUMN completes INTEGER NOT NULL DEFAULT 0",
+}
+_LATEST = """
+WITH words AS (
+  SELECT *, CASE completes WHEN 0 THEN id ELSE completes END AS turn FROM corrections
 )
+SELECT *, MAX(turn) FROM words AS one
+WHERE NOT (sha256 = '' AND EXISTS (
+  SELECT 1 FROM words WHERE file = one.file AND classes = one.classes
+  AND (turn > one.turn OR completes = one.id)))
+AND NOT (classes = '[]' AND EXISTS (
+  SELECT 1 FROM words WHERE sha256 = one.sha256 AND image = one.image AND turn > one.turn))
+GROUP BY sha256, image, classes, CASE sha256 WHEN '' THEN file ELSE '' END
+ORDER BY turn
+"""  # of bare columns SQLite gives those of the row that has the maximum
 
 
+_STORED = ("id", "at", *_COLUMNS[:-1])
 _TRIES = 50  # a tenth of a second apart
 
 
@@ -80,16 +96,22 @@ class Corrections:
                 with self._connect() as database:
                     database.execute("PRAGMA journal_mode=WAL")
                     database.executescript(_SCHEMA)
-                    if "classes" not in {row[1] for row in database.execute(_COLUMNS_THERE)}:
-                        database.execute(_ADD_CLASSES)
+                    there = {row[1] for row in database.execute("PRAGMA table_info(corrections)")}
+                    for name in _NEWER.keys() - there:
+                        database.execute(_NEWER[name])
                 return
-            except sqlite3.OperationalError as error:
-                if not tries_left or "locked" not in str(error):
+            except sqlite3.OperationalError as error:  # or another copy added it just now
+                if not tries_left or not re.search("locked|duplicate column", str(error)):
                     raise
                 time.sleep(0.1)
 
-    def add(self, correction: Correction, classes: Sequence[str]) -> StoredCorrection:
-        """Write one down, with the classes that there were; what was said before stays."""
+    def add(
+        self, correction: Correction, classes: Sequence[str], completes: int = 0
+    ) -> StoredCorrection:
+        """Write one down, with the classes that there were; what was said before stays.
+
+        `completes` is the number of a row that said the same before its image was read.
+        """
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         values = (correction.sha256, correction.index, correction.file, correction.bundle)
         said = (correction.predicted, correction.confidence, correction.label, correction.who)
@@ -98,18 +120,19 @@ class Corrections:
         with self._connect() as database:
             cursor = database.execute(
                 f"INSERT INTO corrections (at, {', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
-                (at, *values, *said, json.dumps(names)),
+                (at, *values, *said, json.dumps(names), completes),
             )
         number = cursor.lastrowid or 0
         return StoredCorrection(id=number, at=at, classes=names, **correction.model_dump())
 
     def latest(self) -> list[StoredCorrection]:
         """The last word on each image, in the order in which it was said."""
-        return self._read(f"{_LATEST} ORDER BY id")
+        return self._read(_LATEST)
 
     def history(self) -> list[StoredCorrection]:
         """Everything that was ever said."""
-        return self._read("SELECT * FROM corrections ORDER BY id")
+        completed = "SELECT completes FROM corrections"
+        return self._read(f"SELECT * FROM corrections WHERE id NOT IN ({completed}) ORDER BY id")  # noqa: S608
 
     def _read(self, query: str) -> list[StoredCorrection]:
         with self._connect() as database:
@@ -124,7 +147,7 @@ class Corrections:
 
 
 def _stored(row: sqlite3.Row) -> StoredCorrection:
-    values = dict(row)
+    values = {name: row[name] for name in row.keys() if name in _STORED}  # noqa: SIM118
     classes = json.loads(values.pop("classes"))
     return StoredCorrection(index=values.pop("image"), classes=classes, **values)
 
@@ -156,7 +179,7 @@ def as_tasks(rows: list[StoredCorrection], prefix: str = "") -> list[dict[str, A
 
 def _task(row: StoredCorrection, prefix: str) -> dict[str, Any]:
     data = {
-        IMAGE: prefix + (quote(row.file or row.sha256) if prefix else row.file or row.sha256),
+        IMAGE: _address(row.file or row.sha256, prefix),
         "sha256": row.sha256,
         "index": row.index,
         "who": row.who,
@@ -169,9 +192,16 @@ def _task(row: StoredCorrection, prefix: str) -> dict[str, Any]:
     }
     return {
         "data": data,
-        "predictions": [prediction],
+        "predictions": [prediction] if row.predicted else [],
         "annotations": [{"result": [choice(row.label)]}],
     }
+
+
+def _address(file: str, prefix: str) -> str:
+    """A file's address behind a prefix; what Label Studio named itself is one."""
+    if not prefix or file.startswith(("/", "http:", "https:", "data:")):
+        return file
+    return prefix + quote(file)
 
 
 def choice(label: str, from_name: str = CHOICE, to_name: str = IMAGE) -> dict[str, Any]:

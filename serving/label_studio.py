@@ -144,28 +144,22 @@ class _Backend:
 
     async def _label(self, address: object, bundle: Bundle) -> Annotation | None:
         """The label of the image at an address; None, and a line in the log, if there is none."""
+        try:
+            return await self._read_and_label(address, bundle)
+        except (Unreadable, Refused) as error:
+            _log.warning("Label Studio: %s", error)
+            return None
+
+    async def _read_and_label(self, address: object, bundle: Bundle) -> Annotation | None:
         with Held(self._service.gate) as held:
-            try:
-                upload = Upload("", await self._reader.read(address, held.take))
-            except (Unreadable, Refused) as error:
-                _log.warning("Label Studio: %s", error)
-                return None
+            upload = Upload("", await self._reader.read(address, held.take))
             (result, *more) = await self._service.annotate([upload], bundle, Asked(str(uuid4())))
         return result if isinstance(result, Annotation) and not more else None
 
-    async def _label_in_the_end(self, address: object, bundle: Bundle) -> Annotation | None:
-        """The same, of an image that may be readable only a little later."""
-        for pause in (*_PAUSES, 0.0):
-            found = await self._label(address, bundle)
-            if found is not None:
-                return found
-            await asyncio.sleep(pause)
-        return None
-
     async def keep(self, body: dict[str, Any]) -> None:
-        """Keep what a person said in Label Studio beside the student's own label.
+        """Keep what a person said in Label Studio, at once; then the student's label beside it.
 
-        An image that cannot be read has its address for a name, and no hash: its label is kept.
+        An image that cannot be read has its address for a name, and no hash.
         """
         try:
             project = read_config(body["project"].get("label_config"))
@@ -173,26 +167,47 @@ class _Backend:
             label = _choice_of(annotation.get("result"), project)
             if label is None or annotation.get("was_cancelled"):
                 return
-            bundle = await self._service.find(self.student_for(project))
+            version = self.student_for(project)
             address = _address(task, project)
-            found = await self._label_in_the_end(address, bundle)
         except (KeyError, TypeError, AttributeError, Refused) as error:
             _log.warning(
                 "Label Studio: a webhook that is not understood (%s)", type(error).__name__
             )
             return
-        correction = Correction.model_construct(
-            sha256=found.sha256 if found else "",
+        said = Correction.model_construct(
+            sha256="",
             index=0,
-            file="" if found else _named(address),
-            bundle=bundle.id,
-            predicted=found.label if found else "",
-            confidence=found.confidence if found else 0.0,
+            file=_named(address, task),
+            bundle=version,
+            predicted="",
+            confidence=0.0,
             label=label[:200],
             who=f"Label Studio user {annotation.get('completed_by')}"[:100],
         )
-        classes = list(bundle.classes)
-        await asyncio.to_thread(self._service.corrections.add, correction, classes)
+        notes, classes = self._service.corrections, self._service.classes(version)
+        stored = await asyncio.to_thread(notes.add, said, classes)
+        found = await self._label_in_the_end(address, version)
+        if found is not None:
+            told = {"sha256": found.sha256, "bundle": found.bundle, "predicted": found.label}
+            whole = said.model_copy(update={**told, "confidence": found.confidence})
+            await asyncio.to_thread(notes.add, whole, classes, stored.id)
+
+    async def _label_in_the_end(self, address: object, version: str) -> Annotation | None:
+        """The student's label of an image that may be readable only a little later."""
+        for pause in (*_PAUSES, None):
+            try:
+                return await self._read_and_label(address, await self._service.find(version))
+            except Exception as error:  # what is kept is kept, whatever becomes of this
+                _log.warning("Label Studio: %s", _told(error))
+                if pause is None or getattr(error, "for_good", False):
+                    return None
+            await asyncio.sleep(pause)
+        return None
+
+
+def _told(error: Exception) -> str:
+    """Our own reasons; of others the kind alone, for they may hold anything."""
+    return str(error) if isinstance(error, (Unreadable, Refused)) else type(error).__name__
 
 
 def _address(task: Any, project: Project) -> object:
@@ -200,12 +215,15 @@ def _address(task: Any, project: Project) -> object:
     return data.get(project.key) if isinstance(data, dict) else None
 
 
-def _named(address: object) -> str:
-    """What an image that was not read goes by: its address, or the digest of one that is pixels."""
-    text = str(address)
-    if text.startswith("data:"):
-        return f"data:{sha256(text.encode()).hexdigest()}"
-    return text[:255]
+def _named(address: object, task: Any) -> str:
+    """What an image goes by that has no hash yet: its address, if that is short and no pixels."""
+    if not isinstance(address, str):
+        return f"task {task.get('id')}"[:255]
+    if address.startswith("data:"):
+        return f"data:{sha256(address.encode()).hexdigest()}"
+    if len(address) > 255:
+        return f"{address[:180]} {sha256(address.encode()).hexdigest()}"
+    return address
 
 
 def _choice_of(result: Sequence[dict[str, Any]] | None, project: Project) -> str | None:

@@ -26,7 +26,11 @@ _ACCESS_S = 240.0  # an access token lives 300 s
 
 
 class Unreadable(Exception):
-    """An image that is not read, and why, without its address."""
+    """An image that is not read, and why, without its address; `for_good`: nor will it be."""
+
+    def __init__(self, reason: str, *, for_good: bool = False) -> None:
+        super().__init__(reason)
+        self.for_good = for_good
 
 
 class ImageReader:
@@ -60,7 +64,7 @@ class ImageReader:
     async def read(self, address: object, take: Callable[[int], None]) -> bytes:
         """The bytes, each piece after `take` has let it in; `Unreadable` says why not."""
         if not isinstance(address, str):
-            raise Unreadable("no address of an image")
+            raise Unreadable("no address of an image", for_good=True)
         if prefix := _DATA.match(address):
             take(len(address) * 3 // 4)
             return self._decode(address[prefix.end() :])
@@ -83,18 +87,19 @@ class ImageReader:
         try:
             return base64.b64decode(text, validate=True)
         except binascii.Error:
-            raise Unreadable("a data: address that is no base64") from None
+            raise Unreadable("a data: address that is no base64", for_good=True) from None
 
     def _allowed(self, address: str) -> str:
         """The path at the configured server that an address means, if it means one."""
         if self._origin is None:
-            raise Unreadable("no Label Studio is configured to read images from")
+            raise Unreadable("no Label Studio is configured to read images from", for_good=True)
         path = address.removeprefix(self._origin) if address.startswith("http") else address
         found = _UPLOAD.fullmatch(path) or _LOCAL.fullmatch(path)
         name = unquote(found[1]) if found else ""
         inner = found is not None and found.re is _UPLOAD and "/" in name
         if not found or inner or _ODD.search(name) or ".." in name.split("/"):
-            raise Unreadable("an address that is none of the configured Label Studio's own")
+            reason = "an address that is none of the configured Label Studio's own"
+            raise Unreadable(reason, for_good=True)
         return path[: found.start(1)] + quote(name)
 
     async def _fetch(

@@ -50,7 +50,10 @@ export function learn(corrections) {
 // a word is on an image and a set of classes: students of other tasks may label it too
 const wordKey = (one) =>
   JSON.stringify([keyOf(one), [...(one.classes ?? Object.keys(one.probabilities ?? {}))].sort()]);
-export const wordOn = (one) => words.get(wordKey(one));
+export function wordOn(one) {
+  const old = words.get(wordKey({ ...one, classes: [] })); // from before classes were kept
+  return words.get(wordKey(one)) ?? (old && old.label in (one.probabilities ?? {}) ? old : undefined);
+}
 export const stateOf = (one) => (one.error ? "refused" : wordOn(one) ? "done" : one.decision);
 export const labelOf = (one) => wordOn(one)?.label ?? one.label;
 

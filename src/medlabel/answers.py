@@ -169,8 +169,10 @@ def _last_words(path: Path, classes: Sequence[str], left_out: Counter[str]) -> d
             if number > _MOST_LINES:
                 raise MedlabelError(f"{path} has more than {_MOST_LINES:,} lines")
             chosen_from = json.loads(line.get("classes") or "[]")
+            if not isinstance(chosen_from, list):
+                raise MedlabelError(f"{path} line {number}: classes are no list of names")
             digest = (line["sha256"] or "").strip()[:_DIGEST]
-            if chosen_from and sorted(chosen_from) != sorted(classes):
+            if chosen_from and sorted(map(str, chosen_from)) != sorted(classes):
                 left_out[OTHERS] += 1
             elif (line["index"] or "0").strip() != "0":
                 left_out[STACKED] += 1

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.annotations import MANIFEST, AnnotationTable, Piece, signed_pieces
-from medlabel.audit_ledger import add_look, add_plan, plans_made, spent
+from medlabel.audit_ledger import LEDGER, add_look, add_plan, plans_made, spent
 from medlabel.errors import MedlabelError, reason
 from medlabel.guarantee import Design, Guarantee, certify, draw, fewest_answers
 from medlabel.judgement import ranks
@@ -113,6 +113,8 @@ def plan_audit(store: Store, design: Design, again: bool = False) -> str:
         raise MedlabelError(
             f"{store.path(PLAN)} is there: answer it, or ask about other images with --again"
         )
+    if store.exists(PLAN):
+        _number(store, store.read_json(PLAN))  # its looks count, whoever made it
     seen, number = _read(store), plans_made(store)
     design = replace(design, spent=spent(store))
     weights = store.read_json(MANIFEST)["origin"]["weights"]
@@ -131,12 +133,35 @@ def plan_audit(store: Store, design: Design, again: bool = False) -> str:
 
 
 def _put_away(store: Store) -> None:
-    """Move a plan and what people may have answered in it to a folder of its own."""
+    """Move a plan and what people may have answered in it to a folder of its own.
+
+    What was promised last holds until there is another report.
+    """
     for name in (GUARANTEE, ASKED, PLAN):
         if store.exists(name):
             other = name.replace("audit/", f"audit-{plans_made(store)}/")
             store.write(other, store.read(name))
-            store.remove(name)
+            if name != GUARANTEE:
+                store.remove(name)
+
+
+def _number(store: Store, plan: dict[str, Any]) -> int:
+    """A plan's number in the ledger; one from before there was a ledger is entered now.
+
+    Raises:
+        MedlabelError: the ledger is gone.
+    """
+    if "number" not in plan:
+        plan["number"] = add_plan(store, Design(**plan["design"]).level)
+        for digest in plan.pop("looks", ()):
+            add_look(store, plan["number"], digest)
+        store.write_json(PLAN, plan)
+    if plan["number"] >= plans_made(store):
+        raise MedlabelError(
+            f"{store.path(LEDGER)}, which counts reports, is gone: bring it back, or annotate into "
+            "another folder and plan there"
+        )
+    return int(plan["number"])
 
 
 def report_audit(store: Store, answers: Mapping[str, str]) -> Report:
@@ -355,7 +380,7 @@ def class_of(answer: str, uri: str, classes: Sequence[str]) -> int:
 def _looks(store: Store, plan: dict[str, Any], told: Mapping[str, int]) -> int:
     """Note these answers, if they are new; returns how many different ones were reported on."""
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-    return add_look(store, plan["number"], digest if told else None)
+    return add_look(store, _number(store, plan), digest if told else None)
 
 
 def _facts(report: Report) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def plans_made(store: Store) -> int:
 
 
 def spent(store: Store) -> float:
-    """How likely one of the promises so far is broken, at most."""
+    """How likely one of the promises that exports go by is broken, at most; of all so far."""
     return float(sum(plan["level"] * len(plan["looks"]) for plan in _plans(store)))
 
 

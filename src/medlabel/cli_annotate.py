@@ -91,8 +91,9 @@ def _label(
     image_column: _ImageColumn = None,
 ) -> None:
     """Label your own images by the names of the classes: teacher, student, annotations."""
+    from medlabel.caption_sets import captions_in
     from medlabel.recipes import recipe_named
-    from medlabel.tasks import ClassSpec, unknown_captions
+    from medlabel.tasks import unknown_captions
     from rayjobs.label import Wish, label_sources
 
     names = tuple(name.strip() for name in classes.split(","))
@@ -100,8 +101,9 @@ def _label(
         tuple(sources), names, out, default_home(), recipe_named(recipe), clip, captions,
         auto_above, pool, seed=seed, column=image_column,
     )  # fmt: skip
-    for text in unknown_captions([ClassSpec(name=n, source="") for n in names if n], captions):
-        warn(text)
+    if captions == "table":
+        for text in unknown_captions({name: captions_in(captions, name) for name in names if name}):
+            warn(text)
     with StageBars() as shown:
         done = label_sources(wish, shown.advance)
     _tell(done)

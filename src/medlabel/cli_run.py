@@ -105,8 +105,10 @@ def run_command(
         Adjustment(parse_steps(",".join(adjust or [])), vote),
         student, seeds, per_class, data_root, ceiling_seeds,
     )  # fmt: skip
-    for warning in unknown_captions(settings.task.classes, captions) if scores is None else []:
-        warn(warning)
+    if scores is None and captions == "table":
+        told = {one.name: one.resolved_captions() for one in settings.task.classes}
+        for warning in unknown_captions(told):
+            warn(warning)
     with StageBars() as bars:
         outcome = run(settings, bars.advance)
     _print_outcome(outcome)

@@ -35,6 +35,7 @@ __all__ = ["Design", "Guarantee", "Step", "certify", "draw", "fewest_answers"]
 _STEPS = 20  # nested sets: 5 % of the images each
 _EARLY = 0.8  # of the level, for the smallest set
 _MARGIN = 1.1  # more answers in the first set than it could do with: how many fall there is chance
+_HALF = 0.5  # a promise that is as likely broken as kept is none
 _ROUNDING = 1e-9  # a chance that is left by rounding alone is none
 _FURTHER = 400  # sizes of a sample that are looked at for how many more answers would do
 
@@ -76,9 +77,15 @@ class Design:
         if self.left <= 0:
             raise MedlabelError(
                 f"reports of earlier plans have spent {self.spent:.1%} of the chance to be wrong, "
-                f"and a confidence of {self.confidence:.1%} allows no more: promise at a lower "
-                f"one, such as --confidence {max(1 - 2 * self.spent, (1 - self.spent) / 2):.3g}"
+                f"and a confidence of {self.confidence:.1%} allows no more: {self._advice()}"
             )
+
+    def _advice(self) -> str:
+        """What to do when nothing is left."""
+        lower = math.floor(1000 * (1 - 2 * self.spent) + _ROUNDING) / 1000
+        if lower < _HALF:
+            return "annotate into another folder, and plan once"
+        return f"promise at a lower one, such as --confidence {lower:g}"
 
     @property
     def left(self) -> float:
@@ -178,8 +185,7 @@ def draw(
     """Rows to ask a human about, in the order to ask in: at random, none twice.
 
     A student that has learned from the answers of one draw must not be judged by the same images
-    again, and a further plan must ask about images of its own: `salt` makes the draw another,
-    whatever the seed.
+    again, and a further plan must be another draw: `salt` makes it one, whatever the seed.
 
     Args:
         confidences: of all images [N].

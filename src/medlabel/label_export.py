@@ -142,8 +142,9 @@ def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         new = f"p_{names.get(name[2:], name[2:])}" if name.startswith("p_") else name
         columns[new] = pa.compute.add(columns[new], column) if new in columns else column
-    chances = np.array([columns[f"p_{name}"].to_numpy() for name in dict.fromkeys(names.values())])
-    places = {name: place for place, name in enumerate(dict.fromkeys(names.values()))}
+    new = [name.removeprefix("p_") for name in columns if name.startswith("p_")]
+    chances = np.array([columns[f"p_{name}"].to_numpy() for name in new])
+    places = {name: place for place, name in enumerate(new)}
     given = [places[label] for label in labels.to_pylist()]
     confidence = pa.array(chances[given, np.arange(len(given))])
     return pa.table(columns | {"label": labels, "confidence": confidence})

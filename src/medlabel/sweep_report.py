@@ -25,6 +25,10 @@ __all__ = ["counted", "percent", "points", "report_sweep", "sweep_answer"]
 
 _WHO = ["teacher", "recipe", "student"]
 _MAPPED = 6  # of teachers, recipes and students, so many have a heat map on the page
+_CELLS_MISSING = (
+    " Cells are missing: all are compared on those that each of them has, but for who lacks more "
+    "than half or has none that all have; these come last."
+)
 _SHOWN = 200  # rows of a table; its file has all
 
 
@@ -120,10 +124,10 @@ def _board_table(board: pd.DataFrame, group: str) -> Table:
             *((f"{row['missing']:,}",) if lacking else ()),
         )
         rows.append((bool(row["gain"] < 0), cells))
-    tasks, of = (int(some[name].iloc[0]) for name in ("tasks", "of_tasks"))
+    tasks, of = (int(some[name].max()) for name in ("tasks", "of_tasks"))
     caption = (
-        f"{counted(tasks, 'task')}{f' of {of}: those that all have' if tasks < of else ''}"
-        f"{', by the draws that all have' if lacking else ''}. Accuracy in percent, gain in "
+        f"{counted(tasks, 'task')}{f' of {of}' if tasks < of else ''}."
+        f"{_CELLS_MISSING if lacking else ''} Accuracy in percent, gain in "
         "points with its 95 % interval over draws (corrected for images that draws share; it says "
         "nothing of other sets). Worst: the worst cell. Won, tied, lost: tasks, by the mean over "
         "draws. "

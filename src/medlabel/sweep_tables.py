@@ -171,40 +171,46 @@ def leaderboard(results: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]) -> pd
     nothing of other sets. `p` is Wilcoxon's over tasks. `won`, `tied` and `lost` count tasks.
     The highest student accuracy comes first.
 
-    All are compared on the same `tasks`, of `of_tasks`, and the same draws: those that each of them
-    has. `missing` counts the cells that others have and this one has not.
+    Where cells are missing, all are compared on those that each of them has (`same_cells`); who
+    lacks more than half is not, and comes last. Tasks count alike. `tasks` are those compared on,
+    of `of_tasks`; `missing` counts the cells that one has not.
     """
     rows = []
+    seeds = results["seed"].nunique()
     for group, wanted in _grouped(tasks):
         every = results[results["task"].isin(wanted)]
-        some = _shared(every)
+        some, alike = _shared(every, len(wanted) * seeds)
         had = every.groupby(_WHO).size().to_dict()
-        cells = len(every.drop_duplicates(["task", "seed"]))
         for names, part in some.groupby(_WHO, sort=False):
             means = part.groupby("task", sort=False)[["student_accuracy", "teacher_accuracy"]]
             student, teacher = means.mean().to_numpy().T
             over, draws = over_tasks(student, teacher), _over_draws(part)
             row = {"group": group, **dict(zip(_WHO, names, strict=True)), "tasks": len(student)}
-            row |= {"of_tasks": every["task"].nunique(), "missing": cells - int(had[names])}
+            row |= {"of_tasks": len(wanted), "missing": len(wanted) * seeds - int(had[names])}
+            row |= {"same_cells": names in alike}
             rows.append(row | _figures(part, over) | {"low": draws.low, "high": draws.high})
     table = pd.DataFrame(rows)
     order = table["group"].map(GROUPS.index)
     table = table.assign(order=order).sort_values(
-        ["order", "student_accuracy"], ascending=[True, False], kind="stable"
+        ["order", "same_cells", "student_accuracy"], ascending=[True, False, False], kind="stable"
     )
     return table.drop(columns="order").reset_index(drop=True)
 
 
-def _shared(results: pd.DataFrame) -> pd.DataFrame:
-    """The cells to compare by: tasks of which all have half of the draws or more, by the draws
-    that all have of each of these; all cells where there is no such task.
+def _shared(results: pd.DataFrame, planned: int) -> tuple[pd.DataFrame, set[Any]]:
+    """The cells to compare by, and who is compared by the same ones.
+
+    That is who has half of the cells or more, by those that each of them has. The others keep
+    their own, as all do where no cell is everybody's.
     """
-    entries = len(results.drop_duplicates(_WHO))
-    there = results.groupby(["task", "seed"]).size().eq(entries).unstack(fill_value=False)
-    tasks = there.index[there.mean(axis=1) >= 0.5]
-    seeds = there.columns[there.loc[tasks].all()]
-    kept = results[results["task"].isin(tasks) & results["seed"].isin(seeds)]
-    return results if kept.empty else kept
+    who = pd.Series(list(results[_WHO].itertuples(index=False, name=None)), results.index)
+    whole = {names for names, count in who.value_counts().items() if 2 * count >= planned}
+    among = results[who.isin(whole)]
+    entries = among.groupby(["task", "seed"])["student"].transform("size")
+    kept = among[entries == len(whole)]
+    if kept.empty:
+        return results, set()
+    return pd.concat([kept, results[~who.isin(whole)]]), whole
 
 
 def _grouped(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
@@ -218,27 +224,33 @@ def _grouped(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[str
 
 
 def _over_draws(part: pd.DataFrame) -> Comparison:
-    """Student minus teacher by draw: of each, the mean over the tasks, where all are there."""
-    tasks = part["task"].nunique()
-    whole = part.groupby("seed").filter(lambda rows: len(rows) == tasks)
-    if whole.empty:
-        return Comparison(np.nan, np.nan, np.nan, np.nan, 0, 0, 0)
-    draws = whole.groupby("seed")[["student_accuracy", "teacher_accuracy"]].mean()
-    student, teacher = draws.to_numpy().T
-    return corrected_t(student, teacher, int(part["n_pool"].sum()), int(part["n_test"].sum()))
+    """Student minus teacher: the mean over tasks, and by how much each draw lies above it.
+
+    A draw's gain is the mean over its tasks; where it lacks some, what it has is held against what
+    is usual on those tasks.
+    """
+    gains = part["student_accuracy"] - part["teacher_accuracy"]
+    usual = gains.groupby(part["task"]).mean()
+    above = (gains - part["task"].map(usual)).groupby(part["seed"]).mean().to_numpy()
+    draws = usual.mean() + above - above.mean()
+    tasks = part.drop_duplicates("task")
+    n_pool, n_test = int(tasks["n_pool"].sum()), int(tasks["n_test"].sum())
+    return corrected_t(draws, np.zeros(len(draws)), n_pool, n_test)
 
 
 def _figures(part: pd.DataFrame, found: Comparison) -> dict[str, Any]:
-    """The columns that a comparison and a leaderboard share."""
+    """The columns that a comparison and a leaderboard share; tasks count alike."""
+    names = ["teacher_accuracy", "student_accuracy", "teacher_macro_f1", "student_macro_f1"]
+    means = part.groupby("task")[names].mean().mean()
     return {
         "cells": len(part),
-        "teacher_accuracy": part["teacher_accuracy"].mean(),
-        "student_accuracy": part["student_accuracy"].mean(),
+        "teacher_accuracy": means["teacher_accuracy"],
+        "student_accuracy": means["student_accuracy"],
         "student_worst": part["student_accuracy"].min(),
-        "gain": (part["student_accuracy"] - part["teacher_accuracy"]).mean(),
+        "gain": means["student_accuracy"] - means["teacher_accuracy"],
         "low": found.low,
         "high": found.high,
-        "f1_gain": (part["student_macro_f1"] - part["teacher_macro_f1"]).mean(),
+        "f1_gain": means["student_macro_f1"] - means["teacher_macro_f1"],
         "won": found.wins,
         "tied": found.ties,
         "lost": found.losses,

@@ -207,16 +207,18 @@ def first_reason(error: ValidationError, fields: Iterable[str] = ()) -> str:
     return f"{where}: {reason}" if where else reason
 
 
-def unknown_captions(classes: Iterable[ClassSpec], caption_sets: str) -> list[str]:
-    """Warnings of classes that the `table` knows nothing of: their name is put into a template."""
-    if caption_sets != "table":
-        return []
+def unknown_captions(told: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warnings of classes that no captions are known for: the name is put into a template.
+
+    Args:
+        told: what the teacher reads, by the class's name.
+    """
     return [
-        f"no captions are known for {one.name!r}: the teacher reads "
-        f"{one.resolved_captions()[0]!r}. If that is no good description, write `captions:` in a "
-        "task's file, or name a file of them with --captions"
-        for one in classes
-        if one.resolved_captions() == paper_captions(one.name)
+        f"no captions are known for {name!r}: the teacher reads {captions[0]!r}. If that is no "
+        "good description, write `captions:` in a task's file, or name a file of them with "
+        "--captions"
+        for name, captions in told.items()
+        if tuple(captions) == paper_captions(name)
     ]
 
 

@@ -191,20 +191,26 @@ def best_draw(each: Sequence[Signals], draws: Sequence[Mapping[str, int]], k: in
 
     Args:
         each: the signals of each draw.
-        draws: the labels that each draw's student gave, by image id.
+        draws: the labels that each draw's student gave, by image id; where some share too few
+            images with all others, kappas have no part.
         k: number of classes.
 
     Returns:
         The index of the draw; the first of equal ones.
     """
-    scores = []
-    for index, (found, own) in enumerate(zip(each, draws, strict=True)):
-        others = [other for at, other in enumerate(draws) if at != index]
-        shared = list(_agreements(((own, other) for other in others), k))
-        scores.append(
-            found.balance + found.neighbours + (float(np.mean(shared)) if shared else 0.0)
+    shared = [
+        list(_agreements(((own, other) for at, other in enumerate(draws) if at != index), k))
+        for index, own in enumerate(draws)
+    ]
+    known = all(shared)  # else some would be judged by less, for no fault of theirs
+    return int(
+        np.argmax(
+            [
+                found.balance + found.neighbours + (float(np.mean(kappas)) if known else 0.0)
+                for found, kappas in zip(each, shared, strict=True)
+            ]
         )
-    return int(np.argmax(scores))
+    )
 
 
 def summarise_trust(each: Sequence[Signals], students: float | None) -> Trust:

@@ -29,6 +29,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice, product
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -63,6 +64,7 @@ Choices = Annotated[tuple[Plain, ...], Field(min_length=1)]
 
 FIRST = 2  # draws before a trial says how good it is: `students` compares two
 WORST = -1.0  # what a trial that cannot be fitted counts: no kappa is lower
+_MOST_TRIED = 1000  # combinations of a student's parts, to see whether one is a network
 _START = "robust"  # what a recipe's file is written as a change of
 _MAPS = "maps"
 _SPELLED = tuple(field.name for field in fields(Cnn) if field.name != _MAPS)
@@ -147,16 +149,28 @@ class TuneSpec(SweepSpec):
 
 def check_tune(spec: TuneSpec) -> None:
     """Raise a `MedlabelError` for a value of the space that no recipe takes, before any work."""
-    names = [name for name in (_MAPS, *_SPELLED) if name in spec.space]
-    spelled = {name: _ends(spec.space[name])[0] for name in names}
+    spelled = {name: _ends(spec.space[name]) for name in (_MAPS, *_SPELLED) if name in spec.space}
     for name, values in spec.space.items():
-        beside = spelled if name in spelled else {}  # other spellings that are no network: a trial
-        for value in _ends(values):  # finds out
-            try:
-                recipe = recipe_of(spec.start, {**beside, name: value})
-                check_student(recipe.student, spec.size)
-            except MedlabelError as error:
-                raise MedlabelError(f"space: {name}: {error}") from error
+        others = {other: ends for other, ends in spelled.items() if other != name}
+        for value in _ends(values):
+            if why := _refusal(spec, name, value, others if name in spelled else {}):
+                raise MedlabelError(f"space: {name}: {why}")
+
+
+def _refusal(
+    spec: TuneSpec, name: str, value: Plain, others: Mapping[str, tuple[Plain, ...]]
+) -> str | None:
+    """Why no recipe takes a value, whatever is chosen of the others; None if one does."""
+    first = None
+    for chosen in islice(product(*others.values()), _MOST_TRIED):
+        try:
+            recipe = recipe_of(spec.start, {**dict(zip(others, chosen, strict=True)), name: value})
+            check_student(recipe.student, spec.size)
+        except MedlabelError as error:
+            first = first or str(error)
+        else:
+            return None
+    return first
 
 
 def _ends(values: Range | tuple[Plain, ...]) -> tuple[Plain, ...]:

@@ -148,7 +148,7 @@ def test_a_further_plan_asks_about_others_and_keeps_what_was_answered(store):
     second = asked(plan_audit(store, DESIGN, again=True))
     assert set(first) != set(second)
     assert asked(store.path("audit-1/plan.csv")) == first
-    assert promised(store) is None
+    assert promised(store) is not None  # the last promise holds until the next report
     report = report_audit(store, {uri: truth(uri) for uri in second})
     assert report.design.left == pytest.approx(0.025)
     assert "Earlier plans have spent 2.5% of the chance" in sentences(report)[-1]
@@ -159,6 +159,20 @@ def test_a_plan_that_was_not_reported_on_has_spent_nothing(store):
     report_audit(store, {})
     plan_audit(store, DESIGN, again=True)
     assert spent(store) == 0
+
+
+def test_a_plan_from_before_the_ledger_is_entered_with_its_looks(store):
+    uris = asked(plan_audit(store, DESIGN))
+    plan = store.read_json("audit/plan.json")
+    del plan["number"]
+    store.write_json("audit/plan.json", plan | {"looks": ["abc"]})
+    store.remove("audits.json")
+    with pytest.raises(MedlabelError, match=r"have spent 5\.0%"):
+        plan_audit(store, DESIGN, again=True)
+    assert report_audit(store, {uri: truth(uri) for uri in uris}).looks == 2
+    store.remove("audits.json")
+    with pytest.raises(MedlabelError, match=r"audits.json, which counts reports, is gone"):
+        report_audit(store, {})
 
 
 def test_who_plans_until_a_promise_comes_out_has_no_more_chances_than_said(store):

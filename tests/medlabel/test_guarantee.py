@@ -63,8 +63,9 @@ def test_plans_made_until_one_holds_break_their_promises_no_more_often_than_said
                 broken += 1
                 break
     assert broken <= binom.ppf(0.999, series, 1 - confidence)
-    with pytest.raises(MedlabelError, match="have spent"):
-        Design(200, 0.95, 0.95, spent=0.05)
+    for spent, advice in ((0.05, r"--confidence 0\.9$"), (0.3, "annotate into another folder")):
+        with pytest.raises(MedlabelError, match=advice):
+            Design(200, 0.95, 0.95, spent=spent)
 
 
 def test_the_classes_promises_hold_together():

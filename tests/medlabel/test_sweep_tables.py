@@ -33,12 +33,32 @@ def test_the_leaderboard_has_the_best_first_and_tasks_of_one_modality_apart():
     assert board.iloc[5]["gain"] < -0.05
 
 
-def test_a_draw_that_is_missing_on_one_task_is_left_out():
+def test_cells_that_are_missing_cost_no_other():
     results = made([0.1, 0.1, 0.1])
-    some = results.drop(results.index[0])
+    some = results.drop(results.index[[0, 6, 12]])  # one of each task, of different draws
     row = leaderboard(some, TASKS).iloc[0]
-    assert row["cells"] == 12
+    assert (row["cells"], row["missing"], row["same_cells"]) == (12, 3, True)
     assert row["low"] < row["gain"] < row["high"]
+    whole = leaderboard(results, TASKS).iloc[0]
+    assert row["high"] - row["low"] < 2 * (whole["high"] - whole["low"])
+
+
+def test_who_has_next_to_nothing_is_last_and_makes_no_other_poorer():
+    results, lucky = made([0.1, 0.1, -0.3]), made([0.15, 0.15, 0.15], student="lucky")
+    board = leaderboard(pd.concat([results, lucky[:2]]), TASKS)
+    some = board[board["group"] == "all tasks"]
+    assert some["student"].tolist() == ["small", "lucky"]
+    assert some["cells"].tolist() == [15, 2]
+    assert some["same_cells"].tolist() == [True, False]
+    assert some["missing"].tolist() == [0, 13]
+
+
+def test_tasks_count_alike_however_many_of_their_cells_are_there():
+    results = made([0.0, 0.0, 0.3])
+    few = pd.concat(
+        [results[results["task"] != "b-vs-c"], results[results["task"] == "b-vs-c"][:3]]
+    )
+    assert leaderboard(few, TASKS).iloc[0]["gain"] == pytest.approx(0.1, abs=0.01)
     one = made([0.1, 0.1, 0.1], seeds=1)
     assert np.isnan(leaderboard(one, TASKS).iloc[0]["low"])
     assert np.isnan(comparisons(one)["q"]).all()
@@ -56,7 +76,7 @@ def test_who_failed_on_the_hard_tasks_is_not_first_for_it():
     assert some.set_index("student")["missing"].to_dict() == {"large": 5, "small": 0}
     few = other.drop(other.index[0])
     board = leaderboard(pd.concat([one, few]), TASKS)
-    assert board["cells"].iloc[:2].tolist() == [8, 8]
+    assert board["cells"].iloc[:2].tolist() == [9, 9]
 
 
 def test_the_matrix_of_pairs_is_alike_on_both_sides_and_knows_what_is_not_there():

@@ -75,14 +75,11 @@ def test_a_mistake_in_yaml_is_named(tmp_path):
 
 def test_a_class_that_no_captions_are_known_for_is_warned_of():
     task = parse_task("chesst=a.npz,breast=b.npz")
-    (warning,) = unknown_captions(task.classes, "table")
+    (warning,) = unknown_captions({one.name: one.resolved_captions() for one in task.classes})
     assert "no captions are known for 'chesst': the teacher reads \"This is a photo" in warning
-    assert unknown_captions(task.classes, "paper") == []
-    own = task.classes[0].model_copy(update={"captions": ("a film",)})
-    assert unknown_captions([own], "table") == []
-    assert (
-        unknown_captions(parse_task("sick=chestmnist#6,well=chestmnist#!6").classes, "table") == []
-    )
+    assert unknown_captions({"chesst": ("a film",)}) == []
+    finding = parse_task("sick=chestmnist#6,well=chestmnist#!6").classes
+    assert unknown_captions({one.name: one.resolved_captions() for one in finding}) == []
 
 
 def test_yaml_with_classes_that_are_none_is_refused(tmp_path):

@@ -119,6 +119,9 @@ def test_the_draw_that_agrees_most_is_the_best(field):
 def test_a_draw_that_the_others_contradict_is_not_the_best():
     assert best_draw([SOUND] * 3, [OTHER, ONE, ONE], 2) == 1
     assert best_draw([SOUND], [ONE], 2) == 0
+    apart = {f"b/{i}": 0 for i in range(20)}  # shares no image with the others
+    each = [SOUND, SOUND, replace(SOUND, balance=1.0)]
+    assert best_draw(each, [ONE, ONE, apart], 2) == 2
 
 
 def test_draws_without_an_image_in_common_are_told_apart_by_the_rest():

@@ -122,3 +122,9 @@ def test_a_mistake_is_one_line_that_names_its_field(tmp_path, text, reason):
         check_tune(read_sweep(tmp_path / "s.yaml", TuneSpec))
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_part_that_is_a_network_beside_some_others_is_allowed(tmp_path):
+    text = "space: {maps: [8-16, 16-32-64], pool: [2-2, 2-2-2]}"
+    (tmp_path / "s.yaml").write_text(f"sources: [a, b]\n{text}\n")
+    check_tune(read_sweep(tmp_path / "s.yaml", TuneSpec))

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from xml.etree import ElementTree
 
@@ -16,6 +17,7 @@ from serving.corrections import _SCHEMA, Corrections, as_csv, as_tasks, labellin
 from serving.schemas import Correction
 
 CLASSES = ["chest", "breast"]
+NEW_COLUMNS = ",\n  classes TEXT NOT NULL, completes INTEGER NOT NULL"
 
 
 def word(label="breast", **changes):
@@ -64,7 +66,7 @@ def test_images_that_could_not_be_read_are_told_by_their_address(notes):
 def test_a_file_from_before_classes_were_kept_is_read_and_gone_on_with(notes, tmp_path):
     path = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
-        database.executescript(_SCHEMA.replace(", classes TEXT NOT NULL", ""))
+        database.executescript(_SCHEMA.replace(NEW_COLUMNS, ""))
         database.execute(
             "INSERT INTO corrections VALUES (1, 't', ?, 0, 'x', 'b', 'chest', 0.6, 'breast', '')",
             ("a" * 64,),
@@ -72,6 +74,35 @@ def test_a_file_from_before_classes_were_kept_is_read_and_gone_on_with(notes, tm
     old = Corrections(path)
     old.add(word(sha256="b" * 64), CLASSES)
     assert [one.classes for one in old.latest()] == [[], ["breast", "chest"]]
+    old.add(word("chest"), CLASSES)  # of the first one, again
+    assert [(one.sha256[0], one.label) for one in old.latest()] == [("b", "breast"), ("a", "chest")]
+
+
+def test_copies_that_open_an_old_file_at_once_all_get_it(tmp_path):
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(_SCHEMA.replace(NEW_COLUMNS, ""))
+    with ThreadPoolExecutor(8) as threads:
+        copies = list(threads.map(Corrections, [path] * 8))
+    copies[0].add(word(), CLASSES)
+    assert len(copies[-1].latest()) == 1
+
+
+def test_a_word_whose_image_was_read_late_has_the_turn_in_which_it_was_said(notes):
+    def unread(label):
+        values = word(label).model_dump() | {"sha256": "", "file": "/data/upload/1/a.png"}
+        return Correction.model_construct(**values)
+
+    first = notes.add(unread("breast"), CLASSES)
+    second = notes.add(unread("chest"), CLASSES)
+    assert [one.label for one in notes.latest()] == ["chest"]
+    for label, said in (("chest", second), ("breast", first)):
+        notes.add(word(label, file="/data/upload/1/a.png"), CLASSES, completes=said.id)
+    (kept,) = notes.latest()
+    assert (kept.label, kept.sha256) == ("chest", "a" * 64)
+    assert [one.sha256[:1] for one in notes.history()] == ["a", "a"]
+    (task,) = as_tasks(notes.latest(), "/data/local-files/?d=images/")
+    assert task["data"]["image"] == "/data/upload/1/a.png"
 
 
 @pytest.mark.parametrize(

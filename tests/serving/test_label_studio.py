@@ -200,7 +200,11 @@ def test_label_given_in_label_studio_is_kept(open_door):
     door.ask("POST", "/label-studio/webhook", json=_event("unclear")).raise_for_status()
     (kept,) = door.ask("GET", "/corrections").json()["corrections"]
     own = door.post(png(picture())).json()["results"][0]
-    assert (kept["label"], kept["who"]) == ("unclear", "Label Studio user 3")
+    assert (kept["label"], kept["who"], kept["file"]) == (
+        "unclear",
+        "Label Studio user 3",
+        UPLOADED,
+    )
     assert (kept["sha256"], kept["predicted"]) == (own["sha256"], own["label"])
 
 
@@ -251,6 +255,21 @@ def test_image_that_can_be_read_a_little_later_is_kept_with_its_hash(open_door, 
     door.ask("POST", "/label-studio/webhook", json=_event()).raise_for_status()
     (kept,) = door.ask("GET", "/corrections").json()["corrections"]
     assert len(kept["sha256"]) == 64
+
+
+def test_label_is_kept_whatever_becomes_of_the_students_own(open_door, monkeypatch):
+    monkeypatch.setattr("serving.label_studio._PAUSES", ())
+    door = open_door(reader=reader(Studio()))
+
+    async def broken(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(door.service, "annotate", broken)
+    door.ask("POST", "/label-studio/webhook", json=_event()).raise_for_status()
+    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    assert (kept["sha256"], kept["label"], kept["bundle"]) == ("", "breast", "test")
+    (task,) = door.ask("GET", "/corrections.json").json()
+    assert task["predictions"] == []
 
 
 def test_images_are_let_in_by_the_gate_and_leave_it(open_door):
