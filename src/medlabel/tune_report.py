@@ -94,7 +94,7 @@ def _comparison(frame: pd.DataFrame) -> Table:
     caption = (
         "Accuracy on held-out images in percent, the mean over draws (and tasks); worst: the worst "
         "draw. Gain over the default in points, on the draws that both have, with its 95 % "
-        "interval (other pools of images, tried on the same held-out ones). Rank by truth: over the "
+        "interval (other pools, tried on the same held-out images). Rank by truth: over the "
         f"{FIRST} draws that all trials have."
     )
     columns = (
