@@ -30,7 +30,10 @@ def spec(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("trial: 3\n", "spec.yaml: trial: "), ("space: {loss: [mine]}\n", "space: loss: ")],
+    [
+        ("trial: 3\n", "spec.yaml: no such field trial; there are "),
+        ("space: {loss: [mine]}\n", "space: loss: "),
+    ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(medlabel, tmp_path, spec, line, reason):
     spec.write_text(spec.read_text() + line)

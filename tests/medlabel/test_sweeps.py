@@ -80,7 +80,7 @@ def read_and_check(path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("sources: [a, b]\nseed: 3", "seed: Extra inputs"),
+        ("sources: [a, b]\nseed: 3", "no such field seed; there are name, size, sources"),
         ("sources: [a, b]\nseeds: 0", "seeds: Input should be greater"),
         ("sources: ['a#x', b]", "sources: cannot read class 'a#x'"),
         ("sources: [a, a]", "sources: 'a' comes twice"),

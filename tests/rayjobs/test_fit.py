@@ -70,7 +70,7 @@ def test_an_elastic_fit_comes_out_the_same(workload, tmp_path):
     fixed, elastic = Store(str(tmp_path / "fixed")), Store(str(tmp_path / "elastic"))
     fit_unit(fixed, workload, units(1)[0])
     fit_unit(fixed, workload, units(2)[1])
-    assert fit_cells(elastic, workload, units(2), elastic=True) == 2
+    assert fit_cells(elastic, workload, units(2), room=fit.Room(elastic=True)) == 2
     assert contents(fixed) == contents(elastic)
 
 
