@@ -8,7 +8,7 @@
 An image's bytes name it only where it is a file of its own, or bytes in Parquet: one of a stack
 that was sent to the service cannot be told. Of several corrections of an image the last one counts.
 The service's file may be about several students; what it says to the others' classes, and choices
-that are no class of anybody ("unclear"), are counted and left out.
+that are no class and no word for none, are counted and left out.
 """
 
 import csv
