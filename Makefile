@@ -1,4 +1,4 @@
-# Three commands: make demo (the main job), make test (everything), make check (quick: lint, types).
+# Three commands: make demo (the main job), make test (everything), make check (quick: lint, types, imports).
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -15,6 +15,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

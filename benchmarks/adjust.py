@@ -15,14 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import FILES, arguments, class_of, finish
-from medlabel.adjust import Adjustment, parse_steps
-from medlabel.cli_shared import default_home
-from medlabel.clip import Clip, load_clip
-from medlabel.evaluation import evaluate_baseline
-from medlabel.sources import Source
-from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
-from medlabel.teacher import class_embeddings, score
-from medlabel.truth import SealedTruth
+from medlabel.data.sources import Source
+from medlabel.data.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.truth import SealedTruth
+from medlabel.evaluation.metrics import evaluate_baseline
+from medlabel.storage.home import default_home
+from medlabel.teacher.adjust import Adjustment, parse_steps
+from medlabel.teacher.clip import Clip, load_clip
+from medlabel.teacher.task_captions import class_captions
+from medlabel.teacher.zero_shot import class_embeddings, score
 from rayjobs.pretrain import ensure_phantom_clip
 
 PER_CLASS = 625
@@ -79,8 +80,8 @@ class Bench:
 
     def _captions(self, sets: str) -> list[tuple[str, ...]]:
         if sets == "one":
-            return [spec.resolved_captions("table")[:1] for spec in self.task.classes]
-        return [spec.resolved_captions(sets) for spec in self.task.classes]
+            return [class_captions(spec, "table")[:1] for spec in self.task.classes]
+        return [class_captions(spec, sets) for spec in self.task.classes]
 
 
 def noisy(embeddings: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

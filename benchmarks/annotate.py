@@ -33,9 +33,9 @@ from PIL import Image
 
 from benchmarks.common import arguments, finish
 from benchmarks.embed import tiled
-from medlabel.bundle import load_bundle, save_bundle
-from medlabel.store import Store
-from medlabel.students import Student
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle, save_bundle
+from medlabel.student.networks import Student
 from rayjobs.annotate import Order, annotate_sources
 
 CORES = os.cpu_count() or 1

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from benchmarks.common import arguments, finish
 from benchmarks.units import PHANTOM, Unit, draw, teach
-from medlabel.cli_shared import default_home
-from medlabel.evaluation import true_labels
-from medlabel.fit import fit, predict
-from medlabel.recipes import Recipe, recipe_named
-from medlabel.tasks import gather_images
-from medlabel.trusted import NOBODY, Trusted
+from medlabel.data.tasks import gather_images
+from medlabel.evaluation.metrics import true_labels
+from medlabel.storage.home import default_home
+from medlabel.student.fit import fit, predict
+from medlabel.student.human_labels import NOBODY, Trusted
+from medlabel.student.recipes import Recipe, recipe_named
 from rayjobs.pretrain import ensure_phantom_clip
 
 ANSWERS = (100, 300, 1000)

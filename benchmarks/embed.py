@@ -31,19 +31,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.common import FILES, arguments, finish
-from medlabel.cli_shared import default_home
-from medlabel.clip import Clip, load_clip
-from medlabel.embeddings import EmbeddingTable
-from medlabel.listing import list_parts
-from medlabel.models import describe
-from medlabel.shards import catalogue
-from medlabel.sources import open_source
-from medlabel.store import Store
+from medlabel.data.listing import list_parts
+from medlabel.data.sources import open_source
+from medlabel.storage.home import default_home
+from medlabel.storage.store import Store
+from medlabel.teacher.catalogue import catalogue
+from medlabel.teacher.clip import Clip, load_clip
+from medlabel.teacher.embeddings import EmbeddingTable
+from medlabel.teacher.model_zoo import describe
 from rayjobs.cluster import connect
 from rayjobs.embed import Replicas, embed_parts, shard_size
 from rayjobs.pretrain import ensure_phantom_clip
 
-import open_clip  # isort: skip  (after medlabel.clip, which sees to torchvision)
+import open_clip  # isort: skip  (after medlabel.teacher.clip, which sees to torchvision)
 
 os.environ.setdefault("RAY_worker_niceness", "0")  # else whatever runs besides slows the job alone
 CORES = os.cpu_count() or 1

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.common import FILES, arguments, finish
 from benchmarks.embed import tiled, write_parquet
-from medlabel.cli_shared import default_home
+from medlabel.storage.home import default_home
 from rayjobs.cluster import connect
 from rayjobs.pretrain import ensure_phantom_clip
 
@@ -34,7 +34,15 @@ def start(root: Path, files: list[str]) -> subprocess.Popen[bytes]:
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "clip").exists():
         (home / "clip").symlink_to(default_home() / "clip")
-    command = [sys.executable, "-m", "medlabel.cli", "embed", *files, "--out", str(root / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "medlabel.cli",
+        "embed",
+        *files,
+        "--out",
+        str(root / "out"),
+    ]
     return subprocess.Popen(
         command,
         env={**os.environ, "MEDLABEL_HOME": str(home)},

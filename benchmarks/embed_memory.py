@@ -16,7 +16,7 @@ import psutil
 
 from benchmarks.common import arguments, finish
 from benchmarks.embed import tiled, write_parquet
-from medlabel.cli_shared import default_home
+from medlabel.storage.home import default_home
 from rayjobs.cluster import connect
 from rayjobs.pretrain import ensure_phantom_clip
 

@@ -9,11 +9,12 @@ import tempfile
 from itertools import combinations
 
 from benchmarks.common import FILES, arguments, class_of, finish
-from medlabel.cli_shared import default_home
-from medlabel.clip import load_clip
-from medlabel.embeddings import EmbeddingTable, digest_image
-from medlabel.store import Store
-from medlabel.tasks import draw_cells, open_sources, own_image, parse_task
+from medlabel.data.tasks import draw_cells, open_sources, own_image, parse_task
+from medlabel.storage.digests import digest_image
+from medlabel.storage.home import default_home
+from medlabel.storage.store import Store
+from medlabel.teacher.clip import load_clip
+from medlabel.teacher.embeddings import EmbeddingTable
 from rayjobs.cluster import connect
 from rayjobs.embed import embed_drawn
 from rayjobs.pretrain import ensure_phantom_clip

@@ -19,10 +19,10 @@ from scipy.special import softmax
 from scipy.stats import rankdata
 
 from benchmarks.common import FILES, arguments, finish
-from medlabel.captions import CLASS_NAMES, NO_FINDING, captions_for
-from medlabel.cli_shared import default_home
-from medlabel.clip import Clip, load_clip
-from medlabel.teacher import class_embeddings
+from medlabel.storage.home import default_home
+from medlabel.teacher.captions import CLASS_NAMES, NO_FINDING, captions_for
+from medlabel.teacher.clip import Clip, load_clip
+from medlabel.teacher.zero_shot import class_embeddings
 from rayjobs.pretrain import local_name
 
 SETS = {

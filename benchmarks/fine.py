@@ -15,8 +15,8 @@ import pandas as pd
 from benchmarks.common import arguments, finish
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.units import PER_CLASS, PHANTOM, TASKS, Unit, trust_of_lines
-from medlabel.cli_shared import default_home
-from medlabel.recipes import recipe_named
+from medlabel.storage.home import default_home
+from medlabel.student.recipes import recipe_named
 from rayjobs.pretrain import local_name
 
 FINE = ("blood-cells", "malignant-benign", "pneumonia-normal")

@@ -1,4 +1,4 @@
-"""Seconds a seed, one thread: a notebook's DataLoader loop against `medlabel.fit`, same recipe.
+"""Seconds a seed, one thread: a DataLoader loop against `medlabel.student.fit`.
 
 `python -m benchmarks.fit [--quick]` fits the paper's network with the paper's recipe, and with Adam
 in place of SGD, on real chest against breast images with true labels. The notebook's way is
@@ -20,11 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 
 import medlabel._torchvision  # noqa: F401  (before torchvision)
 from benchmarks.common import arguments, class_of, finish
-from medlabel.evaluation import measure, true_labels, true_scores
-from medlabel.fit import VALIDATION_SHARE, fit, predict
-from medlabel.recipes import RECIPES, Recipe
-from medlabel.students import Student
-from medlabel.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.evaluation.metrics import measure, true_labels, true_scores
+from medlabel.student.fit import VALIDATION_SHARE, fit, predict
+from medlabel.student.networks import Student
+from medlabel.student.recipes import RECIPES, Recipe
 
 from torchvision import transforms  # isort: skip
 

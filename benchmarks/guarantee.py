@@ -2,9 +2,9 @@
 
 `python -m benchmarks.guarantee [--quick] [--resamples 1000]`: all images of a task are labelled by
 a student of a noisy teacher (`noises.py`), or by that teacher itself. Then, over and over, some of
-them are drawn, their truth is told, and what `medlabel.guarantee` promises is held against the
-truth of all. Coverage beside it: by the binary search of SGR (Geifman & El-Yaniv 2017) from the
-same answers, and by an oracle that knows all truth.
+them are drawn, their truth is told, and what `medlabel.annotation.guarantee` promises is held
+against the truth of all. Coverage beside it: by the binary search of SGR (Geifman & El-Yaniv
+2017) from the same answers, and by an oracle that knows all truth.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from scipy.stats import binom, binomtest
 from benchmarks.common import arguments, class_of, finish
 from benchmarks.noises import noisy_scores
 from benchmarks.units import TASKS
-from medlabel.evaluation import true_labels
-from medlabel.fit import fit, predict
-from medlabel.guarantee import Design, certify, draw
-from medlabel.recipes import recipe_named
-from medlabel.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.annotation.guarantee import Design, certify, draw
+from medlabel.data.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.evaluation.metrics import true_labels
+from medlabel.student.fit import fit, predict
+from medlabel.student.recipes import recipe_named
 
 PROMISES = (0.95, 0.99)
 ANSWERS = (100, 300, 1000)

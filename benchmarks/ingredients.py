@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 from benchmarks.common import FILES, arguments, finish
 from benchmarks.findings import SETS, ask, auc, read
-from medlabel.adjust import em_prior, match_prior, transduct
-from medlabel.captions import captions_for
-from medlabel.clip import VIEWS, Clip, load_clip
-from medlabel.contrastive import Drawn, Pretraining, trained_clip
-from medlabel.phantom_clip import PretrainingConfig, fingerprint, save_clip
 from medlabel.phantoms import LOOKS, draw_look
-from medlabel.teacher import class_embeddings, score
+from medlabel.teacher.adjust import em_prior, match_prior, transduct
+from medlabel.teacher.captions import captions_for
+from medlabel.teacher.clip import VIEWS, Clip, load_clip
+from medlabel.teacher.phantom_clip import PretrainingConfig, fingerprint, save_clip
+from medlabel.teacher.phantom_training import Drawn, Pretraining, trained_clip
+from medlabel.teacher.zero_shot import class_embeddings, score
 
 WITHOUT: Mapping[str, Mapping[str, Any]] = {
     "as it is": {},

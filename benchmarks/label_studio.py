@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.common import png_of
 from serving.corrections import choice, labelling_config
-from serving.listen import free_port
+from serving.launch.addresses import free_port
 
 COUNT = 20
 

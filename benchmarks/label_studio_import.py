@@ -23,9 +23,9 @@ import numpy as np
 
 from benchmarks.common import png_of
 from benchmarks.label_studio import start_studio, tasks_of, wait_for
-from medlabel.bundle import load_bundle
+from medlabel.student.bundle import load_bundle
 from serving.corrections import labelling_config
-from serving.shelf import find_bundle
+from serving.registry import find_bundle
 
 COUNT = 30
 

@@ -19,7 +19,7 @@ from benchmarks.common import arguments, finish, print_table
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.plots import write_plots
 from benchmarks.units import PER_CLASS, Unit, best_of_lines, trust_of_lines, without
-from medlabel.recipes import Recipe, recipe_named
+from medlabel.student.recipes import Recipe, recipe_named
 
 SYMMETRIC = tuple(f"symmetric-{percent}" for percent in (0, 10, 20, 30, 40))
 IMAGE = tuple(f"image-{percent}" for percent in (60, 70, 80, 90))

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from medlabel.figures import to_png
-from medlabel.store import Store
+from medlabel.reports.figures import to_png
+from medlabel.storage.store import Store
 
 __all__ = ["noise_figure", "task_figure", "trust_figure", "write_plots"]
 

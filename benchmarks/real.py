@@ -18,11 +18,11 @@ from benchmarks.common import arguments, finish
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.plots import task_figure
 from benchmarks.units import PER_CLASS, PHANTOM, Unit, best_of_lines, trust_of_lines
-from medlabel.cli_shared import default_home
-from medlabel.figures import to_png
-from medlabel.paired import Comparison, corrected_t, over_tasks
-from medlabel.recipes import recipe_named
-from medlabel.store import Store
+from medlabel.evaluation.significance import Comparison, corrected_t, over_tasks
+from medlabel.reports.figures import to_png
+from medlabel.storage.home import default_home
+from medlabel.storage.store import Store
+from medlabel.student.recipes import recipe_named
 from rayjobs.pretrain import local_name
 
 TASKS = (

@@ -33,14 +33,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import png_of
-from medlabel.bundle import load_bundle, save_bundle
-from medlabel.confidence import calibrate
+from medlabel.data.sources import open_source
 from medlabel.errors import MedlabelError
-from medlabel.fit import predict
-from medlabel.sources import open_source
-from medlabel.store import Store
-from medlabel.students import Student
-from serving.listen import free_port
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle, save_bundle
+from medlabel.student.calibration import calibrate
+from medlabel.student.fit import predict
+from medlabel.student.networks import Student
+from serving.launch.addresses import free_port
 
 CONNECTIONS = (1, 32, 128)
 MANY = 256  # images a request

@@ -15,8 +15,8 @@ import torch
 from fastapi import Body, FastAPI, Request
 from PIL import Image
 
-from medlabel.bundle import Bundle, load_bundle
-from medlabel.fit import predict
+from medlabel.student.bundle import Bundle, load_bundle
+from medlabel.student.fit import predict
 
 try:
     import litserve as ls

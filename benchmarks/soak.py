@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from benchmarks.common import png_of, print_table
 from benchmarks.serve import prepare, server
-from medlabel.bundle import save_bundle
-from medlabel.store import Store
-from medlabel.students import Student
+from medlabel.storage.store import Store
+from medlabel.student.bundle import save_bundle
+from medlabel.student.networks import Student
 
 STACK = 64  # images of a stack
 _EVERY_S = 10  # between looks at memory

@@ -25,17 +25,18 @@ from PIL import Image
 
 from benchmarks.common import arguments, class_of, finish
 from benchmarks.fit import fit_naively
-from medlabel.cli_shared import StageBars, default_home
-from medlabel.clip import Clip
-from medlabel.evaluation import true_labels, true_scores
-from medlabel.fit import fit, predict
-from medlabel.recipes import RECIPES
-from medlabel.store import Store
-from medlabel.sweep_tables import read_tables
-from medlabel.sweeps import SweepSpec
-from medlabel.tasks import draw_cells, gather_images, open_sources, parse_task
-from rayjobs.sweep import SweepSettings, sweep
-from rayjobs.sweep_prepare import prepare
+from medlabel.cli.shared import StageBars
+from medlabel.data.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.evaluation.metrics import true_labels, true_scores
+from medlabel.experiments.sweep_spec import SweepSpec
+from medlabel.experiments.sweep_tables import read_tables
+from medlabel.storage.home import default_home
+from medlabel.storage.store import Store
+from medlabel.student.fit import fit, predict
+from medlabel.student.recipes import RECIPES
+from medlabel.teacher.clip import Clip
+from rayjobs.sweep.job import SweepSettings, sweep
+from rayjobs.sweep.prepare import prepare
 
 import open_clip  # isort: skip  (after medlabel, which mends torchvision)
 

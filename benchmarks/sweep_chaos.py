@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks.common import arguments, finish
-from medlabel.cli_shared import default_home
-from medlabel.store import Store
-from medlabel.sweeps import SweepSpec
-from rayjobs.sweep import SweepSettings, sweep
+from medlabel.experiments.sweep_spec import SweepSpec
+from medlabel.storage.home import default_home
+from medlabel.storage.store import Store
+from rayjobs.sweep.job import SweepSettings, sweep
 
 FLAGS = ("chestmnist", "breastmnist", "bloodmnist")
 

@@ -25,11 +25,11 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.common import FILES, arguments, class_of, finish
-from medlabel.evaluation import evaluate_baseline, true_labels
-from medlabel.fit import fit, predict
-from medlabel.recipes import Recipe, recipe_named
-from medlabel.students import STUDENTS, parameter_count
-from medlabel.tasks import Task, draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.tasks import Task, draw_cells, gather_images, open_sources, parse_task
+from medlabel.evaluation.metrics import evaluate_baseline, true_labels
+from medlabel.student.fit import fit, predict
+from medlabel.student.networks import STUDENTS, parameter_count
+from medlabel.student.recipes import Recipe, recipe_named
 
 WRONG, SIDES, SEEDS = 0.2, (28, 64, 128), 3
 PER_CLASS = 150  # a fit of the large network at 128 pixels takes minutes a hundred images

@@ -19,9 +19,9 @@ import pandas as pd
 import yaml
 
 from benchmarks.common import arguments, class_of, finish
-from medlabel.store import Store
-from medlabel.tune_tables import correlation, read_tune
-from medlabel.tuning import FIRST
+from medlabel.experiments.tune_spec import FIRST
+from medlabel.experiments.tune_tables import correlation, read_tune
+from medlabel.storage.store import Store
 
 SMALL = {  # the same kinds of choices, cheap ones
     "student": ["small", "cnn:8-16"],

@@ -16,14 +16,10 @@ from numpy.typing import NDArray
 
 from benchmarks.common import FILES
 from benchmarks.noises import noisy_scores
-from medlabel.clip import Clip, load_clip
-from medlabel.evaluation import evaluate_cell, recalls, true_labels
-from medlabel.fit import Fitted, fit, predict
-from medlabel.recipes import Recipe
-from medlabel.sources import Source
-from medlabel.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
-from medlabel.teacher import class_embeddings, score
-from medlabel.trust import (
+from medlabel.data.sources import Source
+from medlabel.data.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.truth import SealedTruth
+from medlabel.evaluation.diagnostics import (
     Signals,
     Trust,
     best_draw,
@@ -32,7 +28,12 @@ from medlabel.trust import (
     signals,
     summarise_trust,
 )
-from medlabel.truth import SealedTruth
+from medlabel.evaluation.metrics import evaluate_cell, recalls, true_labels
+from medlabel.student.fit import Fitted, fit, predict
+from medlabel.student.recipes import Recipe
+from medlabel.teacher.clip import Clip, load_clip
+from medlabel.teacher.task_captions import class_captions
+from medlabel.teacher.zero_shot import class_embeddings, score
 
 __all__ = [
     "PER_CLASS",
@@ -169,7 +170,7 @@ def teach(
         k = len(task.classes)
         return noisy_scores(unit.noise, labels, images, k, unit.seed), pixel_features(images)
     clip = _clip(unit.clip)
-    captions = [spec.resolved_captions() for spec in task.classes]
+    captions = [class_captions(spec) for spec in task.classes]
     embeddings = _embedded(unit, (*cell.pool, *cell.test))
     classes = class_embeddings(captions, clip.embed_texts)
     return score(embeddings, classes, clip.logit_scale), embeddings

@@ -18,7 +18,8 @@ import ray
 from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-from medlabel.annotations import (
+from medlabel.annotation.explain import layout_of
+from medlabel.annotation.table import (
     MANIFEST,
     REJECTS,
     AnnotationTable,
@@ -29,18 +30,16 @@ from medlabel.annotations import (
     missing_starts,
     signature,
 )
-from medlabel.bundle import Bundle, load_bundle
+from medlabel.data.decoding import ImageError
+from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
-from medlabel.explain import layout_of
-from medlabel.images import ImageError
-from medlabel.judgement import AUTO_ABOVE, check_auto_above
-from medlabel.listing import Part, pixels_of
-from medlabel.overview import Overview, look_over, write_page
-from medlabel.provenance import versions
-from medlabel.store import Store, refuse_other
+from medlabel.reports.annotation_summary import Overview, look_over, write_page
+from medlabel.storage.store import Store, refuse_other
+from medlabel.student.bundle import Bundle, load_bundle
+from medlabel.student.decision import AUTO_ABOVE, check_auto_above
+from medlabel.student.provenance import versions
 from rayjobs.cluster import connect
-from rayjobs.reading import read_annotated, unpack_prepared
-from rayjobs.streaming import (
+from rayjobs.image_pipeline import (
     READING,
     OnProgress,
     Progress,
@@ -53,6 +52,7 @@ from rayjobs.streaming import (
     own_device,
     working_cpus,
 )
+from rayjobs.image_reading import read_annotated, unpack_prepared
 
 __all__ = ["Annotated", "Order", "annotate_sources"]
 
@@ -62,7 +62,7 @@ class Order:
     """What is to be labelled, by what.
 
     Attributes:
-        sources: as a user types them (see `medlabel.listing`).
+        sources: as a user types them (see `medlabel.data.listing`).
         bundle: folder or bucket of the student.
         out: folder or bucket for the table.
         auto_above: the least calibrated probability of a label that no human has to see.

@@ -11,12 +11,12 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from medlabel.adjust import RAW
-from medlabel.evaluation import true_scores
-from medlabel.runs import CEILING, finished_seeds, read_cell
-from medlabel.store import Store
-from medlabel.tasks import Cell
-from medlabel.truth import SealedTruth
+from medlabel.data.tasks import Cell
+from medlabel.data.truth import SealedTruth
+from medlabel.evaluation.metrics import true_scores
+from medlabel.experiments.run_folder import CEILING, finished_seeds, read_cell
+from medlabel.storage.store import Store
+from medlabel.teacher.adjust import RAW
 from rayjobs.cluster import fitting_resources, one_line_errors
 from rayjobs.fit import Unit, Workload, fit_unit
 

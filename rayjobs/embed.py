@@ -19,16 +19,15 @@ import ray
 from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-from medlabel.clip import Clip, check_clip, load_clip
-from medlabel.embeddings import SHARD, EmbeddingTable, digest_image, to_digests
-from medlabel.export import EXPORT_MANIFEST, export, write_rejects
-from medlabel.listing import Part
-from medlabel.shards import Catalogue, KeptCatalogues, RawShard, missing_rows
-from medlabel.store import Store
+from medlabel.data.listing import Part
+from medlabel.storage.digests import digest_image, to_digests
+from medlabel.storage.store import Store
+from medlabel.teacher.catalogue import Catalogue, KeptCatalogues, RawShard, missing_rows
+from medlabel.teacher.clip import Clip, check_clip, load_clip
+from medlabel.teacher.embedding_export import EXPORT_MANIFEST, export, write_rejects
+from medlabel.teacher.embeddings import SHARD, EmbeddingTable
 from rayjobs.cluster import connect
-from rayjobs.pretrain import local_name
-from rayjobs.reading import Cataloguer, pack, read, unpack
-from rayjobs.streaming import (
+from rayjobs.image_pipeline import (
     READING,
     WORKING,
     OnProgress,
@@ -42,6 +41,8 @@ from rayjobs.streaming import (
     own_device,
     working_cpus,
 )
+from rayjobs.image_reading import Cataloguer, pack, read, unpack
+from rayjobs.pretrain import local_name
 
 __all__ = [
     "Counts",
@@ -74,10 +75,10 @@ class Request:
     """What an embedding is asked for.
 
     Attributes:
-        sources: as a user types them (see `medlabel.listing`).
+        sources: as a user types them (see `medlabel.data.listing`).
         out: folder or bucket for the table.
         home: where what can be made again is kept: shards, catalogues, the phantom CLIP.
-        clips: models, as a user types them (see `medlabel.clip`).
+        clips: models, as a user types them (see `medlabel.teacher.clip`).
         size: pixels, for MedMNIST flags and phantoms.
         data_root: folder of MedMNIST's files.
         column: the image column of Parquet files.

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from medlabel.adjust import RAW, Adjustment
-from medlabel.confidence import calibrate
-from medlabel.device import default_device
 from medlabel.errors import MedlabelError
-from medlabel.fit import fit, predict
-from medlabel.recipes import Recipe
-from medlabel.runs import finished_seeds, write_cell
-from medlabel.selection import targets
-from medlabel.store import Store
-from medlabel.trusted import Trusted
+from medlabel.experiments.run_folder import finished_seeds, write_cell
+from medlabel.storage.device import default_device
+from medlabel.storage.store import Store
+from medlabel.student.calibration import calibrate
+from medlabel.student.fit import fit, predict
+from medlabel.student.human_labels import Trusted
+from medlabel.student.recipes import Recipe
+from medlabel.student.targets import targets
+from medlabel.teacher.adjust import RAW, Adjustment
 from rayjobs.cluster import fitting_resources, one_line_errors
 
 __all__ = ["Room", "Unit", "Workload", "fit_cells", "fit_unit"]

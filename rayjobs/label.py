@@ -7,7 +7,6 @@ equally many. An image of no class is given one of the names nevertheless, and s
 is unlike what the student learned.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,27 +17,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel import runs
-from medlabel.caption_sets import captions_in, check_caption_sets
-from medlabel.clip import check_clip
-from medlabel.embeddings import EmbeddingTable, embed_captions
+from medlabel.data.decoding import ImageError
+from medlabel.data.framing import CentreSquare
+from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
-from medlabel.folders import refuse_kinds
-from medlabel.framing import CentreSquare
-from medlabel.images import ImageError
-from medlabel.judgement import AUTO_ABOVE, check_auto_above
-from medlabel.listing import Part, pixels_of
-from medlabel.provenance import versions, with_key
-from medlabel.recipes import Recipe
-from medlabel.shards import Catalogue
-from medlabel.store import Store, refuse_other
-from medlabel.teacher import class_embeddings, score
+from medlabel.experiments import run_folder as runs
+from medlabel.storage.digests import hex_digest
+from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.store import Store, refuse_other
+from medlabel.student.decision import AUTO_ABOVE, check_auto_above
+from medlabel.student.provenance import versions, with_key
+from medlabel.student.recipes import Recipe
+from medlabel.teacher.caption_sets import captions_in, check_caption_sets
+from medlabel.teacher.catalogue import Catalogue
+from medlabel.teacher.clip import check_clip
+from medlabel.teacher.embeddings import EmbeddingTable, embed_captions
+from medlabel.teacher.zero_shot import class_embeddings, score
 from rayjobs.annotate import Annotated, Order, annotate_sources
 from rayjobs.cluster import connect
 from rayjobs.embed import catalogue_parts, embed_parts
 from rayjobs.fit import Unit, Workload, fit_cells
-from rayjobs.streaming import OnProgress, Replicas, list_sources
-from rayjobs.teaching import load_teacher
+from rayjobs.image_pipeline import OnProgress, Replicas, list_sources
+from rayjobs.scoring import load_teacher
 
 __all__ = ["Wish", "label_sources"]
 
@@ -51,13 +51,13 @@ class Wish:
     """What is to be labelled with which names.
 
     Attributes:
-        sources: as a user types them (see `medlabel.listing`).
+        sources: as a user types them (see `medlabel.data.listing`).
         classes: names of the classes; the captions are looked up by them.
         out: folder or bucket for the student and the annotations.
         home: where what can be made again is kept: embeddings, catalogues, the phantom CLIP.
         recipe: how the student is trained.
-        clip: the teacher, as a user types it (see `medlabel.clip`).
-        captions: caption sets joined by commas (see `medlabel.caption_sets`).
+        clip: the teacher, as a user types it (see `medlabel.teacher.clip`).
+        captions: caption sets joined by commas (see `medlabel.teacher.caption_sets`).
         auto_above: the least calibrated probability of a label that no human has to see.
         pool: the student learns from at most so many images, drawn at random.
         side: of the student's images in pixels.
@@ -217,6 +217,6 @@ def _check_pool(scores: NDArray[np.float32], classes: Sequence[str]) -> None:
 def _provenance(
     teacher: dict[str, Any], recipe: Recipe, digests: NDArray[np.bytes_]
 ) -> dict[str, Any]:
-    pool = hashlib.sha256(digests.tobytes()).hexdigest()[:16]
+    pool = hex_digest(digests.tobytes(), 16)
     facts = with_key({"teacher": teacher, "recipe": asdict(recipe), "pool": pool})
     return {**facts, "versions": versions()}

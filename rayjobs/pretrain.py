@@ -6,7 +6,6 @@ It is kept and reused. A training whose worker or driver was killed goes on from
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -25,17 +24,18 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig
 from ray.train.torch import TorchTrainer
 
 from medlabel import phantoms
-from medlabel.clip import base_name
-from medlabel.contrastive import Drawn, Pretraining, trained_clip
 from medlabel.errors import MedlabelError
-from medlabel.phantom_clip import (
+from medlabel.phantoms.own import add_looks
+from medlabel.storage.digests import hex_digest
+from medlabel.teacher.clip import base_name
+from medlabel.teacher.phantom_clip import (
     PretrainingConfig,
     is_phantom,
     pretraining_named,
     save_clip,
 )
-from medlabel.phantoms.own import add_looks
-from medlabel.weights import phantom_folder
+from medlabel.teacher.phantom_training import Drawn, Pretraining, trained_clip
+from medlabel.teacher.weights import phantom_folder
 from rayjobs.cluster import connect, one_line_errors
 
 __all__ = ["ensure_phantom_clip", "local_name"]
@@ -108,7 +108,7 @@ def _is_whole(folder: Path) -> bool:
     """Whether the folder holds a finished model whose weights are those its card names."""
     try:
         card = json.loads((folder / _CARD).read_text())
-        digest = hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()
+        digest = hex_digest((folder / _WEIGHTS).read_bytes())
     except (OSError, ValueError):
         return False
     return bool(card.get("sha256") == digest)
@@ -131,7 +131,7 @@ def _finish(folder: Path, config: PretrainingConfig, state: dict[str, Any]) -> N
     fresh = folder.with_name(f"{folder.name}.partial")  # a killed driver may have left one
     shutil.rmtree(fresh, ignore_errors=True)
     save_clip(trained_clip(config, state), fresh, config)
-    digest = hashlib.sha256((fresh / _WEIGHTS).read_bytes()).hexdigest()
+    digest = hex_digest((fresh / _WEIGHTS).read_bytes())
     card = {"trained_on": "phantoms", "config": asdict(config), "sha256": digest}
     (fresh / _CARD).write_text(json.dumps(card, indent=2) + "\n")
     shutil.rmtree(folder, ignore_errors=True)

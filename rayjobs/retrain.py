@@ -4,7 +4,6 @@ Three more students are fitted without a third of the answers each, and three wi
 say what the answers bought: every answer is judged by students that had no part in it.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -13,18 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel import runs
-from medlabel.answers import read_all_answers
-from medlabel.audit import class_names
+from medlabel.annotation.answers import read_all_answers
+from medlabel.annotation.audit import class_names
+from medlabel.annotation.retraining import Bought, Lesson, folds_of, make_lesson, write_page
 from medlabel.errors import MedlabelError
-from medlabel.folders import refuse_kinds
-from medlabel.provenance import versions, with_key
-from medlabel.recipes import Recipe
-from medlabel.retraining import Bought, Lesson, folds_of, make_lesson, write_page
-from medlabel.store import Store, refuse_other
+from medlabel.experiments import run_folder as runs
+from medlabel.storage.digests import hex_digest
+from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.store import Store, refuse_other
+from medlabel.student.provenance import versions, with_key
+from medlabel.student.recipes import Recipe
 from rayjobs.cluster import connect
 from rayjobs.fit import Unit, Workload, fit_cells
-from rayjobs.streaming import OnProgress, Progress
+from rayjobs.image_pipeline import OnProgress, Progress
 
 __all__ = ["Retrained", "Retraining", "retrain"]
 
@@ -38,7 +38,7 @@ class Retraining:
 
     Attributes:
         annotations: folder or bucket of the last student's annotations.
-        answers: files of people's answers (see `medlabel.answers`).
+        answers: files of people's answers (see `medlabel.annotation.answers`).
         out: folder or bucket for the next student.
         recipe: how it is trained.
         pool: images to learn from at most, the answered ones apart.
@@ -119,7 +119,7 @@ def _workload(lesson: Lesson, recipe: Recipe) -> Workload:
         "captions": taught.get("captions", []),
         "adjust": [],
     }
-    pool = hashlib.sha256(lesson.digests.tobytes()).hexdigest()[:16]
+    pool = hex_digest(lesson.digests.tobytes(), 16)
     facts = {"teacher": teacher, "recipe": asdict(recipe), "pool": pool}
     keyed = with_key(facts | {"trusted": dict(lesson.facts), "student": last.student.architecture})
     provenance = keyed | {"versions": versions()}

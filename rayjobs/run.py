@@ -10,15 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel import runs
-from medlabel.adjust import RAW, Adjustment, vote_mean
-from medlabel.clip import check_clip
+from medlabel.data.sources import Source
+from medlabel.data.tasks import Cell, Task, draw_cells, drawn_ids, gather_images, open_sources
+from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
-from medlabel.folders import refuse_kinds
-from medlabel.provenance import Identity, digest_scores, versions
-from medlabel.recipes import Recipe
-from medlabel.run_report import report_run
-from medlabel.scoreboard import (
+from medlabel.evaluation.diagnostics import Trust
+from medlabel.experiments import run_folder as runs
+from medlabel.experiments.run_tables import (
     Board,
     adjusted_table,
     baselines_table,
@@ -28,16 +26,19 @@ from medlabel.scoreboard import (
     timings_table,
     trust_of,
 )
-from medlabel.sources import Source
-from medlabel.store import Store, refuse_other
-from medlabel.students import check_student
-from medlabel.tasks import Cell, Task, draw_cells, drawn_ids, gather_images, open_sources
-from medlabel.teacher import read_scores, score_table
-from medlabel.trust import Trust
-from medlabel.truth import SealedTruth
+from medlabel.reports.run_report import report_run
+from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.store import Store, refuse_other
+from medlabel.student.networks import check_student
+from medlabel.student.provenance import Identity, digest_scores, versions
+from medlabel.student.recipes import Recipe
+from medlabel.teacher.adjust import RAW, Adjustment, vote_mean
+from medlabel.teacher.clip import check_clip
+from medlabel.teacher.task_captions import class_captions
+from medlabel.teacher.zero_shot import read_scores, score_table
 from rayjobs.ceiling import fit_ceiling
 from rayjobs.fit import Room, Unit, Workload, fit_cells
-from rayjobs.teaching import Asked, ask, embed_ids, load_teacher, start_ray, together
+from rayjobs.scoring import Asked, ask, embed_ids, load_teacher, start_ray, together
 
 __all__ = ["Outcome", "Settings", "run"]
 
@@ -53,18 +54,16 @@ class Settings:
         out: folder or bucket of the run.
         recipe: how students are trained.
         home: where what can be made again is kept: the phantom CLIP, the embedding table.
-        clips: the teacher, or several that vote, as a user types them (see `medlabel.clip`).
-        captions: caption sets joined by commas (see `medlabel.caption_sets`).
-        scores: a file of scores to use in place of a CLIP.
-        adjustment: what becomes of raw scores before anyone learns from them.
-        student: an architecture by name; the recipe's own when None.
-        seeds: this many cells, with the seeds 0, 1, 2, ...
-        per_class: at most so many images a class.
-        data_root: folder of MedMNIST's files.
-        ceiling_seeds: on so many seeds the student is fitted on true labels too, to compare.
-        elastic: the number of workers follows the cluster (see `rayjobs.fit.fit_cells`).
-        workers: fits at a time; as many as the cluster can hold when None.
-        gpus: of each fit, such as 0.1; None for a quarter where there are GPUs, 0 for the CPUs.
+        clips: the teacher, or several that vote, as a user types them (see
+        `medlabel.teacher.clip`). captions: caption sets joined by commas (see
+        `medlabel.teacher.caption_sets`). scores: a file of scores to use in place of a CLIP.
+        adjustment: what becomes of raw scores before anyone learns from them. student: an
+        architecture by name; the recipe's own when None. seeds: this many cells, with the seeds
+        0, 1, 2, ... per_class: at most so many images a class. data_root: folder of MedMNIST's
+        files. ceiling_seeds: on so many seeds the student is fitted on true labels too, to
+        compare. elastic: the number of workers follows the cluster (see `rayjobs.fit.fit_cells`).
+        workers: fits at a time; as many as the cluster can hold when None. gpus: of each fit,
+        such as 0.1; None for a quarter where there are GPUs, 0 for the CPUs.
     """
 
     task: Task
@@ -184,7 +183,7 @@ def _check_folder(settings: Settings, store: Store) -> None:
 
 
 def _captions(settings: Settings) -> list[tuple[str, ...]]:
-    return [spec.resolved_captions(settings.captions) for spec in settings.task.classes]
+    return [class_captions(spec, settings.captions) for spec in settings.task.classes]
 
 
 def _ask_teacher(

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medlabel.bundle import Bundle
-from medlabel.judgement import Judgement, doubts
+from medlabel.student.bundle import Bundle
+from medlabel.student.decision import Judgement, doubts
 from serving.images import Budget, Refused, open_images
 from serving.schemas import Annotation, RefusedFile
 from serving.uploads import Upload

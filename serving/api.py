@@ -27,11 +27,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from medlabel import __version__
+from serving.auth import Guard
 from serving.corrections import as_csv, as_tasks
-from serving.guard import Guard
 from serving.images import Refused
-from serving.label_studio import make_backend
-from serving.reader import ImageReader
+from serving.label_studio.backend import make_backend
+from serving.label_studio.image_reader import ImageReader
 from serving.schemas import (
     Answer,
     Correction,

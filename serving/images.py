@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel.images import Fault, ImageError, decode_image, decode_stack, is_stack
+from medlabel.data.decoding import Fault, ImageError, decode_image, decode_stack, is_stack
 
 __all__ = ["Budget", "Refused", "open_images"]
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from medlabel.judgement import AUTO_ABOVE
+from medlabel.student.decision import AUTO_ABOVE
 
 __all__ = [
     "Annotation",

@@ -10,15 +10,15 @@ from uuid import uuid4
 import numpy as np
 from starlette.requests import Request
 
-from medlabel.bundle import Bundle
 from medlabel.errors import MedlabelError
+from medlabel.student.bundle import Bundle
 from serving.annotate import Job, annotate
-from serving.audit import Audit
+from serving.audit_log import Audit
 from serving.batching import Batcher
 from serving.corrections import Corrections
 from serving.images import Budget, Refused
+from serving.registry import Place, Shelf
 from serving.schemas import Annotation, Answer, RefusedFile, ServeArgs
-from serving.shelf import Place, Shelf
 from serving.telemetry import Telemetry
 from serving.uploads import Gate, Limits, Upload, read_uploads
 

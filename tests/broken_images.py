@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from medlabel.images import ImageError, decode_image
+from medlabel.data.decoding import ImageError, decode_image
 
 __all__ = [
     "broken_files", "by_reason", "dicom_bytes", "encoded", "good_files", "png_promising", "refusal",

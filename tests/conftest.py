@@ -9,8 +9,8 @@ from support import write_npz
 
 import rayjobs  # noqa: F401  (its settings must be there before a test imports Ray)
 from medlabel import phantoms
-from medlabel.paraphrases import kind_paraphrases, set_paraphrases
 from medlabel.phantoms import own
+from medlabel.teacher.phantom_captions import kind_paraphrases, set_paraphrases
 
 REAL = Path(os.environ.get("MEDLABEL_TEST_IMAGES", Path(__file__).parents[2] / "shared/medmnist"))
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from medlabel.bundle import load_bundle, save_bundle
-from medlabel.store import Store
-from medlabel.students import Student
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle, save_bundle
+from medlabel.student.networks import Student
 from serving.api import make_api
 from serving.schemas import ServeArgs
 from serving.service import Service

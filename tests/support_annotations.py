@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from medlabel.annotations import (
+from medlabel.annotation.explain import layout_of
+from medlabel.annotation.table import (
     MANIFEST,
     AnnotationTable,
     Origin,
@@ -15,11 +16,10 @@ from medlabel.annotations import (
     read_pieces,
     signature,
 )
-from medlabel.bundle import Bundle, load_bundle, save_bundle
-from medlabel.explain import layout_of
-from medlabel.listing import list_parts
-from medlabel.store import Store
-from medlabel.students import Student
+from medlabel.data.listing import list_parts
+from medlabel.storage.store import Store
+from medlabel.student.bundle import Bundle, load_bundle, save_bundle
+from medlabel.student.networks import Student
 
 CLASSES = ["chest", "breast"]
 

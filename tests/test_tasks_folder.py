@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from medlabel.sources import MEDMNIST_FLAGS
-from medlabel.tasks import parse_task
+from medlabel.data.sources import MEDMNIST_FLAGS
+from medlabel.data.tasks import parse_task
+from medlabel.teacher.task_captions import class_captions
 
 TASKS = sorted((Path(__file__).parents[1] / "tasks").glob("*.yaml"))
 
@@ -15,7 +16,7 @@ def test_task_parses_and_needs_no_file_of_ours(path):
     task = parse_task(str(path))
     assert task.title == path.stem
     assert {spec.source.removeprefix("phantom:") for spec in task.classes} <= set(MEDMNIST_FLAGS)
-    assert all(spec.resolved_captions() for spec in task.classes)
+    assert all(class_captions(spec) for spec in task.classes)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import numpy as np
 
 from benchmarks.ingredients import WITHOUT, _between, _figure, config_of
-from medlabel.clip import load_clip
-from medlabel.phantom_clip import PretrainingConfig, build_clip, fingerprint, save_clip
+from medlabel.teacher.clip import load_clip
+from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, fingerprint, save_clip
 
 
 def test_every_row_is_another_training():

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import ledger
 from benchmarks.units import Unit, without
-from medlabel.recipes import recipe_named
+from medlabel.student.recipes import recipe_named
 
 ROBUST, PAPER = recipe_named("robust"), recipe_named("paper")
 UNIT = Unit("chest-breast", "symmetric-20", ROBUST, 0, 100, Path("images"))

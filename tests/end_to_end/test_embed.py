@@ -14,7 +14,7 @@ import torch
 from broken_images import broken_files, good_files
 from support import write_npz
 
-from medlabel.phantom_clip import PretrainingConfig, build_clip, save_clip
+from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from rayjobs import embed as job
 
 pytestmark = pytest.mark.timeout(600)  # several clusters start, one after the other

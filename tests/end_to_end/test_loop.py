@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from support import write_npz
 
-from medlabel.adjust import Adjustment, parse_steps
+from medlabel.data.sources import open_source
+from medlabel.data.tasks import parse_task
+from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
-from medlabel.recipes import RECIPES
-from medlabel.runs import finished_seeds, read_cell
-from medlabel.sources import open_source
-from medlabel.store import Store
-from medlabel.tasks import parse_task
-from medlabel.teacher import score_table
-from medlabel.truth import SealedTruth
+from medlabel.experiments.run_folder import finished_seeds, read_cell
+from medlabel.storage.store import Store
+from medlabel.student.recipes import RECIPES
+from medlabel.teacher.adjust import Adjustment, parse_steps
+from medlabel.teacher.zero_shot import score_table
 from rayjobs import run as job
 from rayjobs.fit import fit_unit
 

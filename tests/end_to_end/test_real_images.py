@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import medlabel._torchvision  # noqa: F401
-from medlabel.clip import load_clip
-from medlabel.embeddings import EmbeddingTable
-from medlabel.phantom_clip import PretrainingConfig
-from medlabel.recipes import RECIPES
-from medlabel.sources import open_source
-from medlabel.store import Store
-from medlabel.tasks import gather_images, own_image, parse_task
+from medlabel.data.sources import open_source
+from medlabel.data.tasks import gather_images, own_image, parse_task
+from medlabel.storage.store import Store
+from medlabel.student.recipes import RECIPES
+from medlabel.teacher.clip import load_clip
+from medlabel.teacher.embeddings import EmbeddingTable
+from medlabel.teacher.phantom_clip import PretrainingConfig
 from rayjobs.embed import embed_drawn
 from rayjobs.pretrain import ensure_phantom_clip
 from rayjobs.run import Settings, run

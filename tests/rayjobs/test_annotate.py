@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from medlabel.bundle import load_bundle, save_bundle
+from medlabel.annotation.explain import explain
 from medlabel.errors import MedlabelError
-from medlabel.explain import explain
-from medlabel.store import Store
-from medlabel.students import Student
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle, save_bundle
+from medlabel.student.networks import Student
 from rayjobs import annotate as job
 
 

@@ -5,11 +5,11 @@ import ray
 import torch
 from support import write_npz
 
-from medlabel.embeddings import EmbeddingTable
+from medlabel.data.sources import open_source
+from medlabel.data.tasks import own_image
 from medlabel.errors import MedlabelError
-from medlabel.sources import open_source
-from medlabel.store import Store
-from medlabel.tasks import own_image
+from medlabel.storage.store import Store
+from medlabel.teacher.embeddings import EmbeddingTable
 from rayjobs import embed as job
 
 IDS = ["dark/train/3", "dark/val/1", "bright/train/3", "bright/val/1"]
@@ -17,7 +17,7 @@ IDS = ["dark/train/3", "dark/val/1", "bright/train/3", "bright/val/1"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from medlabel.phantom_clip import PretrainingConfig, build_clip, save_clip
+    from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("clip")
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clip(folder):
-    from medlabel.clip import load_clip
+    from medlabel.teacher.clip import load_clip
 
     return load_clip(folder, "cpu")
 

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medlabel.bundle import load_bundle
 from medlabel.errors import MedlabelError
-from medlabel.recipes import RECIPES
-from medlabel.runs import finished_seeds, read_cell
-from medlabel.store import Store
+from medlabel.experiments.run_folder import finished_seeds, read_cell
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle
+from medlabel.student.recipes import RECIPES
 from rayjobs import fit
 from rayjobs.fit import Unit, Workload, fit_cells, fit_unit
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medlabel.data.listing import list_parts
 from medlabel.errors import MedlabelError
-from medlabel.listing import list_parts
-from medlabel.recipes import recipe_named
-from medlabel.shards import catalogue
-from medlabel.store import Store
+from medlabel.storage.store import Store
+from medlabel.student.recipes import recipe_named
+from medlabel.teacher.catalogue import catalogue
 from rayjobs import label as job
 
 

@@ -10,9 +10,9 @@ from ray.train import Checkpoint
 
 import rayjobs.pretrain as job
 from medlabel import phantoms
-from medlabel.contrastive import Pretraining
 from medlabel.errors import MedlabelError
-from medlabel.phantom_clip import PretrainingConfig, build_clip, fingerprint, save_clip
+from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, fingerprint, save_clip
+from medlabel.teacher.phantom_training import Pretraining
 
 CONFIG = PretrainingConfig(steps=3, batch_size=24, phantoms_per_look=8)
 

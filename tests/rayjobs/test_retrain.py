@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 from support_annotations import annotate_folder
 
-from medlabel.annotations import MANIFEST
-from medlabel.bundle import load_bundle, warn
+from medlabel.annotation.table import MANIFEST
 from medlabel.errors import MedlabelError
-from medlabel.recipes import RECIPES
-from medlabel.store import Store
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle, warn
+from medlabel.student.recipes import RECIPES
 from rayjobs.retrain import Retraining, retrain
 
 QUICK = replace(RECIPES["adam"], epochs=1)

@@ -6,7 +6,7 @@ import pytest
 from doors import Door, write_bundle
 from pydantic import PydanticDeprecatedSince20
 
-from medlabel.bundle import load_bundle
+from medlabel.student.bundle import load_bundle
 
 with warnings.catch_warnings():  # Ray Serve's own module warns once, and warnings are errors
     warnings.simplefilter("ignore", PydanticDeprecatedSince20)

@@ -9,8 +9,8 @@ from broken_images import dicom_bytes, encoded
 from doors import npy, picture
 from PIL import Image
 
-from medlabel.bundle import Bundle
-from medlabel.students import Student
+from medlabel.student.bundle import Bundle
+from medlabel.student.networks import Student
 from serving.annotate import Job, annotate
 from serving.images import Budget
 from serving.schemas import Annotation, RefusedFile

@@ -9,10 +9,10 @@ import pytest
 from broken_images import png_promising
 from doors import npy, picture, png, write_bundle
 
-from medlabel.bundle import load_bundle, save_bundle
-from medlabel.confidence import calibrate
-from medlabel.fit import predict
-from medlabel.store import Store
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle, save_bundle
+from medlabel.student.calibration import calibrate
+from medlabel.student.fit import predict
 
 PICTURES = np.stack([picture(seed) for seed in range(3)])
 

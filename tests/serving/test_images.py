@@ -5,7 +5,7 @@ import pytest
 from broken_images import broken_files, dicom_bytes, encoded, png_promising
 from PIL import Image
 
-from medlabel.images import Fault
+from medlabel.data.decoding import Fault
 from serving.images import _STATUS, Budget, Refused, open_images
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

@@ -8,13 +8,13 @@ from doors import Door
 from PIL import Image
 from support_annotations import annotate_with
 
-from medlabel.annotations import AnnotationTable, Origin
-from medlabel.bundle import load_bundle, save_bundle
-from medlabel.confidence import calibrate
-from medlabel.fit import fit
-from medlabel.judgement import AUTO_ABOVE
-from medlabel.recipes import RECIPES
-from medlabel.store import Store
+from medlabel.annotation.table import AnnotationTable, Origin
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle, save_bundle
+from medlabel.student.calibration import calibrate
+from medlabel.student.decision import AUTO_ABOVE
+from medlabel.student.fit import fit
+from medlabel.student.recipes import RECIPES
 from serving.schemas import ServeArgs
 
 RNG = np.random.default_rng(0)

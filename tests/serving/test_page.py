@@ -14,7 +14,7 @@ import uvicorn
 from doors import Door, picture, png, write_bundle
 from playwright.sync_api import expect, sync_playwright
 
-from serving.listen import free_port
+from serving.launch.addresses import free_port
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = os.environ.get("MEDLABEL_BROWSER") or next(

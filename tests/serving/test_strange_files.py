@@ -7,7 +7,7 @@ import pytest
 from broken_images import broken_files, good_files
 from doors import npy, picture
 
-from medlabel.bundle import Bundle
+from medlabel.student.bundle import Bundle
 from serving.annotate import Job, annotate
 from serving.images import Budget
 from serving.schemas import Annotation

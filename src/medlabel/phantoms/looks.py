@@ -34,7 +34,7 @@ class Kind:
     | seen | what is seen in such an image |
     | source | the textbook or paper that says so |
     | weight | how often it is drawn when the look is drawn as a whole |
-    | captions | what a teacher reads; medlabel's own looks have theirs in `medlabel.captions` |
+    | captions | what a teacher reads; medlabel's own are in `medlabel.teacher.captions` |
     """
 
     name: str

@@ -1,0 +1,1 @@
+"""Sweeps: every task by every teacher, recipe and student, with all seeds, on Ray Core."""

@@ -1,0 +1,1 @@
+"""Searches for a student and a recipe with Ray Tune, without true labels."""

@@ -1,0 +1,183 @@
+"""What people have said of images that are in a folder of annotations, from the files they fill in.
+
+| file | where it is from | an image is told by |
+| --- | --- | --- |
+| columns `uri`, `answer` | `medlabel audit plan` | its address |
+| columns `sha256`, `index`, `label`, `classes` | `corrections.csv` of the service | its bytes |
+
+An image's bytes name it only where it is a file of its own, or bytes in Parquet: one of a stack
+that was sent to the service cannot be told. Of several corrections of an image the last one counts.
+The service's file may be about several students; what it says to the others' classes, and choices
+that are no class and no word for none, are counted and left out.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medlabel.annotation.audit import NEITHER, class_of, read_answers
+from medlabel.annotation.table import AnnotationTable, Piece
+from medlabel.errors import MedlabelError, reason
+from medlabel.storage.store import Store
+
+__all__ = ["Answered", "Answers", "find_answered", "read_all_answers"]
+
+ELSEWHERE = "about images that are not annotated here"
+STACKED = "about images of a stack, which cannot be told"
+OTHERS = "about other classes than these"
+NO_CLASS = "of a choice that is no class"
+
+_DIGEST = 32  # hex digits of a SHA-256 that the annotations keep
+_MOST_LINES = 10**6
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers by address, and by the first 32 hex digits of a file's SHA-256.
+
+    `left_out` counts those that are neither, by what is the matter.
+    """
+
+    by_uri: Mapping[str, str] = field(default_factory=dict)
+    by_digest: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def about(self, uri: str, digest: str) -> str | None:
+        """What was said of an image.
+
+        Raises:
+            MedlabelError: two files say different things of it.
+        """
+        one, other = self.by_uri.get(uri), self.by_digest.get(digest)
+        if one is not None and other is not None and one != other:
+            raise MedlabelError(
+                f"one file says {one!r} of {uri} and another {other!r}: correct one of them"
+            )
+        return one if one is not None else other
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An annotated image that somebody has said something of.
+
+    Attributes:
+        row: of the whole table, pieces in their order.
+        label: class index; -1 where it is of no class.
+    """
+
+    row: int
+    digest: str
+    label: int
+
+
+def read_all_answers(paths: Sequence[Path], classes: Sequence[str]) -> Answers:
+    """Read files of either kind, for a student of these classes.
+
+    Raises:
+        MedlabelError: a file is of neither kind, or two of them contradict each other.
+    """
+    by_uri: dict[str, str] = {}
+    by_digest: dict[str, str] = {}
+    left_out: Counter[str] = Counter()
+    for path in paths:
+        known, new = by_uri, {}
+        if "sha256" in _columns(path):
+            known, new = by_digest, _read_corrections(path, classes, left_out)
+        else:
+            new = read_answers(path)
+        for name, answer in new.items():
+            if known.setdefault(name, answer) != answer:
+                raise MedlabelError(f"{path}: another file says {known[name]!r} of {name}")
+    return Answers(by_uri, by_digest, left_out)
+
+
+def find_answered(
+    store: Store, pieces: Sequence[Piece], classes: Sequence[str], answers: Answers
+) -> tuple[list[Answered], dict[str, int]]:
+    """The annotations that the answers are about, in the table's order; copies of an image too.
+
+    And how many answers were left out, by what is the matter with them.
+
+    Raises:
+        MedlabelError: an answer is no class, or contradicts another.
+    """
+    said: dict[str, int] = {}
+    placed = 0
+    elsewhere = set(answers.by_digest)
+    for _, uri, digest in _rows(store, pieces):
+        answer = answers.about(uri, digest)
+        if answer is None:
+            continue
+        placed += uri in answers.by_uri
+        elsewhere.discard(digest)
+        label = class_of(answer, uri, classes)
+        if said.setdefault(digest, label) != label:
+            raise MedlabelError(f"the answers about {uri} and about its copy differ: correct one")
+    found = [
+        Answered(row, digest, said[digest])
+        for row, _, digest in _rows(store, pieces)
+        if digest in said
+    ]
+    left_out = Counter(answers.left_out)
+    left_out[ELSEWHERE] += len(answers.by_uri) - placed + len(elsewhere)
+    return found, dict(+left_out)
+
+
+def _rows(store: Store, pieces: Sequence[Piece]) -> Iterator[tuple[int, str, str]]:
+    """Row, address and digest of every annotation."""
+    table, first = AnnotationTable(store), 0
+    for piece in pieces:
+        rows = table.read(piece, ["uri", "digest"])
+        numbers = range(first, first + piece.rows)
+        yield from zip(numbers, rows["uri"].to_pylist(), rows["digest"].to_pylist(), strict=True)
+        first += piece.rows
+
+
+def _columns(path: Path) -> list[str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MedlabelError(f"{path}: {reason(error)}") from error
+
+
+def _read_corrections(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
+    """Labels by digest, of the service's CSV: the last word on each file."""
+    try:
+        words = _last_words(path, classes, left_out)
+    except (OSError, ValueError, csv.Error) as error:
+        raise MedlabelError(f"{path}: {reason(error)}") from error
+    known = {digest: word for digest, word in words.items() if _is_answer(word, classes)}
+    left_out[NO_CLASS] += len(words) - len(known)
+    return known
+
+
+def _is_answer(word: str, classes: Sequence[str]) -> bool:
+    return word in classes or word.lower() in NEITHER
+
+
+def _last_words(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if missing := {"sha256", "index", "label"} - set(reader.fieldnames or ()):
+            raise MedlabelError(f"{path} has no column {' and no '.join(sorted(missing))}")
+        for number, line in enumerate(reader, start=2):
+            if number > _MOST_LINES:
+                raise MedlabelError(f"{path} has more than {_MOST_LINES:,} lines")
+            chosen_from = json.loads(line.get("classes") or "[]")
+            if not isinstance(chosen_from, list):
+                raise MedlabelError(f"{path} line {number}: classes are no list of names")
+            digest = (line["sha256"] or "").strip()[:_DIGEST]
+            if chosen_from and sorted(map(str, chosen_from)) != sorted(classes):
+                left_out[OTHERS] += 1
+            elif (line["index"] or "0").strip() != "0":
+                left_out[STACKED] += 1
+            elif not digest:
+                left_out[ELSEWHERE] += 1
+            else:
+                found[digest] = (line["label"] or "").strip()
+    return found

@@ -1,0 +1,166 @@
+"""Where one label comes from, and whether it comes out the same when it is made again.
+
+The image is read from where it was, shown to the same student at the same place of a batch of the
+same size, and every figure is compared bit for bit. On other hardware than that which labelled
+it the last digits may differ; then the explanation says by how much.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medlabel.annotation.table import MANIFEST, REJECTS, AnnotationTable, Layout, Piece
+from medlabel.data.decoding import ImageError
+from medlabel.data.listing import Part, digest_of, list_parts, pixels_of
+from medlabel.errors import MedlabelError
+from medlabel.storage.store import Store
+from medlabel.student.bundle import Bundle, load_bundle
+from medlabel.student.decision import Judgement
+
+__all__ = ["Explanation", "explain", "layout_of", "parts_of"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A row of the table, and what came of making it again.
+
+    Attributes:
+        row: the annotation, by column.
+        again: probabilities by class, as they came out now.
+        unlikeness: as it came out now; None where it cannot be told.
+        same_content: whether the image is still the one that was labelled.
+        same_weights: whether the bundle is still the one that labelled it.
+        piece: file of the table that the row is in.
+    """
+
+    row: Mapping[str, Any]
+    again: Mapping[str, float]
+    unlikeness: float | None
+    same_content: bool
+    same_weights: bool
+    piece: str
+
+    @property
+    def label(self) -> str:
+        """What the student says now."""
+        return max(self.again, key=lambda name: self.again[name])
+
+    @property
+    def difference(self) -> float:
+        """The largest between a probability then and now."""
+        return float(max(abs(p - self.row[f"p_{name}"]) for name, p in self.again.items()))
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether label, every probability and the unlikeness are the same to the last bit."""
+        unchanged = self.same_content and self.same_weights
+        alike = self.label == self.row["label"] and self.unlikeness == self.row["unlikeness"]
+        return unchanged and alike and self.difference == 0
+
+
+def layout_of(bundle: Bundle) -> Layout:
+    """How images are prepared and cut for a student."""
+    return Layout.of(bundle.square)
+
+
+def explain(store: Store, image: str) -> Explanation:
+    """Find an image's annotation and make it again.
+
+    Args:
+        store: a folder of annotations.
+        image: its address as the table has it, or enough of its end to tell it from the others.
+
+    Raises:
+        MedlabelError: there is no such annotation, or the image or the bundle is gone.
+    """
+    piece, row = _find(store, image)
+    asked = store.read_json(MANIFEST)["asked"]
+    bundle = load_bundle(asked["bundle"])
+    part = _part(asked, piece, row["uri"])
+    rows = range(piece.start, part.count)
+    number = next((n for n in rows if part.address(n) == row["uri"]), None)
+    assert number is not None, "a part with the same key has the same rows"
+    content = next(part.read(np.array([number])))
+    if isinstance(content, ImageError):
+        raise MedlabelError(f"{row['uri']} can no longer be read: {content.reason}")
+    layout = layout_of(bundle)
+    batch = np.zeros((layout.batch, *layout.square.shape), dtype=np.uint8)
+    place = (number - piece.start) % layout.batch
+    batch[place] = layout.square(pixels_of(content))
+    found = _alone(bundle, batch)
+    (unlikeness,) = found.unlikeness[place : place + 1].tolist()
+    return Explanation(
+        row,
+        dict(zip(bundle.classes, found.probabilities[place].tolist(), strict=True)),
+        None if math.isnan(unlikeness) else unlikeness,
+        digest_of(content).hex() == row["digest"],
+        bundle.provenance.get("sha256") == row["weights"],
+        piece.name,
+    )
+
+
+def _alone(bundle: Bundle, batch: NDArray[np.uint8]) -> Judgement:
+    """What is said of a batch, with one thread as annotators have it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return bundle.judge(batch)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _find(store: Store, image: str) -> tuple[Piece, dict[str, Any]]:
+    """The piece and the row of an image."""
+    table = AnnotationTable(store)
+    wanted = {image, str(Path(image).absolute())}
+    ends: list[tuple[Piece, int]] = []
+    for piece in table.pieces():
+        for place, uri in enumerate(table.read(piece, ["uri"])["uri"].to_pylist()):
+            if uri in wanted:
+                return piece, table.read(piece).slice(place, 1).to_pylist()[0]
+            if uri.endswith(f"/{image}"):
+                ends.append((piece, place))
+    if len(ends) == 1:
+        piece, place = ends[0]
+        return piece, table.read(piece).slice(place, 1).to_pylist()[0]
+    raise MedlabelError(_why_not(store, image, wanted, len(ends)))
+
+
+def _why_not(store: Store, image: str, wanted: set[str], ends: int) -> str:
+    if ends:
+        return f"{ends} annotations end with /{image}: give more of the path"
+    if not store.exists(MANIFEST):
+        return f"{store.uri} holds no annotations: run medlabel annotate first"
+    if store.exists(REJECTS):
+        rejects = store.read_table(REJECTS)
+        mine = rejects[rejects["uri"].isin(wanted) | rejects["uri"].str.endswith(f"/{image}")]
+        if len(mine):
+            return f"{mine['uri'].iloc[0]} has no label: {mine['reason'].iloc[0]}"
+    return f"{store.uri} has no annotation of {image}"
+
+
+def parts_of(asked: Mapping[str, Any]) -> dict[str, Part]:
+    """The parts by key, as they are now, of all that a manifest says was asked for."""
+    root = Path(asked["data_root"]) if asked["data_root"] else None
+    return {
+        part.key: part
+        for source in asked["sources"]
+        for part in list_parts(source, asked["size"], root, asked["column"])
+    }
+
+
+def _part(asked: Mapping[str, Any], piece: Piece, uri: str) -> Part:
+    """The part of the input that a piece was made of."""
+    found = parts_of(asked)
+    if piece.key in found:
+        return found[piece.key]
+    raise MedlabelError(
+        f"{uri}, or a file beside it, has changed since it was labelled: run medlabel annotate "
+        "again to label what is there now"
+    )

@@ -1,0 +1,216 @@
+"""Annotations for other programs: one file of CSV, Parquet, Label Studio's JSON or COCO, or links.
+
+| `--to` | what it holds |
+| --- | --- |
+| `labels.csv` | uri, digest, label, confidence, one column a class, decision, bundle |
+| `labels.parquet` | all columns of the table, in one file |
+| `labels.json` | Label Studio's tasks with predictions, to be imported there |
+| `labels.coco.json` | COCO's images, annotations and categories: one of each an image, no boxes |
+| `sorted/` | torchvision's ImageFolder: a folder a class, with links to files on this machine |
+
+Where an audit gave a guarantee, its thresholds decide between `auto` and `review`, not the one that
+the annotations were made with. Names of classes can be mapped by a YAML file. Rows are written as
+they are read: memory does not grow with their number.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from medlabel.annotation.audit import class_names, promised
+from medlabel.annotation.export_formats import link_images, write_coco
+from medlabel.annotation.table import AnnotationTable
+from medlabel.errors import MedlabelError
+from medlabel.storage.store import Store
+from medlabel.storage.yaml_files import read_mapping
+from medlabel.student.decision import ranks
+
+__all__ = ["DECISIONS", "Wanted", "export_labels", "read_names"]
+
+DECISIONS = ("auto", "review")
+_LOCAL = "/data/local-files/?d="  # how Label Studio names a file on its own disk
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be exported.
+
+    Attributes:
+        only: `auto` or `review`; None for both.
+        names: what classes are to be called, by their names here.
+        image_root: what Label Studio's document root is here: the images' addresses are given
+            relative to it. Empty: addresses stay as they are.
+    """
+
+    only: str | None = None
+    names: Mapping[str, str] | None = None
+    image_root: str = ""
+
+    def __post_init__(self) -> None:
+        if self.only not in (None, *DECISIONS):
+            raise MedlabelError(f"--only {self.only}: give {' or '.join(DECISIONS)}")
+
+
+def export_labels(store: Store, path: Path, wanted: Wanted) -> int:
+    """Write annotations to a file, or a folder of links, by its name; returns how many.
+
+    Raises:
+        MedlabelError: the name ends with nothing that is known, a class is not mapped, or an image
+            is no file that can be linked or opened where that is asked for.
+    """
+    write = _writer(path)
+    classes = class_names(store)
+    missing = set(classes) - set(wanted.names or classes)
+    if missing:
+        raise MedlabelError(f"the mapping has no name for {', '.join(sorted(missing))}")
+    if write is None:
+        return link_images(path, _tables(store, wanted))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
+        try:
+            count = write(file, _tables(store, wanted), wanted)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).replace(path)
+    return count
+
+
+def _writer(path: Path) -> Callable[[IO[bytes], Iterator[pa.Table], Wanted], int] | None:
+    """What writes a file of this name; None: a folder of links."""
+    writers = {
+        ".coco.json": write_coco,
+        ".csv": _write_csv,
+        ".parquet": _write_parquet,
+        ".json": _write_tasks,
+    }
+    found = next((write for end, write in writers.items() if path.name.endswith(end)), None)
+    if found is None and path.suffix:
+        raise MedlabelError(
+            f"{path}: give a name that ends in {', '.join(writers)}, or a folder's for links"
+        )
+    return found
+
+
+def read_names(path: Path) -> dict[str, str]:
+    """New names by old ones, of a YAML file of `old: new` lines."""
+    names = read_mapping(path, "names", f"{path}: write one `old: new` a line")
+    return {str(old): str(new) for old, new in names.items()}
+
+
+def _tables(store: Store, wanted: Wanted) -> Iterator[pa.Table]:
+    """The table piece by piece, decided and named as wanted."""
+    table, thresholds = AnnotationTable(store), promised(store)
+    for piece in table.pieces():
+        rows = table.read(piece).replace_schema_metadata(None)
+        if thresholds is not None:
+            rows = _decided(rows, thresholds)
+        if wanted.only:
+            rows = rows.filter(pa.compute.equal(rows["decision"], wanted.only))
+        yield _named(rows, wanted.names) if wanted.names else rows
+
+
+def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table:
+    """Rows with the decision that a guarantee's thresholds make of them."""
+    least = [thresholds[label] for label in rows["label"].to_pylist()]
+    bound = np.array([np.inf if t is None else t for t in least], dtype=np.float32)
+    automatic = ranks(rows["confidence"].to_numpy(), rows["unlikeness"].to_numpy()) >= bound
+    place = rows.column_names.index("decision")
+    decisions = pa.array(np.where(automatic, *DECISIONS), pa.string())
+    rows = rows.set_column(place, "decision", decisions)
+    place = rows.column_names.index("auto_above")
+    return rows.set_column(place, "auto_above", pa.array(bound.astype(np.float64)))
+
+
+def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    """Rows with other names; probabilities of classes that get the same one are added up.
+
+    A label is renamed and not reconsidered, for an audit promises what was given; its confidence is
+    the sum of those that go by its name now.
+    """
+    labels = pa.array([names[label] for label in rows["label"].to_pylist()], pa.string())
+    columns: dict[str, Any] = {}
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        new = f"p_{names.get(name[2:], name[2:])}" if name.startswith("p_") else name
+        columns[new] = pa.compute.add(columns[new], column) if new in columns else column
+    new = [name.removeprefix("p_") for name in columns if name.startswith("p_")]
+    chances = np.array([columns[f"p_{name}"].to_numpy() for name in new])
+    places = {name: place for place, name in enumerate(new)}
+    given = [places[label] for label in labels.to_pylist()]
+    confidence = pa.array(chances[given, np.arange(len(given))])
+    return pa.table(columns | {"label": labels, "confidence": confidence})
+
+
+def _write_csv(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+    count, header = 0, True
+    for rows in tables:
+        kept = [name for name in rows.column_names if name.startswith("p_")]
+        columns = ["uri", "digest", "label", "confidence", *kept, "decision", "bundle"]
+        pa_csv.write_csv(rows.select(columns), file, pa_csv.WriteOptions(include_header=header))
+        count, header = count + len(rows), False
+    return count
+
+
+def _write_parquet(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+    first = next(tables)
+    with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        count = len(first)
+        for rows in tables:
+            writer.write_table(rows)
+            count += len(rows)
+    return count
+
+
+def _write_tasks(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+    """Label Studio's list of tasks, for a project with `<Choices name="choice" toName="image">`."""
+    count = 0
+    file.write(b"[")
+    for rows in tables:
+        for row in rows.to_pylist():
+            file.write(b",\n" if count else b"\n")
+            file.write(json.dumps(_task(row, wanted.image_root)).encode())
+            count += 1
+    file.write(b"\n]\n")
+    return count
+
+
+def _task(row: Mapping[str, Any], image_root: str) -> dict[str, Any]:
+    choice = {
+        "from_name": "choice", "to_name": "image", "type": "choices",
+        "value": {"choices": [row["label"]]},
+    }  # fmt: skip
+    prediction = {
+        "model_version": row["bundle"],
+        "score": round(row["confidence"], 6),
+        "result": [choice],
+    }
+    data = {
+        "image": _address(row["uri"], image_root),
+        "digest": row["digest"],
+        "decision": row["decision"],
+    }
+    return {"data": data, "predictions": [prediction]}
+
+
+def _address(uri: str, image_root: str) -> str:
+    """An image as Label Studio can open it."""
+    if "#" in uri:
+        raise MedlabelError(
+            f"{uri} is no file of its own, and Label Studio opens files: export CSV instead"
+        )
+    if not image_root:
+        return uri
+    root = str(Path(image_root).absolute()).rstrip("/") + "/"
+    if not uri.startswith(root):
+        raise MedlabelError(f"{uri} is not below {image_root}: give a folder that holds all images")
+    return _LOCAL + quote(uri.removeprefix(root))

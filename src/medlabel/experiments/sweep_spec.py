@@ -1,0 +1,331 @@
+"""The spec of a sweep, and its plan: tasks x teachers x recipes x students, and their seeds.
+
+```yaml
+sources: medmnist            # all twelve sets; or phantoms; or a list, each as in a task
+tasks: pairs                 # pairs, triples, quadruples, all; a task's file; names: chest,breast
+teachers: [phantom, ViT-L/14]
+recipes: [robust, paper]
+students: [own, "cnn:16-32"] # own: the recipe's own
+seeds: 30
+per_class: 200
+```
+
+| field | a plain value, and what else it may be |
+| --- | --- |
+| `sources` | `chestmnist`, `chest=a.npz`, `sick=a.npz#1`, or a class as in a task's file |
+| `tasks` | one or a list; what is named beside the combinations is added to them |
+| `teachers` | a model as `--clip` takes it, or `{clip:, captions:, adjust:, vote:, name:}` |
+| `recipes`, `students` | as `--recipe` and `--student` take them |
+| `modalities` | of sources that are no MedMNIST sets: `{mine: chest X-ray}` |
+
+Paths are read from the spec's folder.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, product
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from medlabel.data.sources import MEDMNIST_FLAGS
+from medlabel.data.tasks import ClassSpec, Task, first_reason, flag_of, parse_class, parse_task
+from medlabel.errors import MedlabelError
+from medlabel.storage.yaml_files import read_mapping
+from medlabel.student.networks import check_student
+from medlabel.student.recipes import Recipe, recipe_named
+from medlabel.teacher.adjust import Adjustment, parse_steps
+from medlabel.teacher.caption_sets import check_caption_sets
+from medlabel.teacher.clip import check_clip
+from medlabel.teacher.task_captions import class_captions
+
+__all__ = [
+    "MODALITIES",
+    "SweepSpec",
+    "SweepUnit",
+    "TeacherSpec",
+    "check_sweep",
+    "chunks",
+    "listed",
+    "plan",
+    "read_sweep",
+    "same_modality",
+]
+
+OWN = "own"
+_COMBINED = {"pairs": 2, "triples": 3, "quadruples": 4}
+_SHORT = {
+    "medmnist": MEDMNIST_FLAGS,
+    "phantoms": tuple(f"phantom:{flag}" for flag in MEDMNIST_FLAGS),
+}
+MODALITIES: Mapping[str, str] = MappingProxyType({  # as MedMNIST's own table has them
+    "pathmnist": "colon pathology",
+    "chestmnist": "chest X-ray",
+    "dermamnist": "dermatoscope",
+    "octmnist": "retinal OCT",
+    "pneumoniamnist": "chest X-ray",
+    "retinamnist": "fundus camera",
+    "breastmnist": "breast ultrasound",
+    "bloodmnist": "blood cell microscope",
+    "tissuemnist": "kidney cortex microscope",
+    "organamnist": "abdominal CT",
+    "organcmnist": "abdominal CT",
+    "organsmnist": "abdominal CT",
+})  # fmt: skip
+
+
+def listed(value: Any) -> Any:
+    """One thing is a list of one."""
+    return [value] if isinstance(value, str | dict) else value
+
+
+class TeacherSpec(BaseModel):
+    """A teacher: one CLIP or several that vote, its captions, what becomes of its scores."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clip: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(min_length=1)
+    captions: str = "table"
+    adjust: str = ""
+    vote: str = "mean"
+    name: str = ""
+
+    @property
+    def adjustment(self) -> Adjustment:
+        """What becomes of raw scores."""
+        return Adjustment(parse_steps(self.adjust), self.vote)
+
+    @property
+    def title(self) -> str:
+        """As the results have it."""
+        told = [" & ".join(self.clip)]
+        told += [] if self.captions == "table" else [f"captions={self.captions}"]
+        told += [self.adjust] if self.adjust else []
+        return self.name or ", ".join(told)
+
+
+class SweepSpec(BaseModel):
+    """What a sweep is asked for; see this module's docstring."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    size: int = 28
+    sources: tuple[ClassSpec, ...] = ()
+    tasks: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(("pairs",), min_length=1)
+    teachers: tuple[TeacherSpec, ...] = Field((TeacherSpec(clip=("phantom",)),), min_length=1)
+    recipes: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(("robust",), min_length=1)
+    students: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field((OWN,), min_length=1)
+    seeds: int = Field(30, ge=1, le=9999)
+    per_class: int | None = Field(None, ge=5)
+    modalities: dict[str, str] = {}
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _read_sources(cls, value: Any) -> Any:
+        if isinstance(value, str) and value in _SHORT:
+            value = list(_SHORT[value])
+        read = [_class_of(one) for one in value] if isinstance(value, list) else value
+        return read
+
+    @field_validator("teachers", mode="before")
+    @classmethod
+    def _read_teachers(cls, value: Any) -> Any:
+        teachers = listed(value)
+        if not isinstance(teachers, list):
+            return value
+        return [{"clip": one} if isinstance(one, str) else one for one in teachers]
+
+    @model_validator(mode="after")
+    def _check(self) -> "SweepSpec":
+        for field, names in (
+            ("sources", [source.name for source in self.sources]),
+            ("teachers", [teacher.title for teacher in self.teachers]),
+            ("recipes", list(self.recipes)),
+            ("students", list(self.students)),
+        ):
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"{field}: {twice[0]!r} comes twice")
+        known = {source.name for source in self.sources}
+        if strange := [name for name in self.modalities if name not in known]:
+            raise ValueError(f"modalities: no source is named {strange[0]!r}")
+        return self
+
+
+Spec = TypeVar("Spec", bound=SweepSpec)
+
+
+def _class_of(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_class(value)
+    except MedlabelError as error:
+        raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class SweepUnit:
+    """One task by one teacher, recipe and student: with all its seeds it is one row of figures."""
+
+    task: Task
+    teacher: TeacherSpec
+    recipe: Recipe
+    student: str
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The columns that say which unit a row is of."""
+        return {
+            "task": self.task.title,
+            "teacher": self.teacher.title,
+            "student": self.student,
+            "recipe": self.recipe.name,
+        }
+
+
+def read_sweep(path: Path, kind: type[Spec] = SweepSpec) -> Spec:  # type: ignore[assignment]
+    """Read a spec, of a sweep or of a search, which is one with more fields.
+
+    Raises:
+        MedlabelError: one line that names the file, the field and what is wrong with it.
+    """
+    advice = f"spec {path}: write `sources:` and a list of them, at least"
+    content = read_mapping(path, "spec", advice)
+    try:
+        return _beside(kind.model_validate({"name": path.stem, **content}), path.parent)
+    except ValidationError as error:
+        raise MedlabelError(f"spec {path}: {first_reason(error, kind.model_fields)}") from error
+
+
+def _beside(spec: Spec, folder: Path) -> Spec:
+    """The spec with its relative paths read from this folder."""
+
+    def near(text: str) -> str:
+        return str(folder / text) if text.endswith((".npz", ".yaml", ".yml")) else text
+
+    def near_task(text: str) -> str:
+        return re.sub(r"[^,=#]+\.(npz|ya?ml)\b", lambda found: str(folder / found[0].strip()), text)
+
+    def near_model(text: str) -> str:
+        return str(folder / text) if (folder / text).exists() else text
+
+    teachers = [
+        one.model_copy(
+            update={
+                "clip": tuple(near_model(name) for name in one.clip),
+                "captions": ",".join(near(part) for part in one.captions.split(",")),
+            }
+        )
+        for one in spec.teachers
+    ]
+    sources = [one.model_copy(update={"source": near(one.source)}) for one in spec.sources]
+    changed = {
+        "sources": tuple(sources),
+        "teachers": tuple(teachers),
+        "tasks": tuple(near_task(text) for text in spec.tasks),
+        "recipes": tuple(near(text) for text in spec.recipes),
+    }
+    return spec.model_copy(update=changed)
+
+
+def plan(spec: SweepSpec) -> list[SweepUnit]:
+    """All units, in the order of the spec.
+
+    Raises:
+        MedlabelError: a task, recipe or student that there is not, or two of one name.
+    """
+    recipes = [recipe_named(name) for name in spec.recipes]
+    if len({recipe.name for recipe in recipes}) < len(recipes):
+        raise MedlabelError("recipes: two files are called alike: rename one")
+    units = []
+    for task, teacher, recipe in product(_tasks(spec), spec.teachers, recipes):
+        students = [recipe.student if name == OWN else name for name in spec.students]
+        units += [SweepUnit(task, teacher, recipe, name) for name in dict.fromkeys(students)]
+    return units
+
+
+def _tasks(spec: SweepSpec) -> list[Task]:
+    tasks: dict[str, Task] = {}
+    for text in spec.tasks:
+        for task in _named(text, spec):
+            if tasks.setdefault(task.title, task) != task:
+                raise MedlabelError(f"tasks: two different ones are called {task.title}")
+    return list(tasks.values())
+
+
+def _named(text: str, spec: SweepSpec) -> list[Task]:
+    """The tasks that one entry of `tasks` stands for."""
+    count = len(spec.sources) if text == "all" else _COMBINED.get(text)
+    if count is not None:
+        if not 2 <= count <= len(spec.sources):
+            raise MedlabelError(
+                f"tasks: {text} of {len(spec.sources)} sources cannot be made: name more sources"
+            )
+        return [
+            Task(classes=classes, size=spec.size) for classes in combinations(spec.sources, count)
+        ]
+    known = {source.name: source for source in spec.sources}
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 1 and all(part in known for part in parts):
+        return [Task(classes=tuple(known[part] for part in parts), size=spec.size)]
+    if len(parts) == 1 and not text.endswith((".yaml", ".yml")):
+        raise MedlabelError(
+            f"tasks: {text!r} is none of {', '.join([*_COMBINED, 'all'])}, no task's file, and no "
+            "names joined by commas"
+        )
+    try:
+        return [parse_task(text, spec.size)]
+    except MedlabelError as error:
+        raise MedlabelError(f"tasks: {error}") from error
+
+
+def check_sweep(spec: SweepSpec, units: Sequence[SweepUnit]) -> None:
+    """Raise a `MedlabelError` for what cannot work, before anything is read or made."""
+    for teacher in spec.teachers:
+        try:
+            check_caption_sets(teacher.captions)
+            for name in teacher.clip:
+                check_clip(name)
+        except MedlabelError as error:
+            raise MedlabelError(f"teachers: {error}") from error
+    for student in dict.fromkeys(unit.student for unit in units):
+        check_student(student, spec.size)
+    for unit in units:
+        teacher, classes = unit.teacher, unit.task.classes
+        teacher.adjustment.check(len(classes), len(teacher.clip), embeddings=True)
+        for one in classes:
+            class_captions(one, teacher.captions)
+
+
+def same_modality(task: Task, modalities: Mapping[str, str] = MappingProxyType({})) -> bool:
+    """Whether some of a task's classes were imaged alike: the hard case.
+
+    Args:
+        task: two or more classes.
+        modalities: by class name, for sources that are not known by their names.
+    """
+    found = [
+        modalities.get(spec.name) or MODALITIES.get(flag_of(spec.source) or "") or spec.source
+        for spec in task.classes
+    ]
+    return len(set(found)) < len(found)
+
+
+def chunks(seeds: Sequence[int], size: int) -> list[list[int]]:
+    """Seeds in as few parts of at most `size` as can be, of about equal length."""
+    parts = -(-len(seeds) // size)
+    return [part.tolist() for part in np.array_split(np.array(seeds), parts)] if parts else []

@@ -1,0 +1,278 @@
+"""The search for a student and a recipe that never sees truth: its spec, its space, its objective.
+
+```yaml
+sources: [chestmnist, breastmnist]
+trials: 64
+search: optuna               # or random, or both: [optuna, random]
+seeds: 8                     # draws of a trial, at most
+recipes: robust              # where the search starts, and what the winner is compared with
+space:                       # left out: see SPACE
+  learning_rate: {low: 0.001, high: 0.03, log: true}
+  loss: [generalised, symmetric]
+  maps: [16-32, 16-32-64]    # spells a student: cnn:16-32,kernel=3
+  kernel: [3, 5]
+```
+
+All other fields are a sweep's (see `medlabel.experiments.sweep_spec`); there is one teacher, and
+one student to start from. The space has fields of a recipe, `student` among them, or `maps` and
+the other keys of `medlabel.student.networks.cnn`, which spell one. A list is a choice; `low` and
+`high` are a range, of whole numbers if both are.
+
+**The objective** is `agreement`: the mean of three figures on images that the student did not learn
+from, each 1 at best and 0 by chance. Students of different draws give the same labels (`students`);
+images that look alike get the same label (`neighbours`); each class gets as many labels as it was
+drawn images (`balance`). They rank recipes best (docs/students.md). It takes two draws or more, so
+that is the least that a trial is given before it may be stopped.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice, product
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from medlabel.data.tasks import first_reason
+from medlabel.errors import MedlabelError
+from medlabel.evaluation.diagnostics import Signals, between_draws
+from medlabel.experiments.sweep_spec import OWN, SweepSpec, listed
+from medlabel.storage.digests import hex_digest
+from medlabel.student.networks import Cnn, check_student
+from medlabel.student.recipes import RECIPES, Recipe, recipe_named
+
+__all__ = [
+    "FIRST",
+    "SPACE",
+    "WORST",
+    "Range",
+    "TaskDraw",
+    "TuneSpec",
+    "agreement",
+    "best_trial",
+    "changed_fields",
+    "check_tune",
+    "plain",
+    "recipe_of",
+]
+
+Plain = bool | int | float | str | None
+Choices = Annotated[tuple[Plain, ...], Field(min_length=1)]
+
+FIRST = 2  # draws before a trial says how good it is: `students` compares two
+WORST = -1.0  # what a trial that cannot be fitted counts: no kappa is lower
+_MOST_TRIED = 1000  # combinations of a student's parts, to see whether one is a network
+_START = "robust"  # what a recipe's file is written as a change of
+_MAPS = "maps"
+_SPELLED = tuple(field.name for field in fields(Cnn) if field.name != _MAPS)
+_CHOSEN = {field.name for field in fields(Recipe)} - {"name"}
+
+
+class Range(BaseModel):
+    """Numbers from `low` to `high`; with `log`, each order of magnitude is as likely."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError("`low` is not below `high`")
+        if self.log and self.low <= 0:
+            raise ValueError("`log` wants a `low` above 0")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+SPACE: Mapping[str, Range | tuple[Plain, ...]] = MappingProxyType(
+    {
+        "maps": ("8-16", "16-32", "16-32-64", "32-64", "32-64-128"),
+        "kernel": (3, 5),
+        "norm": ("batch", "group"),
+        "dropout": Range(low=0.0, high=0.5),
+        "optimiser": ("adam", "adamw", "sgd"),
+        "learning_rate": Range(low=1e-3, high=3e-2, log=True),
+        "batch_size": (32, 64, 128),
+        "epochs": (5, 10, 20),
+        "loss": ("cross-entropy", "generalised", "symmetric", "early-learning"),
+        "targets": ("soft", "hard"),
+        "augment": ("none", "light", "auto"),
+        "average": ("none", "swa", "ema"),
+    }
+)
+
+
+class TuneSpec(SweepSpec):
+    """What a search is asked for; see this module's docstring."""
+
+    seeds: int = Field(8, ge=FIRST, le=9999)
+    trials: int = Field(64, ge=1, le=9999)
+    search: Annotated[tuple[Literal["optuna", "random"], ...], BeforeValidator(listed)] = Field(
+        ("optuna",), min_length=1
+    )
+    seed: int = Field(0, ge=0)
+    space: dict[str, Range | Choices] = Field(default_factory=lambda: dict(SPACE), min_length=1)
+    refit: bool = True
+
+    @model_validator(mode="after")
+    def _check_search(self) -> "TuneSpec":
+        for field, given in (("teachers", self.teachers), ("students", self.students)):
+            if len(given) > 1:
+                raise ValueError(f"{field}: a search has one; make a spec for each")
+        if len(set(self.search)) < len(self.search):
+            raise ValueError("search: one comes twice")
+        if strange := [key for key in self.space if key not in {*_CHOSEN, _MAPS, *_SPELLED}]:
+            known = ", ".join([*sorted(_CHOSEN), _MAPS, *_SPELLED])
+            raise ValueError(f"space: no such field {strange[0]!r}; there are {known}")
+        if _MAPS in self.space and "student" in self.space:
+            raise ValueError("space: `maps` spells a student: leave out `student`, or the other")
+        if _MAPS not in self.space and (idle := [key for key in _SPELLED if key in self.space]):
+            raise ValueError(f"space: {idle[0]!r} is of a student that `maps` spells: add `maps`")
+        return self
+
+    @property
+    def start(self) -> Recipe:
+        """The recipe that trials change, with the student that they start from."""
+        recipe, (student,) = recipe_named(self.recipes[0]), self.students
+        return recipe if student == OWN else replace(recipe, student=student)
+
+
+def check_tune(spec: TuneSpec) -> None:
+    """Raise a `MedlabelError` for a value of the space that no recipe takes, before any work."""
+    spelled = {name: _ends(spec.space[name]) for name in (_MAPS, *_SPELLED) if name in spec.space}
+    for name, values in spec.space.items():
+        others = {other: ends for other, ends in spelled.items() if other != name}
+        for value in _ends(values):
+            if why := _refusal(spec, name, value, others if name in spelled else {}):
+                raise MedlabelError(f"space: {name}: {why}")
+
+
+def _refusal(
+    spec: TuneSpec, name: str, value: Plain, others: Mapping[str, tuple[Plain, ...]]
+) -> str | None:
+    """Why no recipe takes a value, whatever is chosen of the others; None if one does."""
+    first = None
+    for chosen in islice(product(*others.values()), _MOST_TRIED):
+        try:
+            recipe = recipe_of(spec.start, {**dict(zip(others, chosen, strict=True)), name: value})
+            check_student(recipe.student, spec.size)
+        except MedlabelError as error:
+            first = first or str(error)
+        else:
+            return None
+    return first
+
+
+def _ends(values: Range | tuple[Plain, ...]) -> tuple[Plain, ...]:
+    """All choices, or the ends of a range."""
+    return (values.low, values.high) if isinstance(values, Range) else values
+
+
+# ---------------------------------------------------------------- from a choice to a recipe
+
+
+def recipe_of(start: Recipe, chosen: Mapping[str, Any]) -> Recipe:
+    """The recipe of a trial, named for its content: equal choices are one recipe.
+
+    `settle` goes with `epochs`, unless it is chosen too, and ends before them.
+
+    Raises:
+        MedlabelError: a value that the recipe's field does not take.
+    """
+    values = plain(chosen)
+    changes = {key: value for key, value in values.items() if key in _CHOSEN}
+    if _MAPS in values:
+        keys = [f"{key}={values[key]}" for key in _SPELLED if key in values]
+        changes["student"] = ",".join([f"cnn:{values[_MAPS]}", *keys])
+    epochs = int(changes.get("epochs", start.epochs))
+    settle = int(changes.get("settle", round(start.settle * epochs / start.epochs)))
+    changes["settle"] = max(0, min(settle, epochs - 1))
+    try:
+        recipe = replace(start, **changes)
+    except ValidationError as error:
+        raise MedlabelError(first_reason(error)) from error
+    content = json.dumps({**asdict(recipe), "name": start.name}, sort_keys=True)
+    digest = hex_digest(content)
+    return replace(recipe, name=f"{start.name}-{digest[:8]}")
+
+
+def plain(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice as plain JSON; rates are rounded to three digits, for people to read."""
+    return {key: _plain(value) for key, value in chosen.items()}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def changed_fields(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as its file has it: the fields in which it differs from `robust`, and `base`."""
+    start, values = asdict(RECIPES[_START]), asdict(recipe)
+    differing = {key: value for key, value in values.items() if value != start[key]}
+    return {"base": _START, **{key: value for key, value in differing.items() if key != "name"}}
+
+
+# ---------------------------------------------------------------- the objective
+
+
+@dataclass(frozen=True)
+class TaskDraw:
+    """What one draw of one task shows without truth.
+
+    Attributes:
+        signals: see `medlabel.evaluation.diagnostics`.
+        labels: that the student gave, by image.
+    """
+
+    signals: Signals
+    labels: Mapping[str, int]
+
+
+def agreement(tasks: Sequence[Sequence[TaskDraw]], classes: Sequence[int]) -> dict[str, float]:
+    """The objective, and the three figures it is the mean of, each a mean over tasks.
+
+    Args:
+        tasks: the draws of each task so far, two or more.
+        classes: how many each task has.
+    """
+    each = pd.DataFrame(_of_tasks(tasks, classes))
+    means = {name: float(each[name].mean()) for name in ("students", "neighbours", "balance")}
+    return {"agreement": float(np.mean(list(means.values()))), **means}
+
+
+def _of_tasks(
+    tasks: Sequence[Sequence[TaskDraw]], classes: Sequence[int]
+) -> Iterator[dict[str, float | None]]:
+    for draws, k in zip(tasks, classes, strict=True):
+        yield {
+            "students": between_draws([draw.labels for draw in draws], k),
+            "neighbours": float(np.mean([draw.signals.neighbours for draw in draws])),
+            "balance": float(np.mean([draw.signals.balance for draw in draws])),
+        }
+
+
+def best_trial(trials: pd.DataFrame) -> int:
+    """Which row of `trials` wins: the highest agreement of those that were given most draws.
+
+    One that was stopped early may stand high by luck: its agreement is a mean of fewer draws.
+
+    Raises:
+        MedlabelError: no trial could be fitted.
+    """
+    whole = trials[trials["agreement"] > WORST]
+    if whole.empty:
+        why = trials["reason"].iloc[0] if len(trials) else "there are none"
+        raise MedlabelError(f"no trial could be fitted; the first: {why}")
+    longest = whole[whole["draws"] == whole["draws"].max()]
+    return int(longest["agreement"].idxmax())

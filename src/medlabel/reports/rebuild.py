@@ -1,0 +1,26 @@
+"""Write a report anew, whatever made the folder: a run, a sweep or a search."""
+
+from pathlib import Path
+
+from medlabel.errors import MedlabelError
+from medlabel.experiments.run_folder import MANIFEST as RUN
+from medlabel.experiments.sweep_tables import is_sweep
+from medlabel.experiments.tune_tables import is_tune
+from medlabel.reports.run_report import report_run
+from medlabel.reports.sweep_report import report_sweep
+from medlabel.reports.tune_report import report_tune
+from medlabel.storage.store import Store
+
+__all__ = ["rebuild"]
+
+
+def rebuild(uri: str, data_root: Path | None = None) -> str:
+    """Write the report of what this folder holds, without Ray; returns the page's path."""
+    store = Store(uri)
+    if is_sweep(store):
+        return report_sweep(store)
+    if is_tune(store):
+        return report_tune(store)
+    if not store.exists(RUN):
+        raise MedlabelError(f"{store.uri} holds no run, sweep or search")
+    return report_run(store, data_root)

@@ -1,0 +1,258 @@
+"""The report of a sweep, made of its tables alone: no Ray, no image, no model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medlabel.experiments import sweep_tables as tables
+from medlabel.experiments.sweep_tables import (
+    GROUPS,
+    SweepTables,
+    comparisons,
+    leaderboard,
+    pair_matrix,
+)
+from medlabel.reports.page import (
+    MINUS,
+    SYNTHETIC,
+    Entry,
+    Table,
+    number,
+    percents,
+    picture,
+    render,
+)
+from medlabel.reports.sweep_figures import gain_boxes, heat_maps
+from medlabel.storage.store import Store
+
+__all__ = ["counted", "percent", "points", "report_sweep", "sweep_answer"]
+
+_WHO = ["teacher", "recipe", "student"]
+_MAPPED = 6  # of teachers, recipes and students, so many have a heat map on the page
+_CELLS_MISSING = (
+    " Cells are missing: all are compared on those that each of them has, but for who lacks more "
+    "than half or has none that all have; these come last."
+)
+_SHOWN = 200  # rows of a table; its file has all
+
+
+def report_sweep(store: Store) -> str:
+    """Write a sweep's comparisons, leaderboard, figures and page; returns the page's path."""
+    found = tables.read_tables(store)
+    tasks = found.manifest["tasks"]
+    compared, board = comparisons(found.results), leaderboard(found.results, tasks)
+    for name, frame in (
+        (tables.COMPARISONS, compared),
+        (tables.LEADERBOARD, board),
+    ):
+        store.write_table(name, frame)
+        tables.write_csv(store, name, frame)
+    tables.write_csv(store, tables.RESULTS, found.results)
+    folder = store / tables.REPORT
+    synthetic = bool(found.manifest["synthetic"])
+    entries = [_boxes(found.results), *_maps(compared, board, tasks)]
+    page = render(
+        "tables.html.j2",
+        heading="Leaderboard",
+        title=found.manifest["spec"]["name"] or "sweep",
+        answer=sweep_answer(board, found),
+        remarks=_remarks(found, board),
+        synthetic=synthetic,
+        synthetic_note=SYNTHETIC,
+        leaderboards=[_board_table(board, group) for group in dict.fromkeys(board["group"])],
+        pictures=[picture(entry, folder, synthetic=synthetic) for entry in entries],
+        tables=[table for table in (_losses(compared), _failures(found)) if table.rows],
+        facts=_facts(found),
+    )
+    folder.write("index.html", page.encode())
+    return folder.path("index.html")
+
+
+def sweep_answer(board: pd.DataFrame, found: SweepTables) -> str:
+    """What came out, in two sentences; a student that loses is said to."""
+    best = board.iloc[0]
+    ours, theirs = percents(best["student_accuracy"], best["teacher_accuracy"])
+    who = f"{best['recipe']} ({best['student']})" if len(_entries(board)) > 1 else "the student"
+    first = "Of all, " if len(_entries(board)) > 1 else ""
+    lost = {0: "none", best["tasks"]: "all"}.get(best["lost"], str(best["lost"]))
+    text = (
+        f"{first}{who} taught by {best['teacher']} is right on {ours} of held-out images, its "
+        f"teacher on {theirs}, over {counted(best['tasks'], 'task')} and "
+        f"{counted(best['cells'], 'cell')}; on the mean over draws it loses to its teacher on "
+        f"{lost} of the tasks."
+    )
+    return text[0].upper() + text[1:]
+
+
+def counted(n: int, what: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _entries(board: pd.DataFrame) -> pd.DataFrame:
+    """The leaderboard over all tasks."""
+    return board[board["group"] == GROUPS[0]]
+
+
+def _remarks(found: SweepTables, board: pd.DataFrame) -> list[str]:
+    told = []
+    if missing := len(found.failures):
+        told.append(
+            f"{counted(missing, 'cell')} of {missing + len(found.results):,} could not be fitted: "
+            "the reasons are below, and the same command tries them again."
+        )
+    if len(_entries(board)) > 1:
+        told.append(
+            "The order goes by the truth of held-out images. Who has no truth cannot choose by it."
+        )
+    return told
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _board_table(board: pd.DataFrame, group: str) -> Table:
+    rows = []
+    some = board[board["group"] == group]
+    lacking = bool((some["missing"] > 0).any())
+    for row in some.to_dict("records"):
+        cells = (
+            *(str(row[column]) for column in _WHO),
+            percent(row["teacher_accuracy"]),
+            percent(row["student_accuracy"]),
+            percent(row["student_worst"]),
+            f"{points(row['gain'])} [{points(row['low'])}, {points(row['high'])}]",
+            points(row["f1_gain"]),
+            f"{row['won']} / {row['tied']} / {row['lost']}",
+            _p(row["p"]),
+            *((f"{row['missing']:,}",) if lacking else ()),
+        )
+        rows.append((bool(row["gain"] < 0), cells))
+    tasks, of = (int(some[name].max()) for name in ("tasks", "of_tasks"))
+    caption = (
+        f"{counted(tasks, 'task')}{f' of {of}' if tasks < of else ''}."
+        f"{_CELLS_MISSING if lacking else ''} Accuracy in percent, gain in "
+        "points with its 95 % interval over draws (corrected for images that draws share; it says "
+        "nothing of other sets). Worst: the worst cell. Won, tied, lost: tasks, by the mean over "
+        "draws. "
+        "p: Wilcoxon\u2019s signed ranks over tasks."
+    )
+    columns = (
+        *(*_WHO, "teacher, %", "student, %", "worst, %", "gain", "macro-F1 gain"),
+        *("won / tied / lost", "p"),
+        *(("cells missing",) if lacking else ()),
+    )
+    return Table(group.capitalize(), caption, columns, rows)
+
+
+def _losses(compared: pd.DataFrame) -> Table:
+    """Where a student is worse than its teacher on the mean, the largest loss first."""
+    lost = compared[compared["gain"] < 0].sort_values("gain", kind="stable")
+    rows = [
+        (
+            True,
+            (
+                *(str(row[column]) for column in ("task", *_WHO)),
+                percent(row["teacher_accuracy"]),
+                percent(row["student_accuracy"]),
+                f"{points(row['gain'])} [{points(row['low'])}, {points(row['high'])}]",
+                f"{row['lost']} of {row['cells']}",
+                _p(row["q"]),
+            ),
+        )
+        for row in lost.head(_SHOWN).to_dict("records")
+    ]
+    caption = (
+        f"{len(lost):,} of {len(compared):,} rows of comparisons.csv. q: the p-value of the draws "
+        "under the false discovery rate over all tasks."
+    )
+    columns = (
+        "task", *_WHO, "teacher, %", "student, %", "gain", "draws lost", "q",
+    )  # fmt: skip
+    return Table("Where the student loses", caption, columns, rows)
+
+
+def _failures(found: SweepTables) -> Table:
+    columns = ("task", *_WHO, "seed", "reason")
+    some = found.failures.head(_SHOWN).to_dict("records")
+    rows = [(False, tuple(str(row[column]) for column in columns)) for row in some]
+    return Table("What could not be fitted", "All of it: failures.parquet.", columns, rows)
+
+
+def percent(share: float) -> str:
+    """A share in percent, two digits."""
+    return number(100 * share, 2)
+
+
+def points(gain: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return number(100 * gain, 2) if np.isnan(gain) else f"{100 * gain:+.2f}".replace("-", MINUS)
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else number(value, 3)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def _boxes(results: pd.DataFrame) -> Entry:
+    varying = [column for column in _WHO if results[column].nunique() > 1] or ["recipe"]
+    return (
+        "box_plots",
+        "Student minus teacher, over all cells",
+        "A dot a cell; the diamond is the mean. Above the line the student is better.",
+        "Box plots of the student\u2019s gain in accuracy and in macro-F1 over all cells.",
+        gain_boxes(results, varying),
+    )
+
+
+def _maps(
+    compared: pd.DataFrame, board: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]
+) -> Iterator[Entry]:
+    """The first of the leaderboard, each as sets x sets."""
+    if not any(len(task["classes"]) == 2 for task in tasks):
+        return
+    for place, who in enumerate(_entries(board)[_WHO].head(_MAPPED).itertuples(index=False)):
+        part = compared[(compared[_WHO] == list(who)).all(axis=1)]
+        names, teacher, alike = pair_matrix(part, tasks, "teacher_accuracy")
+        _, student, _ = pair_matrix(part, tasks, "student_accuracy")
+        told = " / ".join(map(str, who))
+        yield (
+            f"heat_map_{place + 1}",
+            f"Sets \u00d7 sets: {told}",
+            "Mean over draws of each pair. A frame marks pairs that share a modality.",
+            f"Heat maps of teacher, student and gain over all pairs, {told}.",
+            heat_maps(names, teacher, student, alike),
+        )
+
+
+# ---------------------------------------------------------------- facts
+
+
+def _facts(found: SweepTables) -> dict[str, str]:
+    spec, cost, fits = found.manifest["spec"], found.cost, found.fits
+    seconds = fits["seconds"]
+    each = fits.groupby(["recipe", "student"], sort=False)["seconds"].median().reset_index()
+    a_fit = [
+        f"{row['recipe']} / {row['student']} {row['seconds']:.2f} s"
+        for row in each.to_dict("records")
+    ]
+    stages = ", ".join(f"{stage} {value:,.0f} s" for stage, value in cost["seconds"].items())
+    return {
+        "Tasks": f"{len(found.manifest['tasks']):,}",
+        "Seeds": str(spec["seeds"]),
+        "Images a class, at most": str(spec["per_class"] or "as many as the smallest class has"),
+        "Image size": f"{spec['size']} pixels",
+        "Cells": f"{len(found.results):,} fitted, {len(found.failures):,} failed",
+        "Fitting": f"{seconds.sum():,.0f} s of one worker in all",
+        "A fit": "; ".join(a_fit),
+        "Last call": (
+            f"{cost['encoded']:,} images encoded, {cost['fitted']:,} cells fitted by "
+            f"{counted(cost['workers'], 'worker')}: {stages}"
+        ),
+        "Sources": ", ".join(f"{k} ({v[:12]})" for k, v in found.manifest["sources"].items()),
+        "Versions": str(found.manifest["versions"]),
+    }

@@ -1,0 +1,193 @@
+"""The report of a search, made of its tables alone: no Ray, no image, no model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from medlabel.experiments import tune_tables as tables
+from medlabel.experiments.tune_spec import FIRST, WORST
+from medlabel.experiments.tune_tables import TuneTables, correlation
+from medlabel.reports.figures import BETTER, INK, NEITHER, WORSE
+from medlabel.reports.page import SYNTHETIC, Entry, Table, number, percents, picture, render
+from medlabel.reports.sweep_report import counted, percent, points
+from medlabel.storage.store import Store
+
+__all__ = ["report_tune", "tune_answer"]
+
+_SHOWN = 30  # trials on the page; judged.csv has all
+
+
+def report_tune(store: Store) -> str:
+    """Write the figure and the page of a search; returns the page's path."""
+    found = tables.read_tune(store)
+    folder, synthetic = store / tables.REPORT, bool(found.manifest["synthetic"])
+    page = render(
+        "tables.html.j2",
+        title=found.manifest["spec"]["name"] or "search",
+        heading="The winner, by truth",
+        answer=tune_answer(found),
+        remarks=_remarks(found),
+        synthetic=synthetic,
+        synthetic_note=SYNTHETIC,
+        leaderboards=[_comparison(found.comparison)],
+        pictures=[picture(_scatter(found), folder, synthetic=synthetic)],
+        tables=[_trials(found.judged), _recipe(found.winner["recipe"], found.manifest["start"])],
+        facts=_facts(found),
+    )
+    folder.write("index.html", page.encode())
+    return folder.path("index.html")
+
+
+def tune_answer(found: TuneTables) -> str:
+    """What came out, in two sentences; a winner that is worse than the default is said to be."""
+    rows = {row["who"]: row for row in found.comparison.to_dict("records")}
+    best, start = rows["winner"], rows["default"]
+    ours, theirs = percents(best["accuracy"], start["accuracy"])
+    word = "worse than" if best["gain"] < 0 else "better than" if best["gain"] > 0 else "as good as"
+    return (
+        f"Of {counted(len(found.judged), 'trial')} the one whose students agree most is right on "
+        f"{ours} of held-out images, {start['recipe']} on {theirs}: {word} where the search "
+        f"started. By truth, which had no part in the choice, it is number "
+        f"{best['truth_rank']:.0f} of {best['of']:.0f} different recipes."
+    )
+
+
+def _remarks(found: TuneTables) -> list[str]:
+    told = []
+    rho = correlation(found.judged)
+    if not np.isnan(rho):
+        told.append(
+            f"Agreement and true accuracy go together with a rank correlation of {rho:.2f} over "
+            f"the recipes tried ({FIRST} draws of each). Near 0, the search could not see what "
+            "is better."
+        )
+    if failed := int((found.judged["agreement"] <= WORST).sum()):
+        told.append(f"{counted(failed, 'trial')} could not be fitted: judged.csv says why.")
+    told.append(
+        "Agreement cannot see a teacher that is sure and wrong in a way that images support; a "
+        "search looks for recipes that agree, and may find those that follow it most smoothly."
+    )
+    return told
+
+
+def _comparison(frame: pd.DataFrame) -> Table:
+    rows = []
+    for row in frame.to_dict("records"):
+        known = not np.isnan(row["gain"])
+        reach = f" [{points(row['low'])}, {points(row['high'])}]" if known else ""
+        place = f"{row['truth_rank']:.0f} of {row['of']:.0f}" if known else ""
+        cells = (
+            row["who"],
+            row["recipe"],
+            row["student"],
+            f"{row['draws']:.0f}",
+            number(row["agreement"], 3),
+            percent(row["accuracy"]),
+            percent(row["worst"]),
+            points(row["gain"]) + reach,
+            place,
+        )
+        rows.append((bool(row["gain"] < 0), cells))
+    caption = (
+        "Accuracy on held-out images in percent, the mean over draws (and tasks); worst: the worst "
+        "draw. Gain over the default in points, on the draws that both have, with its 95 % "
+        "interval (other pools, tried on the same held-out images). Rank by truth: over the "
+        f"{FIRST} draws that all trials have."
+    )
+    columns = (
+        *("", "recipe", "student", "draws", "agreement", "accuracy, %", "worst, %", "gain"),
+        "rank by truth",
+    )
+    return Table("The winner, by truth", caption, columns, rows)
+
+
+def _trials(judged: pd.DataFrame) -> Table:
+    """The trials that agree most, as they were chosen from."""
+    order = ["draws", "agreement"]
+    some = judged.sort_values(order, ascending=False, kind="stable").head(_SHOWN)
+    rows = [
+        (
+            False,
+            (
+                f"{row['search']} {row['trial']}",
+                row["student"],
+                str(row["draws"]),
+                *(number(row[name], 3) for name in ("agreement", "students", "neighbours")),
+                number(row["balance"], 3),
+                percent(row["accuracy"]),
+                "" if pd.isna(row["truth_rank"]) else str(row["truth_rank"]),
+            ),
+        )
+        for row in some.to_dict("records")
+    ]
+    caption = (
+        f"{len(rows)} of {len(judged):,} in the order in which one is chosen: those that were "
+        "given most draws, then by agreement. The last two columns were made when all was chosen. "
+        "What each trial chose is in judged.csv."
+    )
+    columns = (
+        *("trial", "student", "draws", "agreement", "students", "neighbours", "balance"),
+        *("accuracy, %", "rank by truth"),
+    )
+    return Table("Trials", caption, columns, rows)
+
+
+def _recipe(winner: Mapping[str, Any], start: Mapping[str, Any]) -> Table:
+    """What the winner changed."""
+    rows = [
+        (False, (name, str(start[name]), str(value)))
+        for name, value in winner.items()
+        if name != "name" and value != start[name]
+    ]
+    caption = "As a file: winner.yaml, for --recipe of run and sweep."
+    return Table("What the winner changed", caption, ("field", "from", "to"), rows)
+
+
+def _scatter(found: TuneTables) -> Entry:
+    """Agreement against true accuracy, a dot a recipe."""
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    some = found.judged.dropna(subset=["truth_rank"]).drop_duplicates("recipe")
+    axes.scatter(some["first_agreement"], 100 * some["first_accuracy"], s=18, c=NEITHER, alpha=0.6,
+                 label="a recipe that was tried")  # fmt: skip
+    chosen = some[some["recipe"] == found.winner["recipe"]["name"]]
+    axes.scatter(chosen["first_agreement"], 100 * chosen["first_accuracy"], s=150, c=BETTER,
+                 marker="*", label="the winner")  # fmt: skip
+    start = found.comparison[found.comparison["who"] == "default"].iloc[0]
+    axes.axhline(100 * start["first_accuracy"], color=WORSE, linestyle="--", linewidth=1.2,
+                 label=f"default ({start['recipe']})")  # fmt: skip
+    axes.set_xlabel("agreement (no truth in it)", color=INK)
+    axes.set_ylabel("accuracy on held-out images, %", color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e3e5e8", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, fontsize=9)
+    return (
+        "agreement",
+        "Does agreement know?",
+        f"Each recipe by what the search saw of it and by truth, over its first {FIRST} draws. The "
+        "more the dots rise to the right, the better the search could see.",
+        "Scatter of agreement against true accuracy over all recipes tried.",
+        figure,
+    )
+
+
+def _facts(found: TuneTables) -> dict[str, str]:
+    spec, cost, judged = found.manifest["spec"], found.cost, found.judged
+    stages = ", ".join(f"{stage} {value:,.0f} s" for stage, value in cost["seconds"].items())
+    return {
+        "Tasks": ", ".join(task["task"] for task in found.manifest["tasks"]),
+        "Search": f"{', '.join(spec['search'])}; {spec['trials']} trials each, seed {spec['seed']}",
+        "Draws": f"at most {spec['seeds']} a trial, {judged['draws'].sum():,} in all",
+        "Stopped early": counted(int((judged["draws"] < spec["seeds"]).sum()), "trial"),
+        "Images a class, at most": str(spec["per_class"] or "as many as the smallest class has"),
+        "Fitting": f"{judged['fit_seconds'].sum():,.0f} s of one worker, by all trials",
+        "Last call": (
+            f"{cost['encoded']:,} images encoded, {counted(cost['workers'], 'worker')}: {stages}"
+        ),
+        "Sources": ", ".join(f"{k} ({v[:12]})" for k, v in found.manifest["sources"].items()),
+        "Versions": str(found.manifest["versions"]),
+    }

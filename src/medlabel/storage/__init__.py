@@ -1,0 +1,4 @@
+"""Files behind URIs, written whole or not at all; digests; the device that torch computes on.
+
+In: bytes and paths. Out: files, digests, mappings. Imports only `medlabel.errors`.
+"""

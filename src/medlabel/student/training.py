@@ -1,0 +1,209 @@
+"""Train one network of a student: the loop, its optimiser, schedule, averaging and stopping."""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import (
+    AveragedModel,
+    get_ema_multi_avg_fn,
+    get_swa_multi_avg_fn,
+    update_bn,
+)
+
+from medlabel.student.augment import Level, augment
+from medlabel.student.losses import EarlyLearning, loss
+from medlabel.student.recipes import Recipe
+
+__all__ = ["Epoch", "Pool", "chances", "train"]
+
+_EMA_DECAY = 0.97  # of a step: the weights of about the last two epochs of a pool of a thousand
+_PART = 512  # images at a time where nothing is learned
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Losses and agreement with the pseudo-labels (not with truth) after one epoch."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool on the device.
+
+    Attributes:
+        pixels: uint8 [N, C, S, S].
+        targets: float32 [N, K].
+        weights: float32 [N] of mean one, or None when all count alike.
+        train: rows to learn from, int64.
+        held: rows to validate on, int64.
+        held_weights: float32 [len(held)], or None when all of them count alike.
+    """
+
+    pixels: Tensor
+    targets: Tensor
+    weights: Tensor | None
+    train: Tensor
+    held: Tensor
+    held_weights: Tensor | None = None
+
+
+def train(
+    network: nn.Module, pool: Pool, recipe: Recipe, level: Level | None, rng: torch.Generator
+) -> tuple[tuple[Epoch, ...], int]:
+    """Train a network in place and leave it with the weights that are kept.
+
+    Those are the epoch's with the lowest validation loss, or the average's after the last epoch.
+
+    Returns:
+        What each epoch came to, and the number of the one that was kept.
+    """
+    recipe = recipe.sized(len(pool.train))
+    step = _stepper(network, pool, recipe)
+    average = _averaged(network, recipe)
+    history: list[Epoch] = []
+    best, best_weights = 0, deepcopy(network.state_dict())
+    for epoch in range(recipe.epochs):
+        seen = _pass(network, pool, recipe, level, rng, step, average)
+        if recipe.average == "swa" and epoch >= recipe.settle and average is not None:
+            average.update_parameters(network)
+        history.append(Epoch(epoch, *seen, *_validate(network, pool, recipe)))
+        if epoch <= recipe.settle or history[-1].validation_loss < history[best].validation_loss:
+            best, best_weights = epoch, deepcopy(network.state_dict())
+        elif recipe.patience is not None and epoch - best >= recipe.patience:
+            break
+    if average is None:
+        network.load_state_dict(best_weights)
+        return tuple(history), best
+    return _keep_average(network, average, history, pool, recipe)
+
+
+def _pass(
+    network: nn.Module,
+    pool: Pool,
+    recipe: Recipe,
+    level: Level | None,
+    rng: torch.Generator,
+    step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    average: AveragedModel | None,
+) -> tuple[float, float]:
+    """One epoch: mean loss and agreement with the labels, read off the device once."""
+    network.train()
+    totals = []
+    for rows, batch in _batches(pool, recipe, rng):
+        changed = batch if level is None else augment(batch, level, rng)
+        totals.append(torch.stack(step(changed, rows)))
+        if recipe.average == "ema" and average is not None:
+            average.update_parameters(network)
+    value, hits = torch.stack(totals).sum(dim=0).tolist()
+    return value / len(pool.train), hits / len(pool.train)
+
+
+def _batches(pool: Pool, recipe: Recipe, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of nearly equal size in random order, every row once: rows and float pixels."""
+    rows = pool.train[torch.randperm(len(pool.train), generator=rng).to(pool.train.device)]
+    parts = recipe.steps_an_epoch(len(rows))
+    pixels = pool.pixels[rows].float()
+    yield from zip(rows.tensor_split(parts), pixels.tensor_split(parts), strict=True)
+
+
+def _stepper(
+    network: nn.Module, pool: Pool, recipe: Recipe
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """One step of the recipe: a batch and its rows in, the sum of its loss and its hits out."""
+    optimiser = _optimiser(network, recipe)
+    schedule = _schedule(optimiser, recipe, recipe.epochs * recipe.steps_an_epoch(len(pool.train)))
+    memory = None
+    if recipe.loss == "early-learning":
+        memory = EarlyLearning(pool.targets)
+
+    def step(batch: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        optimiser.zero_grad(set_to_none=True)
+        logits, wanted = network(batch), pool.targets[rows]
+        each = loss(recipe, logits, wanted)
+        each = each if memory is None else each + memory(logits, rows)
+        value = (each if pool.weights is None else each * pool.weights[rows]).mean()
+        torch.autograd.backward(value)
+        optimiser.step()
+        if schedule is not None:
+            schedule.step()
+        return value.detach() * len(rows), _hits(logits, wanted)
+
+    return step
+
+
+def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser by name, fused where torch has it so."""
+    kind = next(k for name, k in vars(torch.optim).items() if name.lower() == recipe.optimiser)
+    extra = {"momentum": 0.9} if recipe.optimiser == "sgd" else {}
+    if recipe.optimiser in ("sgd", "adam", "adamw", "adagrad"):
+        extra |= {"fused": True}
+    made: torch.optim.Optimizer = kind(network.parameters(), lr=recipe.learning_rate, **extra)
+    return made
+
+
+def _schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler | None:
+    if recipe.schedule == "onecycle":
+        cycled = any(name in optimiser.defaults for name in ("momentum", "betas"))
+        return OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, cycle_momentum=cycled)
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimiser, T_max=steps)
+    return None
+
+
+def _averaged(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
+    if recipe.average == "none":
+        return None
+    mean = get_ema_multi_avg_fn(_EMA_DECAY) if recipe.average == "ema" else get_swa_multi_avg_fn()
+    return AveragedModel(network, multi_avg_fn=mean)
+
+
+def _keep_average(
+    network: nn.Module,
+    average: AveragedModel,
+    history: list[Epoch],
+    pool: Pool,
+    recipe: Recipe,
+) -> tuple[tuple[Epoch, ...], int]:
+    """Put the mean weights into the network, statistics of its normalisation made anew."""
+    network.load_state_dict(average.module.state_dict())
+    with torch.no_grad():
+        update_bn((pool.pixels[part] for part in pool.train.split(_PART)), network)
+    last = history[-1]
+    seen = _validate(network, pool, recipe)
+    kept = Epoch(last.epoch, last.train_loss, last.train_accuracy, *seen)
+    return (*history[:-1], kept), len(history) - 1
+
+
+@torch.inference_mode()
+def chances(network: nn.Module, pixels: Tensor) -> Tensor:
+    """Probabilities float32 [N, K] of pixels [N, C, S, S]."""
+    network.eval()
+    return torch.cat([network(part).softmax(dim=1) for part in pixels.split(_PART)])
+
+
+@torch.inference_mode()
+def _validate(network: nn.Module, pool: Pool, recipe: Recipe) -> tuple[float, float]:
+    """Loss on, and agreement with, the pseudo-labels that were held back."""
+    network.eval()
+    logits = torch.cat([network(pool.pixels[part]) for part in pool.held.split(_PART)])
+    wanted = pool.targets[pool.held]
+    each = loss(recipe, logits, wanted)
+    if pool.held_weights is None or not pool.held_weights.any():
+        value = each.mean()
+    else:
+        value = (each * pool.held_weights).sum() / pool.held_weights.sum()
+    return float(value), float(_hits(logits, wanted)) / len(wanted)
+
+
+def _hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """How many rows of [N, K] agree on the likeliest class, a float32 scalar."""
+    return (logits.argmax(dim=1) == targets.argmax(dim=1)).sum().float()

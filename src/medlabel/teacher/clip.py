@@ -1,0 +1,337 @@
+"""CLIP models by name, and the two things asked of them: embed images, embed captions.
+
+| what is typed | model |
+| --- | --- |
+| `phantom` | the small CLIP that medlabel trains itself on drawn phantoms |
+| `phantom-1`, `phantom-2`, … | the same of other seeds, to vote with it |
+| `ViT-L/14`, `RN50x64`, … | the paper's eight, with OpenAI's weights (downloaded once) |
+| `ViT-B-16:laion2b_s34b_b88k` | any open_clip architecture and tag |
+| `ViT-B-32:weights.pt` | an open_clip architecture with weights from a file |
+| `hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224` | a model on a hub |
+| `folder/` | an open_clip model folder (`open_clip_config.json` and weights) |
+| `ViT-B-32.pt` | a checkpoint in OpenAI's format; its architecture is read from the weights |
+| any of these and `+views` | embeds an image five times, moved a little, and takes the mean |
+"""
+
+import hashlib
+import json
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
+
+import open_clip  # isort: skip
+from torchvision.transforms import v2  # isort: skip
+
+from medlabel.data.framing import PIXELS, Framing
+from medlabel.errors import MedlabelError
+from medlabel.storage.device import default_device
+from medlabel.storage.digests import hex_digest
+from medlabel.teacher.phantom_clip import is_phantom
+
+__all__ = ["PAPER_MODELS", "VIEWS", "Clip", "base_name", "check_clip", "load_clip", "resolve_clip"]
+
+PAPER_MODELS = {
+    name: f"{name.replace('/', '-')}-quickgelu"
+    for name in (
+        *("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64"),
+        *("ViT-B/32", "ViT-B/16", "ViT-L/14"),
+    )
+}
+VIEWS = "+views"
+"""What is typed behind a model's name for test-time augmentation (see `Clip.views`)."""
+
+_MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))  # down and right, in 28ths of the side
+_MODES = {"bicubic": v2.InterpolationMode.BICUBIC, "bilinear": v2.InterpolationMode.BILINEAR}
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A loaded CLIP: the model, its tokenizer, and the preprocessing it was trained with.
+
+    With `views` an image is embedded five times, as it is and moved by a 28th of its side each way,
+    its edge repeated; its embedding is their mean, of length one. Five times the work. Never
+    mirrored: a mirrored chest is another one.
+    """
+
+    name: str
+    model: nn.Module
+    tokenizer: Callable[[list[str]], Tensor]
+    device: str
+    precision: str = "fp32"
+    views: bool = False
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of all weights, by name: what an embedding is of."""
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self.model.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def key(self) -> str:
+        """Names all that decides an embedding of given pixels.
+
+        Weights alone are not enough: the same ones with GELU and QuickGELU are two models.
+        """
+        visual: Any = self.model.visual
+        config = json.dumps(visual.preprocess_cfg, sort_keys=True, default=str)
+        how = hex_digest(f"{visual!r} {config} {PIXELS}", 8)
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", Path(self.name).name).strip("-")
+        precision = "" if self.precision == "fp32" else f"-{self.precision}"
+        return f"{slug}-{self.weights_hash}-{how}{precision}{'-views' if self.views else ''}"
+
+    def to(self, device: str) -> "Clip":
+        """The same model on another device."""
+        return replace(self, model=self.model.to(device), device=device)
+
+    @cached_property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied with before the softmax (100 in OpenAI's models)."""
+        scale: Any = self.model.logit_scale
+        return float(scale.detach().exp())
+
+    @cached_property
+    def framing(self) -> Framing:
+        """How images that are not small squares are made square, before `preprocess`."""
+        visual: Any = self.model.visual
+        config: dict[str, Any] = visual.preprocess_cfg
+        mode = config.get("resize_mode") or "shortest"
+        return Framing(self.size, mode, config["interpolation"])
+
+    @cached_property
+    def preprocess(self) -> v2.Transform:
+        """Tensor transform, uint8 [B, C, S, S] to float32 [B, C, size, size], on any device.
+
+        Equal to open_clip's own transform for square images, where its ways of resizing
+        (shortest side, longest side, squash) are one.
+        """
+        visual: Any = self.model.visual
+        config: dict[str, Any] = visual.preprocess_cfg
+        return v2.Compose(
+            [
+                v2.Resize([self.size, self.size], _MODES[config["interpolation"]], antialias=True),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(list(config["mean"]), list(config["std"])),
+            ]
+        )
+
+    @cached_property
+    def size(self) -> int:
+        """Side of the images that the model sees, in pixels."""
+        visual: Any = self.model.visual
+        size: int | Sequence[int] = visual.preprocess_cfg["size"]
+        return size if isinstance(size, int) else int(size[0])
+
+    @cached_property
+    def image_weights(self) -> int:
+        """Number of weights of the image tower: roughly what an image costs."""
+        visual: Any = self.model.visual
+        return sum(int(weight.numel()) for weight in visual.parameters())
+
+    def embed_images(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+        """Embed uint8 [N, S, S] or [N, S, S, 3] as float32 [N, D] of length one.
+
+        Every batch is padded to `batch_size`, so that an image's embedding does not depend on how
+        many others come with it. Where memory does not suffice for a batch, it is halved.
+
+        Raises:
+            MedlabelError: memory does not suffice for a single image.
+        """
+        parts, start = [], 0
+        while start < len(images):
+            batch = images[start : start + batch_size]
+            try:
+                parts.append(self._embed_batch(batch, batch_size))
+            except torch.OutOfMemoryError as error:
+                if batch_size == 1:
+                    raise MedlabelError(f"{self.device} has no memory for one image") from error
+                batch_size //= 2
+                continue
+            start += len(batch)
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def _embed_batch(self, batch: NDArray[np.uint8], rows: int) -> NDArray[np.float32]:
+        """Encode at the model's precision; lengths are made one in float32."""
+        encode: Any = self.model.encode_image
+        pixels = self.preprocess(self._to_tensor(batch, rows))
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, _DTYPES[self.precision], enabled=self.precision != "fp32"):
+            views = [encode(moved) for moved in (_moved(pixels) if self.views else (pixels,))]
+        lengths_one = [functional.normalize(view[: len(batch)].float(), dim=1) for view in views]
+        mean = torch.stack(lengths_one).mean(0) if self.views else lengths_one[0]
+        return np.asarray(functional.normalize(mean, dim=1).cpu())
+
+    def _to_tensor(self, batch: NDArray[np.uint8], rows: int) -> Tensor:
+        """To uint8 [rows, 3, S, S] on the device; the missing rows are black."""
+        stack = batch if batch.ndim == 4 else batch[..., None]
+        padding = [(0, rows - len(stack)), (0, 0), (0, 0), (0, 0)]
+        tensor = torch.from_numpy(np.pad(stack, padding)).to(self.device)
+        return tensor.permute(0, 3, 1, 2).expand(-1, 3, -1, -1).contiguous()
+
+    @torch.inference_mode()
+    def embed_texts(self, captions: Sequence[str]) -> NDArray[np.float32]:
+        """Embed K captions as float32 [K, D] of length one."""
+        encode: Any = self.model.encode_text
+        tokens = self.tokenizer(list(captions)).to(self.device)
+        return np.asarray(encode(tokens, normalize=True).float().cpu())
+
+
+def _moved(pixels: Tensor) -> Iterator[Tensor]:
+    """The views of a batch [N, C, S, S]: moved by a 28th of the side, the edge repeated."""
+    step = max(1, round(pixels.shape[-1] / 28))
+    wide = functional.pad(pixels, (step, step, step, step), mode="replicate")
+    side = pixels.shape[-1]
+    for down, right in _MOVES:
+        top, left = step * (1 + down), step * (1 + right)
+        yield wide[..., top : top + side, left : left + side]
+
+
+def base_name(name: str) -> str:
+    """A model's name without `+views`."""
+    return name.removesuffix(VIEWS)
+
+
+def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> Clip:
+    """Load a CLIP by what a user types (see this module's table); `phantom` is a folder by now.
+
+    Raises:
+        MedlabelError: an unknown model, a damaged file, or weights that cannot be downloaded.
+    """
+    _check_precision(precision)
+    device = device or default_device()
+    base = base_name(name)
+    model, tokenizer = _load(base)
+    return Clip(base, model.to(device).eval(), tokenizer, device, precision, base != name)
+
+
+def check_clip(name: str, precision: str = "fp32") -> None:
+    """Raise a `MedlabelError` for a name or precision that `load_clip` does not know.
+
+    Cheap: nothing is downloaded or read, so that a mistake is told before hours of work.
+    """
+    _check_precision(precision)
+    base = base_name(name)
+    if not is_phantom(base) and not Path(base).is_file():
+        resolve_clip(base)
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in _DTYPES:
+        raise MedlabelError(f"unknown precision {precision!r}: choose from {', '.join(_DTYPES)}")
+
+
+def _load(name: str) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+    path = Path(name)
+    return _load_openai_file(path) if path.is_file() else _create(*resolve_clip(name))
+
+
+def resolve_clip(name: str) -> tuple[str, str | None]:
+    """What open_clip calls a model, and which weights of it: a tag, a file, or None on a hub.
+
+    Args:
+        name: as a user types it; neither `phantom` nor a checkpoint in OpenAI's format.
+
+    Raises:
+        MedlabelError: an unknown model, or weights that are not named or are none.
+    """
+    if Path(name).is_dir():
+        return f"local-dir:{name}", None
+    if name.startswith("hf-hub:"):
+        return name, None
+    if name in PAPER_MODELS:
+        return PAPER_MODELS[name], "openai"
+    typed, _, weights = name.partition(":")
+    architecture = typed.replace("/", "-")
+    if architecture not in open_clip.list_models():
+        raise MedlabelError(
+            f"unknown model {name!r}: choose phantom, {', '.join(PAPER_MODELS)}, an open_clip "
+            "ARCHITECTURE:TAG, hf-hub:OWNER/NAME, or the path of a checkpoint"
+        )
+    known = open_clip.is_pretrained_cfg(architecture, weights)
+    if not weights or not (known or Path(weights).is_file()):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none known"
+        wrong = f"{weights!r} is neither a tag nor a file" if weights else "needs its weights named"
+        raise MedlabelError(
+            f"model {name!r}: {wrong}; write {typed}:TAG with a tag of {tags}, or {typed}:PATH"
+        )
+    return architecture, weights
+
+
+def _create(name: str, weights: str | None) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+    quick = weights == "openai" or "quickgelu" in name
+    try:
+        model = open_clip.create_model(
+            name, weights, force_quick_gelu=quick, require_pretrained=True, weights_only=True
+        )
+        return model, open_clip.get_tokenizer(name)
+    except Exception as error:  # the hub, the network and torch each have their own kinds
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise MedlabelError(
+            f"model {name} could not be loaded ({reason}). Weights are downloaded once, to the "
+            "hub's cache; without a network, give the path of a checkpoint, or --clip phantom"
+        ) from error
+
+
+def _load_openai_file(path: Path) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+    """Load OpenAI's format: a TorchScript archive or a state dict, always with QuickGELU."""
+    try:
+        state = {k: v for k, v in _read_state(path).items() if k not in _OPENAI_EXTRAS}
+        model = open_clip.model.build_model_from_openai_state_dict(
+            state, quick_gelu=True, cast_dtype=torch.float32
+        )
+    except Exception as error:  # a foreign file can fail in any way
+        raise MedlabelError(
+            f"{path} is not a CLIP checkpoint in OpenAI's format ({type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); for open_clip's "
+            "own format write ARCHITECTURE:PATH"
+        ) from error
+    open_clip.set_model_preprocess_cfg(model, {**_openai_preprocess(model)})
+    text_length = int(model.positional_embedding.shape[0])
+    return model.float(), open_clip.SimpleTokenizer(context_length=text_length)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, of a state dict or of a TorchScript archive, as OpenAI's own files are.
+
+    A state dict is read as data alone. An archive is a program that torch interprets: load only
+    those whose maker you trust.
+    """
+    if not _is_torchscript(path):
+        return dict(open_clip.factory.load_state_dict(str(path), weights_only=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the format is old; it is OpenAI's
+        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _openai_preprocess(model: Any) -> dict[str, Any]:
+    return {
+        "size": model.visual.image_size,
+        "mean": open_clip.OPENAI_DATASET_MEAN,
+        "std": open_clip.OPENAI_DATASET_STD,
+        "interpolation": "bicubic",
+    }

@@ -1,0 +1,122 @@
+"""Write what the embedding table holds of some sources as one Parquet table that anyone can read.
+
+```
+OUT/model=KEY/source=NAME/split=SPLIT/part-*.parquet   image_id, digest, embedding float16[D]
+OUT/rejects.parquet                                     image_id, reason
+OUT/embed.json                                          what was asked for last, and the counts
+```
+
+Images in = rows + rejects, always: it is counted here, and a difference is an error.
+"""
+
+import glob
+from collections.abc import Callable, Collection, Mapping, Sequence
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medlabel.data.listing import Part
+from medlabel.errors import MedlabelError
+from medlabel.storage.store import Store
+from medlabel.teacher.catalogue import Catalogue
+from medlabel.teacher.embeddings import Contents, EmbeddingTable, Shard
+
+__all__ = ["EXPORT_MANIFEST", "REJECTS", "export", "write_rejects"]
+
+EXPORT_MANIFEST, REJECTS = "embed.json", "rejects.parquet"
+_PIECE = 8192  # rows a file; the most that is in memory at once
+
+
+def export(
+    out: Store,
+    model_key: str,
+    parts: Sequence[Part],
+    catalogues: Sequence[Catalogue],
+    table: EmbeddingTable,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, str]:
+    """Write the rows of these parts; returns the rejects, a reason by image id.
+
+    Files of these sources and this model that an earlier export left and this one does not are
+    removed, for an image may have changed or gone since.
+    """
+    contents, rejects = table.contents(), dict[str, str]()
+    written: set[str] = set()
+    total, done = sum(part.count for part in parts), 0
+    for part, entry in zip(parts, catalogues, strict=True):
+        folder = f"model={model_key}/source={part.source}/split={part.split}"
+        for start in range(0, part.count, _PIECE):
+            rows = np.arange(start, min(start + _PIECE, part.count))
+            piece, reasons = _piece(part, entry, rows, contents, table)
+            rejects |= reasons
+            if len(piece):
+                name = f"{folder}/part-{part.key[:12]}-{start:08d}.parquet"
+                out.write(name, _to_bytes(piece))
+                written.add(name)
+            done += len(piece) + len(reasons)
+            on_progress(done, total)
+    if done != total:
+        raise MedlabelError(f"{total} images came in and {done} rows went out: please report this")
+    for source in {part.source for part in parts}:
+        folder = glob.escape(f"model={model_key}/source={source}")
+        for name in out.list(f"{folder}/split=*/part-*.parquet"):
+            if name not in written:
+                out.remove(name)
+    return rejects
+
+
+def _piece(
+    part: Part,
+    entry: Catalogue,
+    rows: np.ndarray,
+    contents: Contents,
+    table: EmbeddingTable,
+) -> tuple[pa.Table, dict[str, str]]:
+    """Some rows of a part as a table, and those that are rejects."""
+    ids = [part.image_id(int(row)) for row in rows]
+    reasons = {i: r for i, row in zip(ids, rows, strict=True) if (r := entry.reasons[row])}
+    readable = np.array([image_id not in reasons for image_id in ids])
+    digests = entry.digests[rows[readable]]
+    if (contents.find(digests) < 0).any():
+        raise MedlabelError(f"images of {part.source} changed while they were read: run again")
+    shard = table.gather(contents, digests)
+    names = [image_id for image_id in ids if image_id not in reasons]
+    reasons |= {i: r for i, r in zip(names, shard.reasons, strict=True) if r}
+    return _to_table(names, shard), reasons
+
+
+def _to_table(ids: Sequence[str], shard: Shard) -> pa.Table:
+    kept = np.array([reason is None for reason in shard.reasons], dtype=bool)
+    half = shard.embeddings[kept]
+    width = max(1, half.shape[1])
+    return pa.table(
+        {
+            "image_id": [image_id for image_id, keep in zip(ids, kept, strict=True) if keep],
+            "digest": [digest.ljust(16, b"\0").hex() for digest in shard.digests[kept].tolist()],
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(half.ravel()), width),
+        }
+    )
+
+
+def _to_bytes(table: pa.Table) -> bytes:
+    buffer = BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def write_rejects(out: Store, rejects: Mapping[str, str], sources: Collection[str]) -> None:
+    """`rejects.parquet`: one row an image that has no embedding.
+
+    What an earlier export left there of other sources than these stays.
+    """
+    rows = dict(rejects)
+    if out.exists(REJECTS):
+        before = out.read_table(REJECTS)
+        for image_id, reason in zip(before["image_id"], before["reason"], strict=True):
+            if image_id.split("/", 1)[0] not in sources:
+                rows[image_id] = reason
+    table = pd.DataFrame(sorted(rows.items()), columns=["image_id", "reason"], dtype=str)
+    out.write_table(REJECTS, table)

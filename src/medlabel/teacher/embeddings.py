@@ -1,0 +1,174 @@
+"""The embedding table: each distinct image encoded once for each model, whatever is asked later.
+
+It is a folder of Parquet files a model, `model=KEY/shard-DIGESTS-CHECKSUM.parquet`. A row is one
+distinct content (an image; in a table of its own a caption): its digest, and its embedding or the
+reason why there is none. So two sources that hold the same image share a row, a changed file can
+never be served the embedding of the old one, and a folder that grows costs what is new in it.
+
+A shard appears whole or not at all, and its name holds the checksum of its bytes: one that was
+damaged since is removed when it is found, and what it held counts as missing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from medlabel.errors import MedlabelError
+from medlabel.storage.digests import DIGEST_BYTES, Digests, digest_bytes, hex_digest, to_digests
+from medlabel.storage.store import Store
+
+__all__ = [
+    "SHARD",
+    "Contents",
+    "EmbeddingTable",
+    "Shard",
+    "embed_captions",
+]
+
+SHARD = 2048  # images a shard, at most: a file worth writing, and no more lost when killed
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What was made of some distinct contents: `embeddings` [N, D] and N reasons.
+
+    Images' embeddings are float16, captions' float32. A reason is None where there is an
+    embedding; the embedding is zero where there is a reason.
+    """
+
+    digests: Digests
+    embeddings: NDArray[np.floating]
+    reasons: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Which contents the table holds, where, and which of them are rejects; digests are sorted."""
+
+    names: tuple[str, ...] = ()
+    digests: Digests = field(default_factory=lambda: to_digests([]))
+    shards: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    rows: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def find(self, digests: Digests) -> NDArray[np.int64]:
+        """Where each is in these contents, int64 [N]; -1 where it is not."""
+        if not len(self.digests):
+            return np.full(len(digests), -1)
+        at = np.searchsorted(self.digests, digests).clip(max=len(self.digests) - 1)
+        return np.where(self.digests[at] == digests, at, -1)
+
+
+class EmbeddingTable:
+    """Embeddings by one model, named by all that decides them (`Clip.key`)."""
+
+    def __init__(self, store: Store, model_key: str) -> None:
+        self._store = store / f"model={model_key}"
+
+    @property
+    def uri(self) -> str:
+        """The folder of this model's shards."""
+        return self._store.uri
+
+    def contents(self) -> Contents:
+        """What is there, in whole shards; damaged ones are removed. 24 bytes an image in memory."""
+        names: list[str] = []
+        digests, shards, rows = [], [], []
+        for name in self._store.list("shard-*.parquet"):
+            shard = self._read(name)
+            if shard is None:
+                self._store.remove(name)
+                continue
+            digests.append(shard.digests)
+            shards.append(np.full(len(shard.digests), len(names), dtype=np.int32))
+            rows.append(np.arange(len(shard.digests), dtype=np.int32))
+            names.append(name)
+        if not names:
+            return Contents()
+        unique, first = np.unique(np.concatenate(digests), return_index=True)
+        return Contents(
+            tuple(names), unique, np.concatenate(shards)[first], np.concatenate(rows)[first]
+        )
+
+    def gather(self, contents: Contents, digests: Digests) -> Shard:
+        """The rows of some digests, in their order; all must be in `contents`.
+
+        One shard is in memory at a time.
+        """
+        at = contents.find(digests)
+        if (at < 0).any():
+            raise MedlabelError(f"{self.uri} has lost {(at < 0).sum()} images: run again")
+        parts, reasons = {}, np.empty(len(digests), dtype=object)
+        for number in np.unique(contents.shards[at]):
+            shard = self._read(contents.names[number])
+            assert shard is not None, "it was whole when the contents were read"
+            mine = np.flatnonzero(contents.shards[at] == number)
+            rows = contents.rows[at[mine]]
+            parts[int(number)] = (mine, shard.embeddings[rows])
+            reasons[mine] = [shard.reasons[row] for row in rows]
+        width = max((part.shape[1] for _, part in parts.values()), default=0)
+        kind = np.result_type(np.float16, *{part.dtype for _, part in parts.values()})
+        embeddings = np.zeros((len(digests), width), dtype=kind)
+        for mine, part in parts.values():
+            embeddings[mine, : part.shape[1]] = part
+        return Shard(digests, embeddings, tuple(reasons))
+
+    def write(self, shard: Shard) -> None:
+        """Add a shard, whole or not at all. The same content again is the same file."""
+        data = _to_parquet(shard)
+        which, check = hex_digest(shard.digests.tobytes(), 16), hex_digest(data, 16)
+        self._store.write(f"shard-{which}-{check}.parquet", data)
+
+    def _read(self, name: str) -> Shard | None:
+        """A shard, or None when its bytes are not those that its name promises."""
+        data = self._store.read(name)
+        if hex_digest(data, 16) != name.removesuffix(".parquet").rsplit("-", 1)[1]:
+            return None
+        return _from_parquet(data)
+
+
+def embed_captions(
+    table: EmbeddingTable,
+    captions: Sequence[str],
+    embed: Callable[[Sequence[str]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Embeddings float32 [K, D] of captions; `embed` is asked for those that are not kept yet."""
+    digests = to_digests([digest_bytes(caption.encode()) for caption in captions])
+    missing = np.flatnonzero(table.contents().find(digests) < 0)
+    if len(missing):
+        new = embed([captions[row] for row in missing.tolist()])
+        table.write(Shard(digests[missing], new, (None,) * len(missing)))
+    return np.asarray(table.gather(table.contents(), digests).embeddings, dtype=np.float32)
+
+
+def _to_parquet(shard: Shard) -> bytes:
+    count, width = shard.embeddings.shape
+    table = pa.table(
+        {
+            "digest": pa.FixedSizeBinaryArray.from_buffers(
+                pa.binary(DIGEST_BYTES), count, [None, pa.py_buffer(shard.digests.tobytes())]
+            ),
+            "embedding": pa.FixedSizeListArray.from_arrays(
+                pa.array(shard.embeddings.ravel()), width
+            ),
+            "reason": pa.array(shard.reasons, pa.string()),
+        }
+    )
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="none", use_dictionary=False)  # it is all noise
+    return buffer.getvalue()
+
+
+def _from_parquet(data: bytes) -> Shard:
+    table = pq.read_table(BytesIO(data))
+    width = table.schema.field("embedding").type.list_size
+    flat = table.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Shard(
+        to_digests(table.column("digest").to_pylist()),
+        flat.reshape(len(table), width),
+        tuple(table.column("reason").to_pylist()),
+    )

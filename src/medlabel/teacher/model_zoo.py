@@ -1,0 +1,183 @@
+"""What a CLIP is before it is downloaded: its size, its input, the work an image costs.
+
+All of it is read off the architecture, built on torch's `meta` device, where a tensor has a shape
+and no memory. Only a checkpoint in OpenAI's format has to be read whole: its design is its weights.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
+
+import open_clip  # isort: skip
+
+from medlabel.errors import MedlabelError
+from medlabel.teacher.clip import PAPER_MODELS, base_name, load_clip, resolve_clip
+from medlabel.teacher.phantom_clip import is_phantom, model_settings, pretraining_named
+from medlabel.teacher.weights import LocalFile, find_weights, hub_file
+
+__all__ = ["LISTED", "ModelFacts", "clip_config", "describe", "homely", "models_table"]
+
+LISTED = (
+    "phantom",
+    *PAPER_MODELS,
+    "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+)
+"""What `medlabel models` lists when nothing else is asked for."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model's figures; None where they are not known on this machine.
+
+    | field | what |
+    | --- | --- |
+    | parameters | of both towers |
+    | side | of the square input, pixels |
+    | width | of an embedding |
+    | flop | floating-point operations for one image, a multiply-add counted as two |
+    | weights | the file on this machine, if there is one |
+    """
+
+    name: str
+    parameters: int | None
+    side: int | None
+    width: int | None
+    flop: int | None
+    weights: LocalFile | None
+
+
+def describe(name: str, home: Path) -> ModelFacts:
+    """The figures of a model as a user types it, without any network.
+
+    Raises:
+        MedlabelError: an unknown model, or one whose architecture cannot be built.
+    """
+    weights = find_weights(name, home)
+    if Path(base_name(name)).is_file():
+        model = load_clip(name, "cpu").model.to("meta")
+        return ModelFacts(name, _parameters(model), *_measure(model), weights)
+    config = clip_config(name)
+    if config is None:
+        return ModelFacts(name, None, None, None, None, weights)
+    try:
+        model = _on_meta(config)
+        parameters = None if _text_is_elsewhere(config) else _parameters(model)
+        return ModelFacts(name, parameters, *_measure(model), weights)
+    except Exception as error:  # open_clip and timm raise whatever they trip over
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise MedlabelError(f"the architecture of {name} cannot be built ({reason})") from error
+
+
+def clip_config(name: str) -> Mapping[str, Any] | None:
+    """open_clip's `model_cfg` of a model, or None where only a hub, not asked, knows it.
+
+    Raises:
+        MedlabelError: an unknown model, or a file that is no configuration.
+    """
+    name = base_name(name)
+    if is_phantom(name):
+        return model_settings(pretraining_named(name))
+    model, _ = resolve_clip(name)
+    path: Path | None = Path(name) / "open_clip_config.json"
+    if model.startswith("hf-hub:"):
+        path = hub_file(model.removeprefix("hf-hub:"), "open_clip_config.json")
+    elif not model.startswith("local-dir:"):
+        built_in: Mapping[str, Any] = open_clip.get_model_config(model)
+        return built_in
+    return _read_config(path) if path else None
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    try:
+        config: Mapping[str, Any] = json.loads(path.read_text())["model_cfg"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MedlabelError(f"{path} is missing or is not open_clip's configuration") from error
+    return config
+
+
+def _text_is_elsewhere(config: Mapping[str, Any]) -> bool:
+    """Whether the text tower's architecture is on a hub, as BiomedCLIP's is."""
+    return "hf_model_name" in config["text_cfg"]
+
+
+def _on_meta(config: Mapping[str, Any]) -> nn.Module:
+    """The model without memory; a text tower that is on a hub is left at open_clip's default."""
+    wanted = dict(config)
+    wanted["vision_cfg"] = {**config["vision_cfg"], "timm_model_pretrained": False}
+    kind: Any = open_clip.CustomTextCLIP if wanted.pop("custom_text", False) else open_clip.CLIP
+    if _text_is_elsewhere(config):
+        wanted["text_cfg"] = {}
+        wanted.pop("multimodal_cfg", None)
+    elif "multimodal_cfg" in wanted:
+        kind = open_clip.CoCa
+    with torch.device("meta"):
+        model: nn.Module = kind(**wanted)
+    return model
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _measure(model: Any) -> tuple[int, int, int]:
+    """Side in pixels, width of an embedding, and FLOP for one image: what the image tower does.
+
+    On the meta device attention is spelt out in matrix products, so the counter sees all of it.
+    """
+    size = model.visual.image_size
+    side = int(size if isinstance(size, int) else size[0])
+    model.eval().requires_grad_(False)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.device("meta"):
+        features = model.encode_image(torch.empty(1, 3, side, side))
+    if isinstance(features, tuple):  # CoCa's tower gives its tokens too
+        features = features[0]
+    return side, int(features.shape[-1]), int(counter.get_total_flops())
+
+
+# --- For people ----------------------------------------------------------------------------------
+
+
+def models_table(facts: Sequence[ModelFacts]) -> Table:
+    """The figures as a table for the terminal."""
+    table = Table(
+        title="What --clip takes",
+        caption="GFLOP: an image through the image tower, a multiply-add counted as two. "
+        "-: not known before it is fetched (medlabel fetch MODEL).",
+    )
+    table.add_column("model", overflow="fold")
+    for column in ("parameters", "pixels", "width", "GFLOP"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("weights here", overflow="fold")
+    for row in facts:
+        table.add_row(
+            row.name,
+            _or_dash(row.parameters, lambda count: f"{count / 1e6:.1f} M"),
+            _or_dash(row.side, str),
+            _or_dash(row.width, str),
+            _or_dash(row.flop, lambda flop: _three_digits(flop / 1e9)),
+            homely(row.weights.kept_in) if row.weights else "no",
+        )
+    return table
+
+
+def _or_dash(figure: int | None, show: Any) -> str:
+    return "-" if figure is None else show(figure)
+
+
+def _three_digits(figure: float) -> str:
+    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
+def homely(path: Path) -> str:
+    """A path with the user's own folder as `~`."""
+    full, own = path.absolute(), Path.home()
+    return f"~/{full.relative_to(own)}" if full.is_relative_to(own) else str(full)

@@ -1,0 +1,272 @@
+"""The training of the small CLIP, on phantoms and their captions alone.
+
+Training is contrastive, image against caption, as CLIP's is, with captions of whole sets and of the
+classes within them in one space. Several images of a batch share a caption and several captions an
+image, so the target of each row is spread over all its matches.
+Captions lose words and gain random ones, so that words the model never met do little.
+
+`Pretraining` is the training as an object: call `step` until `done`. Its `state_dict` is the whole
+of it, dice included: stopped and resumed, it ends in the weights of one that never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
+
+import open_clip  # isort: skip
+
+from medlabel.phantoms import LOOKS
+from medlabel.teacher.phantom_captions import kind_paraphrases, set_paraphrases
+from medlabel.teacher.phantom_clip import (
+    CAPTION_LENGTH,
+    PREPROCESSING,
+    PretrainingConfig,
+    build_clip,
+)
+
+__all__ = ["Drawn", "Pretraining", "trained_clip"]
+
+Drawn = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Phantoms of one look, and the kind of each."""
+
+_STRANGE = 500  # words that mean nothing, to be put into captions
+
+
+def trained_clip(config: PretrainingConfig, state: Mapping[str, Any]) -> open_clip.CLIP:
+    """The model of a training's `state_dict`, with all words of the tokenizer.
+
+    Words that no caption has keep the small random vectors that they were built with.
+    """
+    model = build_clip(config)
+    table = model.token_embedding.weight.detach().clone()
+    table[state["words"]] = state["model"]["token_embedding.weight"]
+    model.load_state_dict({**state["model"], "token_embedding.weight": table})
+    return model
+
+
+# --- Captions to train on ------------------------------------------------------------------------
+
+
+def _garble(
+    tokens: Sequence[int], dice: np.random.Generator, strange: NDArray[np.int64]
+) -> list[int]:
+    """A caption's word tokens with a few lost and a few `strange` ones put in."""
+    kept = [token for token in tokens if dice.random() > 0.06] or list(tokens)
+    for _ in range(int(dice.integers(0, 4)) if dice.random() < 0.4 else 0):
+        kept.insert(int(dice.integers(0, len(kept) + 1)), int(dice.choice(strange)))
+    return kept
+
+
+class _CaptionBook:
+    """The training captions of every look and of every kind as tokens; a batch is drawn from it.
+
+    The captions of looks come first, `per_look` of each, then one of each kind of each look.
+    `looks` [T] is whose caption each is, `kinds` [T] its kind, or -1 where it is the look's.
+    `words` are the tokenizer's numbers of all tokens that are ever drawn, in order. What is drawn
+    are places in that list: a table of some thousand rows trains faster than one of 49,408. The
+    order keeps the caption's end the highest number, by which open_clip finds it.
+    """
+
+    def __init__(self, kinds: Mapping[str, int], per_look: int, config: PretrainingConfig) -> None:
+        groups_said = None if config.paraphrases else 1  # the first is what teachers say
+        tokenizer = open_clip.SimpleTokenizer(context_length=CAPTION_LENGTH)
+        said = [(look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)] * per_look
+        for look, (flag, count) in enumerate(kinds.items()):
+            said += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
+        self.looks = torch.tensor([look for look, _, _ in said])
+        self.kinds = torch.tensor([kind for _, kind, _ in said])
+        encoded = [
+            [[tokenizer.encode(text) for text in group] for group in groups[:groups_said]]
+            for _, _, groups in said
+        ]
+        start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
+        strange = np.random.default_rng([config.seed, _STRANGE]).choice(
+            start, _STRANGE, replace=False
+        )
+        met = {token for groups in encoded for group in groups for text in group for token in text}
+        self.words = np.array(sorted({0, start, end, *met, *strange.tolist()}))
+        place = {token: number for number, token in enumerate(self.words.tolist())}
+        self.start, self.end = place[start], place[end]
+        self.strange = np.array([place[token] for token in strange.tolist()])
+        self.groups = [
+            [[[place[token] for token in text] for text in group] for group in groups]
+            for groups in encoded
+        ]
+
+    def draw(self, dice: np.random.Generator) -> Tensor:
+        """Places in `words`, int64 [T, 32]."""
+        rows = np.zeros((len(self.groups), CAPTION_LENGTH), np.int64)
+        for groups, tokens in zip(self.groups, rows, strict=True):
+            group = groups[int(dice.integers(len(groups)))]
+            words = _garble(group[int(dice.integers(len(group)))], dice, self.strange)
+            line = [self.start, *words[: CAPTION_LENGTH - 2], self.end]
+            tokens[: len(line)] = line
+        return torch.from_numpy(rows)
+
+
+# --- Training ------------------------------------------------------------------------------------
+
+
+def _as_colour(images: NDArray[np.uint8]) -> Tensor:
+    """Grey [n,size,size] or colour [n,size,size,3] images as uint8 [n,3,size,size]."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images))
+    if pixels.ndim == 3:
+        return pixels[:, None].expand(-1, 3, -1, -1)
+    return pixels.permute(0, 3, 1, 2).contiguous()
+
+
+def _match_loss(
+    logits: Tensor,
+    matches: Tensor,
+    allowed: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy of each row against all its matches alike; rows without any are left out.
+
+    Args:
+        logits: [rows, columns].
+        matches: bool [rows, columns].
+        allowed: bool [rows, columns], what a row is compared with; None: everything.
+        weights: float [rows], how much each row counts; None: all alike.
+    """
+    if allowed is not None:
+        logits = logits.masked_fill(~allowed, -1e4)
+    some = matches.any(1)
+    targets = matches[some].float()
+    targets = targets / targets.sum(1, keepdim=True)
+    if weights is not None:
+        targets = targets * (weights[some] / weights[some].mean())[:, None]
+    return functional.cross_entropy(logits[some], targets)
+
+
+class Pretraining:
+    """The training of the small CLIP, one step at a time.
+
+    Args:
+        config: how it is trained.
+        phantoms: by flag, images uint8 [n,size,size] or [n,size,size,3], all of one size, and the
+            kind of each, int64 [n].
+    """
+
+    captions_per_look = 2
+
+    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, Drawn]) -> None:
+        self.config = config
+        self.images = [_as_colour(images) for images, _ in phantoms.values()]
+        self.kinds = [torch.tensor(kinds) for _, kinds in phantoms.values()]
+        self.mirrored = [LOOKS[flag].mirrored for flag in phantoms]
+        counts = {flag: len(LOOKS[flag].kinds) for flag in phantoms}
+        share = np.sqrt(list(counts.values()))  # more kinds take more images, though less for each
+        share *= config.batch_size / share.sum()
+        self.per_look = np.maximum(np.round(share), 1).astype(np.int64)
+        self.book = _CaptionBook(counts, self.captions_per_look, config)
+        self.model = build_clip(config).to(memory_format=torch.channels_last)
+        table = self.model.token_embedding.weight.detach()[torch.from_numpy(self.book.words)]
+        self.model.token_embedding = torch.nn.Embedding.from_pretrained(table, freeze=False)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=0.02,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        self.steps_done = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are taken."""
+        return self.steps_done >= self.config.steps
+
+    def step(self) -> float:
+        """Take one optimiser step; the loss before it."""
+        dice = np.random.default_rng([self.config.seed, self.steps_done])
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        self.model.train()
+        loss = self._loss(dice)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, math.log(100))
+        self.steps_done += 1
+        return float(loss.detach())
+
+    def _learning_rate(self) -> float:
+        """Linear warm-up over a twentieth of the steps, then a cosine fall to a hundredth."""
+        share = (self.steps_done + 1) / self.config.steps
+        fall = 0.01 + 0.99 * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+        return self.config.learning_rate * min(1.0, share / 0.05) * fall
+
+    def _loss(self, dice: np.random.Generator) -> Tensor:
+        """The contrastive loss of one batch, both ways: of looks, and of kinds within them."""
+        looks = len(self.images)
+        picks = [
+            dice.integers(0, len(images), n)
+            for images, n in zip(self.images, self.per_look, strict=True)
+        ]
+        batch = torch.cat([images[pick] for images, pick in zip(self.images, picks, strict=True)])
+        kinds = torch.cat([kinds[pick] for kinds, pick in zip(self.kinds, picks, strict=True)])
+        turned = np.repeat(self.mirrored, self.per_look)
+        image, text, scale = self.model(
+            _augment(batch, turned, self.config.image_size, dice), self.book.draw(dice)
+        )
+        number = np.repeat(np.arange(looks), self.per_look)
+        of_look = torch.from_numpy(number)[:, None] == self.book.looks[None]
+        whole = self.book.kinds[None] < 0
+        of_kind = of_look & (kinds[:, None] == self.book.kinds[None])
+        logits = scale * image @ text.T
+        # a look's caption and its kind's are both right: neither is held against the other
+        alike = torch.from_numpy(1 / self.per_look[number]).float()
+        looked = _match_loss(logits, of_look & whole, ~of_look | whole, alike)
+        kinded = _match_loss(logits, of_kind, ~of_look | ~whole)
+        told = _match_loss(logits.T, (of_look & (whole | of_kind)).T)
+        return (2 * looked + 2 * kinded + told) / 5
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed training needs: weights, words, optimiser, steps done."""
+        return {
+            "model": self.model.state_dict(),
+            "words": torch.from_numpy(self.book.words),
+            "optimiser": self.optimiser.state_dict(),
+            "steps_done": self.steps_done,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.steps_done = int(state["steps_done"])
+
+
+def _augment(
+    batch: Tensor, mirrored: NDArray[np.bool_], side: int, dice: np.random.Generator
+) -> Tensor:
+    """uint8 [n,3,size,size] as the model's input [n,3,side,side]: zoomed, shifted, normalised.
+
+    Half of those that may be `mirrored` [n] are.
+    """
+    n = len(batch)
+    zoom = dice.uniform(0.88, 1.06, (n, 2))
+    zoom[:, 0] *= np.where((dice.random(n) < 0.5) & mirrored, -1, 1)
+    move = np.zeros((n, 2, 3), np.float32)
+    move[:, 0, 0], move[:, 1, 1] = zoom.T
+    move[:, :, 2] = dice.uniform(-0.1, 0.1, (n, 2))
+    grid = functional.affine_grid(torch.from_numpy(move), [n, 3, side, side], align_corners=False)
+    pixels = functional.grid_sample(
+        batch.float() / 255, grid, "bicubic", padding_mode="reflection", align_corners=False
+    ).clamp(0, 1)
+    mean, std = (torch.tensor(PREPROCESSING[key])[:, None, None] for key in ("mean", "std"))
+    normal: Tensor = (pixels - mean) / std
+    return normal

@@ -1,0 +1,58 @@
+"""The captions that a teacher reads for each class of a task."""
+
+from collections.abc import Mapping, Sequence
+
+from medlabel.data.tasks import ClassSpec, flag_of
+from medlabel.teacher.caption_sets import captions_in
+from medlabel.teacher.captions import NO_FINDING, class_labels, paper_captions
+
+__all__ = ["class_captions", "unknown_captions"]
+
+
+def class_captions(spec: ClassSpec, caption_sets: str = "table") -> tuple[str, ...]:
+    """The captions that a teacher reads for a class.
+
+    A class of several labels has the captions of all of them. A class that is `without` some
+    labels has those of all other labels and of images without a finding. A class with captions of
+    its own keeps them in place of the caption sets `table` and `paper`.
+
+    Args:
+        spec: the class.
+        caption_sets: the name of a caption set, or several joined by commas.
+    """
+    flag = flag_of(spec.source)
+    found: list[str] = []
+    for part in caption_sets.split(","):
+        if spec.captions is not None and part in ("table", "paper"):
+            found += spec.captions
+            continue
+        for label in _labels_with_captions(spec, flag):
+            found += captions_in(part, spec.name, flag=flag, label=label)
+        if spec.without and part == "table":
+            found += NO_FINDING.get(flag or "", ())
+    return tuple(dict.fromkeys(found))
+
+
+def _labels_with_captions(spec: ClassSpec, flag: str | None) -> tuple[int | None, ...]:
+    """The labels within a known set whose captions are this class's; (None,): the name's."""
+    if spec.labels is not None:
+        return spec.labels if flag is not None or len(spec.labels) == 1 else (None,)
+    if spec.without is not None and flag is not None:
+        others = [label for label in class_labels(flag) if label not in spec.without]
+        return tuple(others) or (None,)
+    return (None,)
+
+
+def unknown_captions(captions_by_class: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warnings for classes without known captions, whose name is put into the paper's template.
+
+    Args:
+        captions_by_class: what the teacher reads, by the class's name.
+    """
+    return [
+        f"no captions are known for {name!r}: the teacher reads {captions[0]!r}. If that is no "
+        "good description, write `captions:` in a task's file, or name a file of them with "
+        "--captions"
+        for name, captions in captions_by_class.items()
+        if tuple(captions) == paper_captions(name)
+    ]

@@ -1,0 +1,65 @@
+import json
+
+import pyarrow as pa
+import pytest
+from support_annotations import annotate_folder
+
+from medlabel.annotation.export import Wanted, export_labels
+from medlabel.annotation.export_formats import link_images
+from medlabel.errors import MedlabelError
+
+NAMES = {"chest": "Thorax", "breast": "Mamma"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return annotate_folder(tmp_path, twins=1)
+
+
+def test_coco_has_an_image_an_annotation_and_a_category_each(store, tmp_path):
+    path = tmp_path / "a.coco.json"
+    assert export_labels(store, path, Wanted(names=NAMES)) == 13
+    found = json.loads(path.read_text())
+    assert {one["file_name"] for one in found["images"]} >= {f"{tmp_path}/scans/00.png"}
+    categories = {one["id"]: one["name"] for one in found["categories"]}
+    assert set(categories.values()) <= set(NAMES.values())
+    images = {one["id"] for one in found["images"]}
+    assert images == {one["image_id"] for one in found["annotations"]}
+    for one in found["annotations"]:
+        assert categories[one["category_id"]]
+        assert 0.5 <= one["score"] <= 1
+
+
+def test_an_empty_coco_file_is_whole(store, tmp_path):
+    path = tmp_path / "a.coco.json"
+    assert export_labels(store, path, Wanted(only="auto")) == 0
+    assert json.loads(path.read_text())["annotations"] == []
+
+
+def test_links_lie_in_a_folder_a_class_and_lead_to_the_images(store, tmp_path):
+    folder = tmp_path / "sorted"
+    assert export_labels(store, folder, Wanted(names=NAMES)) == 13
+    links = list(folder.rglob("*.png"))
+    assert len(links) == 13
+    assert {link.parent.name for link in links} <= set(NAMES.values())
+    for link in links:
+        assert link.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(MedlabelError, match="is there already"):
+        export_labels(store, folder, Wanted())
+
+
+@pytest.mark.parametrize(
+    ("uri", "label", "said"),
+    [
+        ("/a.npz#train/0", "chest", "no file on this machine"),
+        ("s3://bucket/a.png", "chest", "no file on this machine"),
+        ("{here}", "../chest", "no name for a folder"),
+    ],
+)
+def test_what_cannot_be_linked_is_said_and_leaves_nothing(tmp_path, uri, label, said):
+    (tmp_path / "a.png").write_bytes(b"x")
+    uri = uri.format(here=tmp_path / "a.png")
+    rows = pa.table({"uri": [uri], "label": [label], "digest": ["0" * 32]})
+    with pytest.raises(MedlabelError, match=said):
+        link_images(tmp_path / "sorted", iter([rows]))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -1,0 +1,72 @@
+"""The commands about annotations, as a person would call them, without Ray."""
+
+import csv
+import sys
+
+import pytest
+from support_annotations import annotate_folder
+
+from medlabel.cli import app as cli
+
+
+@pytest.fixture
+def medlabel(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["medlabel", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def out(tmp_path):
+    return annotate_folder(tmp_path).uri
+
+
+def test_an_audit_from_plan_to_promise(medlabel, out, tmp_path):
+    code, said, _ = medlabel("audit", "plan", out, "--answers", 12, "--precision", 0.7)
+    assert (code, "fill in the answers" in said) == (0, True)
+    _, said, _ = medlabel("audit", "report", out)
+    assert said.startswith("Nothing is guaranteed: no human has answered yet.")
+    labels = tmp_path / "labels.csv"
+    assert medlabel("export", out, "--to", labels)[0] == 0
+    with labels.open(newline="") as file:
+        answers = [(row["uri"], row["label"]) for row in csv.DictReader(file)]
+    with (tmp_path / "answers.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("uri", "answer"), *answers])
+    code, said, _ = medlabel("audit", "report", out, tmp_path / "answers.csv")
+    assert "With 95% confidence at least 70.0% of 12 labels are right" in said
+
+
+def test_too_few_answers_are_said_before_anybody_gives_them(medlabel, out):
+    _, said, _ = medlabel("audit", "plan", out, "--answers", 100)
+    assert "100 answers cannot promise 99.0%" in said
+    assert "it takes 299" in said
+
+
+def test_an_explanation_tells_and_repeats(medlabel, out):
+    code, said, _ = medlabel("explain", out, "03.png")
+    assert code == 0
+    assert "Made again now: the same label and the same probabilities, to the last bit." in said
+    assert "weights" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("explain", "{out}", "gone.png"), "no annotation of gone.png"),
+        (
+            ("export", "{out}", "--to", "a.xlsx"),
+            ".csv, .parquet, .json, or a folder",
+        ),
+        (("audit", "report", "{out}"), "nothing is guaranteed of"),
+        (("audit", "plan", "{out}", "--precision", "99"), "give a share between 0 and 1"),
+        (("annotate", "x", "--model", "nowhere", "--out", "{out}2"), "nowhere is no bundle"),
+    ],
+)
+def test_a_mistake_is_one_line(medlabel, out, arguments, reason):
+    code, _, errors = medlabel(*[text.format(out=out) for text in arguments])
+    assert (code, errors.count("\n")) == (2, 1)
+    assert reason in errors

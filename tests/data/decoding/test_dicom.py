@@ -1,0 +1,303 @@
+"""DICOM from strangers: shown as a viewer would show it, or refused with a reason."""
+
+import logging
+import struct
+import warnings
+from contextlib import suppress
+from io import BytesIO
+
+import numpy as np
+import pytest
+from broken_images import (
+    by_reason,
+    dicom_bytes,
+    encoded,
+    refusal,
+)
+from PIL import Image
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from medlabel.data.decoding import ImageError, decode_image
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(8, 32)
+RGB = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
+TWELVE = np.linspace(0, 4095, 96).astype(np.uint16).reshape(8, 12)
+GREY = Image.new("L", (9, 8))
+
+
+def compressed(image, syntax, kind, pixels=None, **header):
+    """A DICOM file around one image that Pillow has compressed."""
+    array = np.asarray(image) if pixels is None else pixels
+    return dicom_bytes(array, syntax, PixelData=encapsulate([encoded(image, kind)]), **header)
+
+
+def lookup(entries, first, bits):
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [len(entries), first, bits], list(entries)
+    table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
+    return [table]
+
+
+def shades(array, low, high):
+    """What a window from `low` to `high` makes of values."""
+    return np.rint(255 * np.clip((array - low) / (high - low), 0, 1)).astype(np.uint8)
+
+
+def run_length(data):
+    content = dcmread(BytesIO(data))
+    content.compress(RLELossless)
+    content.save_as(buffer := BytesIO())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        dicom_bytes(TWELVE),
+        dicom_bytes(TWELVE, ImplicitVRLittleEndian),
+        dicom_bytes(TWELVE, ExplicitVRBigEndian, PixelData=TWELVE.astype(">u2").tobytes()),
+        run_length(dicom_bytes(TWELVE)),
+    ],
+    ids=["explicit", "implicit", "big endian", "run length"],
+)
+def test_dicom_is_read_in_every_syntax_that_needs_no_plugin(data):
+    np.testing.assert_array_equal(decode_image(data), shades(TWELVE, 0, 4095))
+
+
+@pytest.mark.parametrize("more", [0, 2**16])
+def test_run_lengths_that_unfold_to_more_than_their_image_are_not_unfolded(more, monkeypatch):
+    size = TWELVE.size
+    rows = bytes([129, 7]) * (size // 128 + 1 + more)  # 128 times the same byte
+    frame = struct.pack("<16L", 1, 64, *[0] * 14) + rows
+    data = dicom_bytes(TWELVE.astype(np.uint8), RLELossless, PixelData=encapsulate([frame]))
+    if not more:
+        assert decode_image(data).shape == TWELVE.shape
+        return
+    monkeypatch.setattr(
+        "medlabel.data.decoding.dicom.pixel_array", lambda *_, **__: pytest.fail("it was")
+    )
+    with pytest.raises(ImageError, match="unfold to more than its image"):
+        decode_image(data)
+
+
+def test_dicom_without_a_window_spans_its_darkest_to_its_brightest():
+    values = TWELVE // 8 + 1000
+    np.testing.assert_array_equal(decode_image(dicom_bytes(values)), shades(values, 1000, 1511))
+
+
+@pytest.mark.parametrize(
+    "values", [TWELVE.astype(np.int32) * 100_000 - 70_000_000, TWELVE + np.uint32(4e9)]
+)
+def test_values_of_32_bits_are_read(values):
+    np.testing.assert_array_equal(decode_image(dicom_bytes(values)), shades(TWELVE, 0, 4095))
+
+
+def test_dicom_of_one_shade_is_black():
+    assert not decode_image(dicom_bytes(np.full((4, 5), 77, np.uint8))).any()
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 1000, "WindowWidth": 801}])
+def test_monochrome1_is_its_monochrome2_twin(window):
+    twin = dicom_bytes(TWELVE, BitsStored=12, **window)
+    if window:
+        window = {"WindowCenter": 4096 - 1000, "WindowWidth": 801}
+    negative = {"BitsStored": 12, "PhotometricInterpretation": "MONOCHROME1"}
+    decoded = decode_image(dicom_bytes(4095 - TWELVE, **negative, **window))
+    np.testing.assert_array_equal(decoded, decode_image(twin))
+    assert decoded[0, 0] == 0
+    assert decoded[-1, -1] == 255
+
+
+def test_the_first_window_is_applied_to_rescaled_values():
+    window = {"WindowCenter": ["40.5", "900"], "WindowWidth": ["101", "10"]}
+    decoded = decode_image(dicom_bytes(TWELVE, RescaleSlope=2, RescaleIntercept=-1024, **window))
+    np.testing.assert_array_equal(decoded, shades(TWELVE * 2.0 - 1024, -10, 90))
+    assert {0, 255} < set(decoded.flat)
+
+
+def test_window_shows_no_more_contrast_than_it_gives():
+    """All pixels lie inside of the window, so none of them is black or white."""
+    values = np.full((4, 4), 100, np.uint16)
+    decoded = decode_image(dicom_bytes(values, WindowCenter=100.5, WindowWidth=201))
+    assert set(decoded.flat) == {128}
+
+
+@pytest.mark.parametrize("empty", [{"WindowWidth": ""}, {"WindowWidth": 0}, {"RescaleSlope": ""}])
+def test_window_or_slope_without_a_value_is_none(empty):
+    data = dicom_bytes(TWELVE, **{"WindowCenter": 5, "RescaleIntercept": 5, **empty})
+    np.testing.assert_array_equal(decode_image(data), shades(TWELVE, 0, 4095))
+
+
+def test_twelve_signed_bits_are_read_whatever_is_in_the_other_four():
+    values = np.linspace(-2048, 2047, 96).astype(np.int16).reshape(8, 12)
+    dirty = values & 0x0FFF | 0x5000
+    data = dicom_bytes(dirty.astype(np.int16), BitsStored=12)
+    np.testing.assert_array_equal(decode_image(data), shades(values.astype(float), -2048, 2047))
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_voi_table_goes_before_the_window(bits):
+    table = np.linspace(2**bits - 1, 0, 4096).astype(int)
+    window = {"WindowCenter": 1, "WindowWidth": 1}
+    data = dicom_bytes(TWELVE, BitsStored=12, VOILUTSequence=lookup(table, 0, bits), **window)
+    np.testing.assert_array_equal(decode_image(data), shades(table[TWELVE], 0, 2**bits - 1))
+
+
+def test_modality_table_is_applied():
+    table = np.square(np.arange(256))
+    data = dicom_bytes(RAMP, ModalityLUTSequence=lookup(table, 0, 16))
+    np.testing.assert_array_equal(decode_image(data), shades(table[RAMP], 0, 255**2))
+
+
+def test_coloured_dicom_is_read():
+    np.testing.assert_array_equal(decode_image(dicom_bytes(RGB)), RGB)
+    planes = dicom_bytes(RGB, PlanarConfiguration=1, PixelData=RGB.transpose(2, 0, 1).tobytes())
+    np.testing.assert_array_equal(decode_image(planes), RGB)
+
+
+def test_luma_and_chroma_become_rgb():
+    luma = np.asarray(Image.fromarray(RGB).convert("YCbCr"))
+    decoded = decode_image(dicom_bytes(luma, PhotometricInterpretation="YBR_FULL"))
+    assert abs(decoded.astype(int) - RGB).max() <= 3
+
+
+@pytest.mark.parametrize("scale", [1, 257], ids=["8 bits", "16 bits"])
+def test_palette_of_a_dicom_is_applied(scale):
+    palette = np.random.default_rng(1).integers(0, 256, (256, 3))
+    tables = {}
+    for name, column in zip(("Red", "Green", "Blue"), palette.T, strict=True):
+        entries = (column * scale).astype(np.uint8 if scale == 1 else "<u2")
+        tables[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 8 * entries.itemsize]
+        tables[f"{name}PaletteColorLookupTableData"] = entries.tobytes()
+    decoded = decode_image(dicom_bytes(RAMP, PhotometricInterpretation="PALETTE COLOR", **tables))
+    np.testing.assert_array_equal(decoded, palette[RAMP])
+
+
+def test_jpegs_within_a_dicom_are_read():
+    plain = compressed(Image.fromarray(RAMP), JPEGBaseline8Bit, "JPEG")
+    assert abs(decode_image(plain).astype(int) - RAMP).max() < 30
+    lossless = compressed(
+        Image.fromarray(RGB), JPEG2000Lossless, "JPEG2000", PhotometricInterpretation="YBR_RCT"
+    )
+    np.testing.assert_array_equal(decode_image(lossless), RGB)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "reason"),
+    [
+        (dicom_bytes(RAMP, PixelData=None), "unsuitable", "a DICOM file without pixels"),
+        (dicom_bytes(RAMP, PixelData=b""), "unsuitable", "a DICOM file without pixels"),
+        (
+            dicom_bytes(RAMP, PixelData=None, FloatPixelData=bytes(1024)),
+            "unsuitable",
+            "a DICOM file of floating-point pixels",
+        ),
+        (dicom_bytes(RAMP, NumberOfFrames=7), "unsuitable", "7 frames: send one image a file"),
+        (dicom_bytes(RAMP, Rows=4), "unsuitable", "2 frames: send one image a file"),
+        (
+            dicom_bytes(RAMP, JPEGBaseline8Bit, PixelData=encapsulate([encoded(GREY, "JPEG")] * 3)),
+            "unsuitable",
+            "3 frames: send one image a file",
+        ),
+        (dicom_bytes(RGB.astype(np.uint16)), "unsuitable", "more than 8 bits a channel"),
+        (dicom_bytes(RAMP, Rows=4097, Columns=4096), "too_large", "4096x4097 is too many pixels"),
+        (dicom_bytes(RAMP, Rows=0), "damaged", "a damaged DICOM file: an image without rows"),
+        (dicom_bytes(RAMP, Rows=None), "damaged", "a damaged DICOM file"),
+        (dicom_bytes(RAMP, BitsAllocated=None), "damaged", "a damaged DICOM file"),
+        (dicom_bytes(RAMP)[:-9], "damaged", "a damaged DICOM file"),
+        (bytes(128) + b"DICM", "damaged", "a damaged DICOM file"),
+        (
+            dicom_bytes(TWELVE, RescaleSlope="1e308", RescaleIntercept=0),
+            "damaged",
+            "a damaged DICOM file",
+        ),
+        (
+            compressed(GREY, JPEGBaseline8Bit, "JPEG", pixels=RAMP),
+            "damaged",
+            "a damaged DICOM file: its compressed image is not of the size that it says",
+        ),
+        (
+            compressed(
+                Image.fromarray(RAMP),
+                JPEGExtended12Bit,
+                "JPEG",
+                pixels=TWELVE,
+                Rows=8,
+                Columns=32,
+                BitsStored=12,
+            ),
+            "unsupported",
+            "a DICOM file in JPEG Extended",
+        ),
+        (
+            dicom_bytes(RAMP, JPEGLSLossless, PixelData=encapsulate([b"frame."])),
+            "unsupported",
+            "a DICOM file in JPEG-LS Lossless Image Compression: convert it to Explicit VR",
+        ),
+        (
+            dicom_bytes(RAMP, DeflatedExplicitVRLittleEndian),
+            "unsupported",
+            "a DICOM file in Deflated Explicit VR Little Endian",
+        ),
+        (
+            dicom_bytes(RAMP).replace(b"1.2.840.10008.1.2.1\0", b"1.2.3.4711.47.11.99\0"),
+            "unsupported",
+            "a DICOM file in an unknown transfer syntax",
+        ),
+    ],
+    ids=by_reason,
+)
+def test_dicom_files_that_are_refused(data, kind, reason):
+    refused = refusal(data)
+    assert refused.kind == kind
+    assert refused.reason.startswith(reason)
+
+
+@pytest.mark.timeout(10)
+def test_jpeg_2000_whose_boxes_lead_nowhere_does_not_hang():
+    endless = encoded(Image.fromarray(RAMP), "JPEG2000").replace(b"jp2c", b"free")
+    place = endless.index(b"free") - 4
+    endless = endless[:place] + bytes(4) + endless[place + 4 :]
+    data = dicom_bytes(RAMP, JPEG2000Lossless, PixelData=encapsulate([endless]))
+    assert refusal(data).reason == "a damaged DICOM file: its JPEG 2000 has no image"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"PhotometricInterpretation": "DOE JANE"},
+        {"RescaleSlope": 1, "RescaleIntercept": 0, "VOILUTFunction": "DOE JANE"},
+        {"BitsStored": 99},
+        {"SpecificCharacterSet": "DOE JANE"},
+        {"PixelData": bytes(999)},
+    ],
+)
+def test_nothing_of_a_header_is_told(header, caplog, capfd):
+    window = {"WindowCenter": 1, "WindowWidth": 5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = dicom_bytes(RAMP, **{**window, **header})
+    caplog.set_level(logging.DEBUG)
+    with warnings.catch_warnings(record=True) as warned, suppress(ImageError):
+        warnings.simplefilter("always")
+        decode_image(data)
+    assert warned == []
+    told = caplog.text + "".join(capfd.readouterr())
+    assert told == ""
+
+
+def test_reason_holds_no_value_of_the_header():
+    data = dicom_bytes(RAMP, PhotometricInterpretation="DOE JANE")
+    assert "DOE" not in refusal(data).reason

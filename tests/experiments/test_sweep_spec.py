@@ -1,0 +1,104 @@
+import pytest
+
+from medlabel.data.tasks import parse_task
+from medlabel.errors import MedlabelError
+from medlabel.experiments.sweep_spec import SweepSpec, check_sweep, plan, read_sweep, same_modality
+
+
+def titles(**fields):
+    return [unit.task.title for unit in plan(SweepSpec(**fields))]
+
+
+def test_all_pairs_of_the_twelve_sets_are_sixty_six():
+    spec = SweepSpec(sources="medmnist")
+    units = plan(spec)
+    assert len(units) == 66
+    assert units[0].names == {
+        "task": "path-vs-chest",
+        "teacher": "phantom",
+        "student": "small",
+        "recipe": "robust",
+    }
+    assert sum(same_modality(unit.task) for unit in units) == 4  # chest films; three CT planes
+
+
+def test_tasks_are_combinations_and_names_and_none_comes_twice():
+    sources = ["chestmnist", "breastmnist", "b=bloodmnist"]
+    assert titles(sources=sources, tasks="triples") == titles(sources=sources, tasks="all")
+    named = titles(sources=sources, tasks=["b,chest", "pairs", "pathmnist,octmnist", "b,chest"])
+    assert named == [
+        "b-vs-chest",
+        "chest-vs-breast",
+        "chest-vs-b",
+        "breast-vs-b",
+        "path-vs-oct",
+    ]
+
+
+def test_a_unit_is_a_task_by_a_teacher_a_recipe_and_a_student():
+    units = plan(
+        SweepSpec(
+            sources=["chestmnist", "breastmnist"],
+            teachers=["phantom", {"clip": "ViT-L/14", "captions": "paper", "adjust": "prior"}],
+            recipes=["robust", "paper"],
+            students=["own", "paper"],
+        )
+    )
+    assert len(units) == 2 * (2 + 1)  # of the paper's recipe, its own student is the paper's
+    assert {u.names["teacher"] for u in units} == {"phantom", "ViT-L/14, captions=paper, prior"}
+
+
+def test_modality_is_known_by_name_or_told():
+    assert same_modality(parse_task("chestmnist,phantom:pneumoniamnist"))
+    assert same_modality(parse_task("sick=a.npz#0,well=a.npz#1"))
+    assert not same_modality(parse_task("a.npz,b.npz"))
+    assert same_modality(parse_task("a.npz,b.npz"), {"a": "X-ray", "b": "X-ray"})
+
+
+def test_paths_are_read_from_the_specs_folder(tmp_path):
+    (tmp_path / "mine.yaml").write_text("base: paper\nepochs: 3\n")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "s.yaml").write_text(
+        "sources: [a=a.npz, b=b.npz]\nrecipes: mine.yaml\n"
+        "tasks: [pairs, 'c=c.npz#1,d=/d.npz#0,2']\n"
+        "teachers: {clip: [model, phantom], captions: 'paper,words.yaml'}\n"
+    )
+    first, second = plan(read_sweep(tmp_path / "s.yaml"))
+    assert first.task.classes[0].source == str(tmp_path / "a.npz")
+    assert [one.source for one in second.task.classes] == [str(tmp_path / "c.npz"), "/d.npz"]
+    assert second.task.classes[1].labels == (0, 2)
+    assert (first.recipe.name, first.recipe.epochs) == ("mine", 3)
+    assert first.teacher.clip == (str(tmp_path / "model"), "phantom")
+    assert first.teacher.captions == f"paper,{tmp_path / 'words.yaml'}"
+
+
+def read_and_check(path):
+    spec = read_sweep(path)
+    check_sweep(spec, plan(spec))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("sources: [a, b]\nseed: 3", "no such field seed; there are name, size, sources"),
+        ("sources: [a, b]\nseeds: 0", "seeds: Input should be greater"),
+        ("sources: ['a#x', b]", "sources: cannot read class 'a#x'"),
+        ("sources: [a, a]", "sources: 'a' comes twice"),
+        ("sources: [a, b]\nteachers: [{captions: paper}]", "teachers.0.clip: Field required"),
+        ("sources: [a, b]\nmodalities: {c: X-ray}", "modalities: no source is named 'c'"),
+        ("sources: [a, b]\ntasks: triples", "tasks: triples of 2 sources"),
+        ("sources: [a, b]\nrecipes: [none]", "unknown recipe 'none'"),
+        ("sources: [a, b]\nstudents: [none]", "unknown student 'none'"),
+        ("sources: [a, b]\nteachers: [{clip: phantom, adjust: magic}]", "unknown step 'magic'"),
+        ("sources: [a, b]\nteachers: [{clip: phantom, captions: x}]", "unknown captions 'x'"),
+        ("- a", "write `sources:`"),
+        ("sources: [", "is not YAML"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_its_field(tmp_path, text, reason):
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(MedlabelError) as error:
+        read_and_check(path)
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,36 @@
+import numpy as np
+
+from medlabel.annotation.table import Prepared
+from medlabel.storage.digests import to_digests
+from medlabel.teacher.catalogue import RawShard
+from rayjobs.image_reading import pack, pack_prepared, unpack, unpack_prepared
+
+
+def shard(*shapes, reasons=()):
+    stacks = tuple(np.full(shape, n, dtype=np.uint8) for n, shape in enumerate(shapes))
+    digests = to_digests([bytes([n]) * 16 for n in range(1, 1 + sum(s[0] for s in shapes))])
+    return RawShard(stacks, digests, to_digests([b"r" * 16] * len(reasons)), reasons)
+
+
+def test_a_shard_survives_its_row():
+    sent = shard((3, 28, 28), (2, 32, 32, 3), reasons=("two\nlines", "no"))
+    got = unpack(pack(sent))
+    for mine, theirs in zip(sent.stacks, got.stacks, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert got.digests.tolist() == sent.digests.tolist()
+    assert (got.rejected.tolist(), got.reasons) == (sent.rejected.tolist(), sent.reasons)
+
+
+def test_a_shard_of_rejects_survives_its_row():
+    got = unpack(pack(shard(reasons=("damaged",))))
+    assert (got.stacks, got.reasons, len(got.digests)) == ((), ("damaged",), 0)
+
+
+def test_a_piece_to_label_survives_its_row():
+    images = np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28)
+    digests = to_digests([bytes(16), b"d" * 16])
+    sent = Prepared("key", 4, ("/a.png", "/b\n.png"), images, digests, ("broken", None))
+    got = unpack_prepared(pack_prepared(sent))
+    np.testing.assert_array_equal(got.images, images)
+    assert (got.key, got.start, got.addresses) == (sent.key, 4, sent.addresses)
+    assert (got.digests.tolist(), got.reasons) == (digests.tolist(), sent.reasons)

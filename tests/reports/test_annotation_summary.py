@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from medlabel.annotation.table import AnnotationTable, Origin, Prepared
+from medlabel.reports.annotation_summary import look_over, write_page
+from medlabel.storage.digests import to_digests
+from medlabel.storage.store import Store
+from medlabel.student.decision import Judgement
+
+ORIGIN = Origin.of("b1", {}, 0.75, "v", "t")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Two pieces of three images, of which one is a reject."""
+    table = AnnotationTable(Store(str(tmp_path)))
+    for start, confident, reason in ((0, (0.9, 0.5, 0.6), None), (3, (0.8, 0.8, 0.7), "<broken>")):
+        bright = np.array(confident, dtype=np.float32)
+        prepared = Prepared(
+            "k" * 32, start, tuple(f"/a/{start + n}.png" for n in range(3)),
+            np.zeros((3, 28, 28), np.uint8), to_digests([b"d" * 16] * 3), (None, None, reason),
+        )  # fmt: skip
+        chances = np.stack([1 - bright, bright], axis=1)
+        judgement = Judgement(chances, np.array([0.5, 0.5, 2], np.float32), calibrated=True)
+        table.write(prepared, judgement, ("dark", "bright"), ORIGIN)
+    return table
+
+
+def test_sums_are_those_of_all_pieces(table):
+    seen = look_over(table, table.pieces())
+    assert (seen.annotations, seen.rejects) == (5, 1)
+    assert (seen.labels["bright"], seen.automatic["bright"]) == (4, 3)
+    assert seen.labels["dark"] == 1  # at one half the first wins
+    assert seen.reviews == {"unsure": 2, "unlike": 1}
+    assert seen.histogram.sum() == 5
+    assert [doubt.uri for doubt in seen.doubts[:2]] == ["/a/1.png", "/a/2.png"]
+
+
+def test_the_page_says_what_there_is_and_that_nothing_is_guaranteed(table, tmp_path):
+    seen = look_over(table, table.pieces())
+    thumbnails = {"/a/1.png": np.zeros((28, 28), np.uint8)}
+    path = write_page(Store(str(tmp_path)), seen, thumbnails, {"bundle": "b1"})
+    with open(path) as file:
+        page = file.read()
+    assert "5 images have a label, 3 of them without review; 1 could not be read" in page
+    assert "nothing is guaranteed" in page
+    assert page.count("data:image/png;base64,") == 1
+    assert "&lt;broken&gt;" in page
+    assert "<broken>" not in page

@@ -1,0 +1,68 @@
+import pandas as pd
+import pytest
+from medlabel_sweeps import TASKS, made
+
+from medlabel.experiments.sweep_tables import write_tables
+from medlabel.reports.sweep_report import report_sweep
+from medlabel.storage.store import Store
+
+MANIFEST = {
+    "spec": {"name": "three <sets>", "seeds": 5, "per_class": None, "size": 28},
+    "tasks": TASKS,
+    "sources": {"a": "0" * 64},
+    "synthetic": False,
+    "versions": "medlabel 0",
+}
+COST = {"encoded": 7, "fitted": 15, "workers": 2, "seconds": {"fitting": 30.0}}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "sweep"))
+
+
+def fill(store, results, failures=(), **changed):
+    fits = results[["task", "seed", "teacher", "student", "recipe"]].assign(seconds=2.0)
+    write_tables(store, {**MANIFEST, **changed}, results, fits, list(failures), COST)
+
+
+def test_the_page_says_what_came_out_and_where_the_student_loses(store):
+    fill(store, made([0.1, 0.05, -0.05]))
+    page = Store(store.uri).read(report_sweep(store).removeprefix(store.uri + "/")).decode()
+    assert "loses to its teacher on 1 of the tasks" in page
+    assert "three &lt;sets&gt;" in page
+    assert "Where the student loses" in page
+    assert "A modality shared" in page
+    assert "7 images encoded, 15 cells fitted by 2 workers" in page
+    assert "What could not be fitted" not in page
+    assert store.list("report/figures/*") == [
+        "report/figures/box_plots.png",
+        "report/figures/heat_map_1.png",
+    ]
+    assert len(pd.read_csv(store.path("leaderboard.csv"))) == 3
+    assert len(pd.read_csv(store.path("results.csv"))) == 15
+
+
+def test_failures_and_phantoms_are_told(store):
+    results = made([0.1, 0.05, 0.0])
+    lost = {**results.iloc[0][["task", "seed", "teacher", "student", "recipe"]], "reason": "woe"}
+    fill(store, results[1:], [lost], synthetic=True)
+    page = store.read(report_sweep(store).removeprefix(store.uri + "/")).decode()
+    assert "1 cell of 15 could not be fitted" in page
+    assert "woe" in page
+    assert "Synthetic data" in page
+
+
+def test_several_students_are_compared_and_who_has_no_truth_is_warned(store):
+    fill(store, pd.concat([made([0.1, 0.1, 0.1]), made([0.0, 0.0, 0.0], student="large")]))
+    page = store.read(report_sweep(store).removeprefix(store.uri + "/")).decode()
+    assert "Of all, robust (small) taught by phantom" in page
+    assert "cannot choose by it" in page
+    assert len(store.list("report/figures/heat_map_*")) == 2
+
+
+def test_tasks_of_three_classes_alone_have_no_map(store):
+    tasks = [{**task, "classes": [*task["classes"], "d"]} for task in TASKS]
+    fill(store, made([0.1, 0.1, 0.1]), tasks=tasks)
+    report_sweep(store)
+    assert store.list("report/figures/*") == ["report/figures/box_plots.png"]

@@ -1,0 +1,292 @@
+"""Label Studio's protocol, as it was measured with the real one, and what is never fetched."""
+
+import asyncio
+import base64
+
+import httpx
+import pytest
+from doors import picture, png, write_bundle
+
+from medlabel.errors import MedlabelError
+from serving.corrections import labelling_config
+from serving.images import Refused
+from serving.label_studio.backend import read_config
+from serving.label_studio.image_reader import ImageReader, Unreadable
+
+HOME = "http://labels.example:8080"
+CONFIG = labelling_config(["chest", "breast", "unclear"])
+UPLOADED = "/data/upload/1/e8d89682-img_0.png"
+
+
+class Studio:
+    """A Label Studio that keeps images, and remembers who asked for what."""
+
+    def __init__(self, token="Token legacy", **images):
+        self.asked, self.token, self.images = [], token, {UPLOADED: png(picture())} | images
+
+    def __call__(self, request):
+        self.asked.append((request.method, str(request.url)))
+        if request.url.path == "/api/token/refresh":
+            return httpx.Response(200, json={"access": "short"})
+        if request.headers.get("authorization") != self.token:
+            return httpx.Response(401)
+        path = request.url.raw_path.decode()
+        if path not in self.images:
+            return httpx.Response(500)
+        return httpx.Response(200, content=self.images[path])
+
+
+def free(size):
+    """Lets any number of bytes in."""
+
+
+def reader(studio, token="legacy", most=10**6):
+    return ImageReader(HOME, token, most, httpx.MockTransport(studio))
+
+
+def task(address, number=1):
+    return {"id": number, "data": {"image": address}}
+
+
+def predict(door, *addresses):
+    body = {"tasks": list(map(task, addresses)), "label_config": CONFIG, "project": "1.2"}
+    return door.ask("POST", "/label-studio/predict", json=body).raise_for_status().json()["results"]
+
+
+def test_health_has_a_body_and_versions_are_the_students(door):
+    assert door.ask("GET", "/label-studio/health").json()["status"] == "UP"
+    assert door.ask("GET", "/label-studio/versions").json() == {"versions": ["test"]}
+
+
+def test_setup_tells_the_version_that_predictions_have(open_door):
+    door = open_door(reader=reader(Studio()))
+    answer = door.ask("POST", "/label-studio/setup", json={"schema": CONFIG, "project": "1.2"})
+    (prediction,) = predict(door, UPLOADED)
+    assert (
+        answer.json() == {"model_version": "test"} == {"model_version": prediction["model_version"]}
+    )
+
+
+def test_project_gets_the_student_that_knows_its_classes(open_door, bundle_folder, tmp_path):
+    other = write_bundle(tmp_path / "other", "other", classes=["x", "y"])
+    door = open_door(bundles=[bundle_folder, other])
+    for classes, version in ((["x", "y"], "other"), (["breast", "chest"], "test")):
+        config = {"schema": labelling_config(classes)}
+        answer = door.ask("POST", "/label-studio/setup", json=config)
+        assert answer.json() == {"model_version": version}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        labelling_config(["chest", "lung"]),
+        "<View/>",
+        "<View",
+        None,
+        '<!DOCTYPE a [<!ENTITY b "c">]><View>&b;</View>',
+    ],
+)
+def test_project_that_no_student_knows_is_refused(door, config):
+    assert door.ask("POST", "/label-studio/setup", json={"schema": config}).status_code == 400
+
+
+def test_predictions_are_the_services_own_in_order(open_door):
+    studio = Studio(**{"/data/local-files/?d=a%20b%26c.png": png(picture(1))})
+    door = open_door(reader=reader(studio))
+    addresses = (f"{HOME}/data/local-files/?d=a%20b%26c.png", "/data/local-files/?d=a b%26c.png")
+    first, none, second, same = predict(door, UPLOADED, "gone", *addresses)
+    assert none == []
+    assert second == same
+    for prediction, seed in ((first, 0), (second, 1)):
+        own = door.post(png(picture(seed))).json()["results"][0]
+        (region,) = prediction["result"]
+        assert region["value"] == {"choices": [own["label"]]}
+        assert prediction["score"] == own["confidence"]
+        assert (region["from_name"], region["to_name"], region["type"]) == (
+            "choice",
+            "image",
+            "choices",
+        )
+
+
+def test_image_in_the_task_itself_needs_no_label_studio(door):
+    data = base64.b64encode(png(picture())).decode()
+    (prediction,) = predict(door, f"data:image/png;base64,{data}")
+    assert prediction["result"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://labels.example:8080.evil.example/data/upload/1/a.png",
+        "http://labels.example:8080@evil.example/data/upload/1/a.png",
+        "http://labels.example:9090/data/upload/1/a.png",
+        "https://labels.example:8080/data/upload/1/a.png",
+        "//evil.example/data/upload/1/a.png",
+        "file:///etc/passwd",
+        "s3://bucket/a.png",
+        "/data/upload/1/../../api/users",
+        "/data/upload/1/a.png?next=http://evil.example",
+        "/data/local-files/?d=../../etc/passwd",
+        "/data/local-files/?d=a&d=../secret.png",
+        "/data/local-files/?d=a/%2e%2e/%2e%2e/b.png",
+        "/data/local-files/?d=a%252e.png",
+        "/data/local-files/?d=a%0d%0ab.png",
+        "/data/local-files/?d=a%5c..%5cb.png",
+        "/data/upload/1/a%2fb.png",
+        "/api/projects",
+        "/tasks/1/presign/?fileuri=abc",
+        "data:text/html;base64,aGk=",
+        "data:image/png;base64,???",
+        None,
+        7,
+        "",
+    ],
+)
+def test_no_other_address_is_ever_asked(address):
+    studio = Studio()
+    with pytest.raises(Unreadable):
+        asyncio.run(reader(studio).read(address, free))
+    assert studio.asked == []
+
+
+def test_redirect_is_not_followed():
+    asked = []
+
+    def redirecting(request):
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"location": "http://169.254.169.254/"})
+
+    with pytest.raises(Unreadable, match="302"):
+        asyncio.run(reader(redirecting).read(UPLOADED, free))
+    assert len(asked) == 1
+
+
+def test_personal_token_is_exchanged_once():
+    studio = Studio(token="Bearer short")
+    own = reader(studio, token="a.b.c")
+
+    async def twice():
+        return [await own.read(UPLOADED, free) for _ in range(2)]
+
+    assert len(asyncio.run(twice())) == 2
+    assert [method for method, _ in studio.asked] == ["POST", "GET", "GET"]
+
+
+def test_image_that_is_too_long_is_left_unread():
+    with pytest.raises(Unreadable, match="too many bytes"):
+        asyncio.run(reader(Studio(), most=10).read(UPLOADED, free))
+
+
+@pytest.mark.parametrize("origin", ["labels.example", "ftp://x", "http://a@b", ""])
+def test_address_of_label_studio_that_is_none_is_one_line(origin):
+    with pytest.raises(MedlabelError, match="Label Studio"):
+        ImageReader(origin, None, 10)
+
+
+def _event(label="breast", action="ANNOTATION_CREATED", **annotation):
+    region = {"from_name": "choice", "type": "choices", "value": {"choices": [label]}}
+    return {
+        "action": action,
+        "annotation": {"result": [region], "completed_by": 3, "was_cancelled": False} | annotation,
+        "task": task(UPLOADED),
+        "project": {"label_config": CONFIG},
+    }
+
+
+def test_label_given_in_label_studio_is_kept(open_door):
+    door = open_door(reader=reader(Studio()))
+    door.ask("POST", "/label-studio/webhook", json=_event("unclear")).raise_for_status()
+    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    own = door.post(png(picture())).json()["results"][0]
+    assert (kept["label"], kept["who"], kept["file"]) == (
+        "unclear",
+        "Label Studio user 3",
+        UPLOADED,
+    )
+    assert (kept["sha256"], kept["predicted"]) == (own["sha256"], own["label"])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"action": "PROJECT_UPDATED", "project": {}},
+        {"action": "ANNOTATION_CREATED"},
+        _event(was_cancelled=True),
+        _event(result=[]),
+    ],
+)
+def test_other_events_are_answered_and_nothing_is_kept(open_door, event):
+    door = open_door(reader=reader(Studio()))
+    assert door.ask("POST", "/label-studio/webhook", json=event).status_code == 200
+    assert door.ask("GET", "/corrections").json()["corrections"] == []
+
+
+def test_label_of_an_image_that_cannot_be_read_is_kept_by_its_address(open_door, monkeypatch):
+    monkeypatch.setattr("serving.label_studio.backend._PAUSES", (0.0,))
+    studio = Studio()
+    studio.images.clear()
+    door = open_door(reader=reader(studio))
+    door.ask("POST", "/label-studio/webhook", json=_event()).raise_for_status()
+    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    assert (kept["sha256"], kept["file"], kept["label"]) == ("", UPLOADED, "breast")
+    assert [address for _, address in studio.asked] == [HOME + UPLOADED] * 2
+
+
+def test_no_pixel_is_kept_of_an_image_that_could_not_be_read(open_door, monkeypatch):
+    monkeypatch.setattr("serving.label_studio.backend._PAUSES", ())
+    door = open_door(reader=reader(Studio()))
+    inside = "data:image/png;base64," + base64.b64encode(b"pixels of somebody").decode()
+    door.ask("POST", "/label-studio/webhook", json=_event() | {"task": task(inside)})
+    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    assert (kept["sha256"], kept["label"], len(kept["file"])) == ("", "breast", 5 + 64)
+    assert inside[-20:] not in str(kept)
+
+
+def test_image_that_can_be_read_a_little_later_is_kept_with_its_hash(open_door, monkeypatch):
+    monkeypatch.setattr("serving.label_studio.backend._PAUSES", (0.0,))
+    studio = Studio()
+
+    def flaky(request):
+        return studio(request) if studio.asked else studio.asked.append(0) or httpx.Response(502)
+
+    door = open_door(reader=reader(flaky))
+    door.ask("POST", "/label-studio/webhook", json=_event()).raise_for_status()
+    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    assert len(kept["sha256"]) == 64
+
+
+def test_label_is_kept_whatever_becomes_of_the_students_own(open_door, monkeypatch):
+    monkeypatch.setattr("serving.label_studio.backend._PAUSES", ())
+    door = open_door(reader=reader(Studio()))
+
+    async def broken(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(door.service, "annotate", broken)
+    door.ask("POST", "/label-studio/webhook", json=_event()).raise_for_status()
+    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    assert (kept["sha256"], kept["label"], kept["bundle"]) == ("", "breast", "test")
+    (task,) = door.ask("GET", "/corrections.json").json()
+    assert task["predictions"] == []
+
+
+def test_images_are_let_in_by_the_gate_and_leave_it(open_door):
+    data = base64.b64encode(png(picture(shape=(400, 500)))).decode()
+    for mib, labelled in ((0.4, False), (10, True)):
+        door = open_door(max_held_mib=mib)
+        (prediction,) = predict(door, f"data:image/png;base64,{data}")
+        assert bool(prediction) is labelled
+        assert door.service.gate.held == 0
+
+
+def test_configuration_is_read_by_its_own_names():
+    config = read_config(
+        '<View><Image name="scan" value="$picture"/><Choices name="organ" toName="scan">'
+        '<Choice value="Chest" alias="chest"/><Choice value="breast"/></Choices></View>'
+    )
+    assert (config.from_name, config.to_name, config.key) == ("organ", "scan", "picture")
+    assert config.choices == ("chest", "breast")
+    with pytest.raises(Refused):
+        read_config("<View><Image name='a' value='$b'/></View>")

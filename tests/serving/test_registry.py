@@ -1,0 +1,48 @@
+"""Finding students: bundles, runs, and what is neither."""
+
+import pytest
+from doors import write_bundle
+
+from medlabel.errors import MedlabelError
+from serving.registry import Shelf
+
+
+def test_first_answers_where_none_is_named(tmp_path):
+    shelf = Shelf([write_bundle(tmp_path / "a", "a"), write_bundle(tmp_path / "b", "b")])
+    assert shelf.find(None).model.id == shelf.find("").model.id == shelf.find("a").model.id == "a"
+    assert shelf.find("b").model.id == "b"
+    assert shelf.find("c") is None
+    assert shelf.classes("b") == ["chest", "breast"]
+    assert shelf.classes("c") == []
+
+
+def test_run_gives_its_best_student(tmp_path):
+    write_bundle(tmp_path / "run" / "bundle", "best")
+    assert Shelf([str(tmp_path / "run")]).default.model.id == "best"
+
+
+def test_weights_that_were_replaced_have_another_key(tmp_path):
+    write_bundle(tmp_path, "a", seed=0)
+    before = Shelf([str(tmp_path)]).default.key
+    write_bundle(tmp_path, "a", seed=1)
+    assert Shelf([str(tmp_path)]).default.key != before
+
+
+def test_two_of_one_name_are_one_line(tmp_path):
+    with pytest.raises(MedlabelError, match="both called a"):
+        Shelf([write_bundle(tmp_path / "x", "a"), write_bundle(tmp_path / "y", "a")])
+
+
+@pytest.mark.parametrize("damage", [{"config.json": "{}"}, {"provenance.json": "[]"}])
+def test_damaged_bundle_is_one_line(tmp_path, damage):
+    write_bundle(tmp_path)
+    for name, content in damage.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(MedlabelError, match="damaged bundle") as raised:
+        Shelf([str(tmp_path)])
+    assert "\n" not in str(raised.value)
+
+
+def test_folder_without_any_is_one_line(tmp_path):
+    with pytest.raises(MedlabelError, match="no bundle"):
+        Shelf([str(tmp_path)])

@@ -1,0 +1,122 @@
+from uuid import uuid4
+
+import pandas as pd
+import pytest
+
+from medlabel.errors import MedlabelError
+from medlabel.storage.store import Store
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request, tmp_path):
+    return Store(str(tmp_path) if request.param == "folder" else f"memory://{uuid4().hex}")
+
+
+def test_what_is_written_is_read(store):
+    (store / "cells").write("a/b.bin", b"one")
+    store.write("cells/a/b.bin", b"two")
+    assert store.read("cells/a/b.bin") == b"two"
+    assert store.list("cells/a/*") == ["cells/a/b.bin"]
+
+
+def test_tables_and_json_keep_their_values(store):
+    frame = pd.DataFrame({"id": ["x", "y"], "score": [0.25, 0.75]})
+    store.write_table("t.parquet", frame)
+    store.write_json("j.json", {"b": [1, None], "a": "ä"})
+    pd.testing.assert_frame_equal(store.read_table("t.parquet"), frame)
+    assert store.read_json("j.json") == {"b": [1, None], "a": "ä"}
+
+
+def test_equal_values_are_equal_files(store):
+    store.write_json("one.json", {"a": 1, "b": 2})
+    store.write_json("two.json", {"b": 2, "a": 1})
+    assert store.read("one.json") == store.read("two.json")
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(
+    tmp_path, monkeypatch, failure
+):
+    store = Store(str(tmp_path))
+    store.write("a.bin", b"old")
+
+    def half(path, data):
+        with open(path, "wb") as file:
+            file.write(data[:1])
+        raise failure
+
+    monkeypatch.setattr(store._fs, "pipe_file", half)
+    with pytest.raises((MedlabelError, KeyboardInterrupt)):
+        store.write("a.bin", b"new")
+    assert store.read("a.bin") == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_full_disk_is_one_line(tmp_path, monkeypatch):
+    store = Store(str(tmp_path))
+
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store._fs, "pipe_file", full)
+    with pytest.raises(MedlabelError, match=r"cannot write .*a\.bin: No space left on device"):
+        store.write("a.bin", b"new")
+
+
+def test_folder_that_cannot_be_written_is_said_before_the_work(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(MedlabelError, match="cannot write"):
+        Store(str(tmp_path / "file")).check_writable()
+
+
+def test_check_leaves_nothing_behind(tmp_path):
+    Store(str(tmp_path)).check_writable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_file_is_one_line(store):
+    with pytest.raises(MedlabelError, match=r"cannot read .*none\.json: no such file"):
+        store.read_json("none.json")
+
+
+def test_damaged_files_are_one_line(store):
+    store.write("t.parquet", b"PAR1 junk")
+    store.write("j.json", b"{")
+    with pytest.raises(MedlabelError, match="not a whole Parquet file"):
+        store.read_table("t.parquet")
+    with pytest.raises(MedlabelError, match="is not JSON"):
+        store.read_json("j.json")
+
+
+def test_json_of_another_encoding_is_one_line(store):
+    store.write("j.json", b'"\xff\xfe"')
+    with pytest.raises(MedlabelError, match="is not JSON"):
+        store.read_json("j.json")
+
+
+def test_remove_takes_a_folder_and_forgives_its_absence(store):
+    store.write("cells/a.bin", b"one")
+    store.remove("cells")
+    store.remove("cells")
+    assert not store.exists("cells/a.bin")
+
+
+def test_local_folder_is_absolute_for_workers_have_other_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Store("runs/demo").uri == str(tmp_path / "runs/demo")
+
+
+def test_unknown_kind_of_bucket_is_one_line():
+    with pytest.raises(MedlabelError, match="cannot open nosuch://x"):
+        Store("nosuch://x")
+
+
+def test_folders_with_glob_characters_are_listed(tmp_path):
+    store = Store(str(tmp_path / "run[1]*"))
+    store.write("a/b.json", b"x")
+    assert store.list("*/b.json") == ["a/b.json"]
+
+
+def test_probing_leaves_nothing(tmp_path):
+    Store(str(tmp_path / "new")).check_writable()
+    assert list(tmp_path.iterdir()) == []

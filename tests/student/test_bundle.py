@@ -1,0 +1,176 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from medlabel.errors import MedlabelError
+from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle, save_bundle
+from medlabel.student.calibration import calibrate
+from medlabel.student.fit import predict
+from medlabel.student.networks import STUDENTS, Student, backbones, blank
+
+
+def _student(name="small", channels=1):
+    torch.manual_seed(0)
+    return Student(name, channels, ["chest", "breast"], 28, members=2).eval()
+
+
+def _images(channels, n=5):
+    shape = (n, 28, 28) if channels == 1 else (n, 28, 28, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_bundle(Store(str(tmp_path)), _student(), {"bundle_id": "b1", "seed": 3})
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_loaded_student_gives_the_same_probabilities(tmp_path, name, channels):
+    student, images = _student(name, channels), _images(channels)
+    save_bundle(Store(str(tmp_path)), student, {"bundle_id": "b1"})
+    np.testing.assert_array_equal(
+        load_bundle(str(tmp_path)).predict(images), predict(student, images)
+    )
+
+
+def test_bundle_says_what_it_is(folder):
+    bundle = load_bundle(str(folder))
+    assert (bundle.id, bundle.classes, bundle.size) == ("b1", ("chest", "breast"), 28)
+    assert bundle.provenance["seed"] == 3
+    card = (folder / "README.md").read_text()
+    assert "Not for clinical use" in card
+    assert '"seed": 3' in card
+
+
+def test_student_does_not_train_on_after_loading(folder):
+    assert not load_bundle(str(folder)).student.training
+
+
+def test_bundle_of_a_pretrained_student_downloads_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(backbones, "download", lambda name: pytest.fail("asked for the network"))
+    with blank():
+        student = Student("resnet18+pretrained", 1, ["chest", "breast"]).eval()
+    save_bundle(Store(str(tmp_path)), student, {"bundle_id": "b1"})
+    loaded = load_bundle(str(tmp_path))
+    assert loaded.student.architecture == "resnet18+pretrained"
+    np.testing.assert_array_equal(loaded.predict(_images(1)), predict(student, _images(1)))
+
+
+@pytest.mark.parametrize("architecture", [5, None, ["small"], "cnn:1e9", "gone"])
+def test_architecture_that_is_none_is_one_line(folder, architecture):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architecture": architecture}))
+    with pytest.raises(MedlabelError) as raised:
+        load_bundle(str(folder))
+    assert "\n" not in str(raised.value)
+
+
+def test_bundle_goes_through_a_bucket():
+    save_bundle(Store("memory://bundles/b1"), _student(), {"bundle_id": "b1"})
+    assert load_bundle("memory://bundles/b1").id == "b1"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3)])
+def test_any_picture_becomes_what_the_student_learned_on(tmp_path, channels, shape):
+    save_bundle(Store(str(tmp_path)), _student(channels=channels), {})
+    prepared = load_bundle(str(tmp_path)).square(np.zeros(shape, np.uint8))
+    assert prepared.shape == ((28, 28) if channels == 1 else (28, 28, 3))
+    assert prepared.dtype == np.uint8
+    assert prepared.flags.writeable  # torch warns otherwise
+
+
+def test_picture_of_the_right_size_is_left_as_it_is(folder):
+    image = _images(1)[0]
+    np.testing.assert_array_equal(load_bundle(str(folder)).square(image), image)
+
+
+def test_centre_of_a_wide_picture_is_what_counts(folder):
+    wide = np.zeros((28, 84), np.uint8)
+    wide[:, 28:56] = _images(1)[0]
+    prepared = load_bundle(str(folder)).square(wide)
+    np.testing.assert_array_equal(prepared, _images(1)[0])
+
+
+def test_folder_without_a_bundle_is_one_line(tmp_path):
+    with pytest.raises(MedlabelError, match=r"is no bundle: it has no config\.json"):
+        load_bundle(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "provenance.json"])
+def test_missing_file_is_one_line(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(MedlabelError, match=f"cannot read .*{name}"):
+        load_bundle(str(folder))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "provenance.json"])
+@pytest.mark.parametrize("damage", [b"", b"junk", b"[1]"])
+def test_damaged_file_is_one_line(folder, name, damage):
+    (folder / name).write_bytes(damage)
+    with pytest.raises(MedlabelError) as raised:
+        load_bundle(str(folder))
+    assert "\n" not in str(raised.value)
+
+
+def test_truncated_weights_are_one_line(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(MedlabelError, match="damaged bundle"):
+        load_bundle(str(folder))
+
+
+def test_weights_with_a_layer_left_out_are_not_taken(folder):
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    del weights[max(weights)]
+    save_file(weights, path)
+    with pytest.raises(MedlabelError, match="damaged bundle"):
+        load_bundle(str(folder))
+
+
+@pytest.mark.parametrize(
+    "change", [{"architecture": "paper"}, {"channels": 3}, {"classes": ["a", "b", "c"]}]
+)
+def test_weights_of_another_student_are_not_taken(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(MedlabelError, match="damaged bundle"):
+        load_bundle(str(folder))
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    wanted = np.eye(2, dtype=np.float32)[np.arange(40) % 2]
+    calibration = calibrate(_student(), _images(1, 40), wanted)
+    save_bundle(Store(str(tmp_path)), _student(), {"bundle_id": "b1"}, calibration)
+    return tmp_path
+
+
+def test_calibration_comes_back_whole(calibrated):
+    bundle, wanted = load_bundle(str(calibrated)), np.eye(2, dtype=np.float32)[np.arange(40) % 2]
+    fresh = calibrate(_student(), _images(1, 40), wanted)
+    assert bundle.calibration.temperature == pytest.approx(fresh.temperature)
+    judgement = bundle.judge(_images(1, 40))
+    assert judgement.calibrated
+    assert (judgement.unlikeness <= 1.01).mean() > 0.9
+    np.testing.assert_array_equal(bundle.predict(_images(1, 40)), judgement.probabilities)
+
+
+def test_older_bundle_loads_and_says_that_it_cannot_tell(folder):
+    judgement = load_bundle(str(folder)).judge(_images(1))
+    assert not judgement.calibrated
+    assert np.isnan(judgement.unlikeness).all()
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk"])
+def test_calibration_of_another_student_is_not_taken(calibrated, damage):
+    (calibrated / "calibration.safetensors").write_bytes(damage)
+    with pytest.raises(MedlabelError, match="calibration is not its own"):
+        load_bundle(str(calibrated))

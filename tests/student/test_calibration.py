@@ -1,0 +1,115 @@
+"""Confidence is learned from pseudo-labels; an image like nothing that was learned is told."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from medlabel.student.calibration import Reader, calibrate
+from medlabel.student.fit import predict
+from medlabel.student.networks import Student
+
+RNG = np.random.default_rng(0)
+
+
+def pool(n=80):
+    """Dark and bright noise, in turn."""
+    level = np.where(np.arange(n) % 2, 170, 60)[:, None, None]
+    return (level + RNG.normal(0, 15, (n, 28, 28))).clip(0, 255).astype(np.uint8)
+
+
+def student(channels=1, members=2):
+    torch.manual_seed(0)
+    return Student("small", channels, ["a", "b"], 28, members=members).eval()
+
+
+def one_hot(labels):
+    return np.eye(2, dtype=np.float32)[labels]
+
+
+def test_reader_gives_the_students_own_probabilities_and_features_of_each_member():
+    images = pool()
+    chances, features = Reader(student())(images)
+    np.testing.assert_array_equal(chances, predict(student(), images))
+    one = Reader(student(members=1))(images)[1]
+    assert features.shape == (80, 2 * one.shape[1])
+    np.testing.assert_allclose(Reader(student())(images[:3])[1], features[:3], atol=1e-5)
+
+
+def test_threads_do_not_mix_their_features_up():
+    import threading
+
+    reader, images = Reader(student()), pool(8)
+    expected, found = [reader(images[n : n + 2])[1] for n in range(4)], {}
+    threads = [
+        threading.Thread(target=lambda n=n: found.setdefault(n, reader(images[n : n + 2])[1]))
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n in range(4):
+        np.testing.assert_allclose(found[n], expected[n], atol=1e-5)
+
+
+def test_student_that_always_agrees_is_left_as_sure_as_it_is():
+    images = pool()
+    agreed = one_hot(predict(student(), images).argmax(axis=1))
+    assert calibrate(student(), images, agreed).temperature == pytest.approx(1.0)
+
+
+def test_student_that_is_contradicted_becomes_unsure():
+    images = pool()
+    labels = predict(student(), images).argmax(axis=1)
+    wrong = np.arange(80) % 2 == 0
+    torch.manual_seed(0)
+    sure = student()
+    for member in sure.members:
+        head = [layer for layer in member.modules() if isinstance(layer, nn.Linear)][-1]
+        head.weight.data *= 50
+        head.bias.data *= 50
+    labels = predict(sure, images).argmax(axis=1)
+    calibration = calibrate(sure, images, one_hot(np.where(wrong, 1 - labels, labels)))
+    softened = calibration.soften(predict(sure, images))
+    assert calibration.temperature > 2
+    assert abs(softened.max(axis=1).mean() - 0.5) < 0.1
+    np.testing.assert_array_equal(softened.argmax(axis=1), predict(sure, images).argmax(axis=1))
+    np.testing.assert_allclose(softened.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        np.zeros((5, 28, 28), np.uint8),
+        RNG.integers(0, 256, (5, 28, 28), dtype=np.uint8),
+        np.tile(np.arange(0, 252, 9, dtype=np.uint8), (5, 28, 1)),
+    ],
+    ids=["black", "noise", "ramp"],
+)
+def test_images_like_nothing_that_was_learned_are_told(strange):
+    images = pool(200)
+    calibration = calibrate(student(), images, one_hot(np.arange(200) % 2))
+    reader = Reader(student())
+    assert (calibration.unlikeness(reader(strange)[1]) > 1).all()
+    assert (calibration.unlikeness(reader(pool(100))[1]) > 1).mean() < 0.1
+
+
+def test_no_true_label_can_have_a_part_in_the_distance():
+    images = pool()
+    one, other = (calibrate(student(), images, one_hot((np.arange(80) + k) % 2)) for k in (0, 1))
+    np.testing.assert_array_equal(one.centres, other.centres)
+    assert one.limit == other.limit
+
+
+def test_same_pool_same_calibration():
+    images, wanted = pool(), one_hot(np.arange(80) % 2)
+    one, other = calibrate(student(), images, wanted), calibrate(student(), images, wanted)
+    assert (one.temperature, one.limit) == (other.temperature, other.limit)
+    np.testing.assert_array_equal(one.whitening, other.whitening)
+
+
+def test_network_without_a_linear_end_is_not_calibrated():
+    made = student(members=1)
+    made.members[0][1] = nn.Sequential(nn.Conv2d(1, 2, 28), nn.Flatten())
+    assert calibrate(made, pool(), one_hot(np.arange(80) % 2)) is None

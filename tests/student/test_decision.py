@@ -1,0 +1,61 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medlabel.errors import MedlabelError
+from medlabel.student.decision import Judgement, check_auto_above, doubts, ranks
+
+
+def judged(confidence, unlikeness=0.5, calibrated=True):
+    best = np.array(confidence, dtype=np.float32)
+    unlike = np.full(len(best), unlikeness, dtype=np.float32)
+    return Judgement(np.stack([best, 1 - best], axis=1), unlike, calibrated)
+
+
+@pytest.mark.parametrize(
+    ("best", "unlikeness", "calibrated", "told"),
+    [
+        (0.95, 0.5, True, ()),
+        (0.85, 0.5, True, ("unsure",)),
+        (0.95, 1.5, True, ("unlike",)),
+        (0.95, np.inf, True, ("unlike",)),
+        (0.85, 1.5, True, ("unsure", "unlike")),
+        (0.95, np.nan, False, ("uncalibrated",)),
+    ],
+)
+def test_doubts_are_told_by_name(best, unlikeness, calibrated, told):
+    assert doubts(judged([best], unlikeness, calibrated), 0.9) == [told]
+
+
+def test_a_task_that_looks_undecidable_has_no_label_that_is_taken_unseen():
+    found = replace(judged([0.99, 0.8]), decidable=False)
+    assert doubts(found, 0.9) == [("undecidable",), ("unsure", "undecidable")]
+    assert doubts(Judgement.joined([found[:1], found[1:]]), 0.9) == doubts(found, 0.9)
+
+
+def test_a_label_as_sure_as_was_asked_needs_no_review():
+    assert doubts(judged([0.9, 0.8999]), 0.9) == [(), ("unsure",)]
+
+
+def test_some_of_a_judgement_joined_again_are_all_of_it():
+    whole = judged([0.9, 0.6, 0.7])
+    again = Judgement.joined([whole[:1], whole[1:]])
+    np.testing.assert_array_equal(again.probabilities, whole.probabilities)
+    np.testing.assert_array_equal(
+        whole[np.array([False, True, False])].confidence, np.array([0.6], np.float32)
+    )
+    assert len(whole[:0].confidence) == 0
+
+
+def test_the_unlike_come_after_all_others_each_by_its_confidence():
+    confidence = np.array([0.6, 0.99, 0.7, 0.9], np.float32)
+    order = ranks(confidence, np.array([0.5, 1.5, 3, np.nan], np.float32))
+    assert np.argsort(-order).tolist() == [3, 0, 1, 2]
+    assert order[1] < 0 < order[0]
+
+
+def test_a_share_is_a_probability():
+    check_auto_above(1.0)
+    with pytest.raises(MedlabelError, match="auto-above 95: give a probability between 0 and 1"):
+        check_auto_above(95)

@@ -1,0 +1,30 @@
+"""Modules stay short; which package may import which is import-linter's contract."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("src", "rayjobs", "serving")
+MODULES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+MAX_LINES = 400
+MAX_MODULES = 16
+
+
+def test_no_module_is_longer_than_four_hundred_lines():
+    lines = {str(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {path: count for path, count in lines.items() if count > MAX_LINES} == {}
+
+
+def test_no_folder_holds_more_than_sixteen_modules():
+    folders = {path.parent for path in MODULES}
+    counts = {str(folder): len(list(folder.glob("*.py"))) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > MAX_MODULES} == {}
+
+
+@pytest.mark.parametrize("path", sorted({path.parent for path in MODULES}), ids=lambda p: p.name)
+def test_every_package_says_what_it_is_for(path):
+    source = path / "__init__.py"
+    if source.exists():
+        assert ast.get_docstring(ast.parse(source.read_text()))
