@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import FILES, arguments, class_of, finish
 from medlabel.data.sources import Source
-from medlabel.data.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.tasks import Cell, Task, gather_images, open_sources, parse_task, sample_cells
 from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.metrics import evaluate_baseline
 from medlabel.storage.home import default_home
@@ -104,7 +104,7 @@ def prepare(names: Sequence[str], clip: Clip, options: argparse.Namespace) -> Be
     task = parse_task(",".join(class_of(name, options.data_root) for name in names))
     sources = open_sources(task)
     cap = 100 if options.quick else PER_CLASS
-    cells, truth = draw_cells(task, sources, range(2 if options.quick else options.seeds), cap)
+    cells, truth = sample_cells(task, sources, range(2 if options.quick else options.seeds), cap)
     ids = sorted({image_id for cell in cells for image_id in cell.test})
     return Bench(task, cells, truth, dict(zip(ids, embed(clip, sources, ids), strict=True)))
 

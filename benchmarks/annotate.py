@@ -36,7 +36,7 @@ from benchmarks.embed import tiled
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.networks import Student
-from rayjobs.annotate import Order, annotate_sources
+from rayjobs.annotate import AnnotateConfig, annotate_sources
 
 CORES = os.cpu_count() or 1
 _CHUNK = 65536  # images made at a time
@@ -131,7 +131,7 @@ def job(sources: list[str], bundle: Path, out: Path) -> dict[str, Any]:
 
     start = time.perf_counter()
     with Memory() as memory:
-        done = annotate_sources(Order(tuple(sources), str(bundle), str(out)), listen)
+        done = annotate_sources(AnnotateConfig(tuple(sources), str(bundle), str(out)), listen)
     seconds = time.perf_counter() - start
     (warm, before), (last, after) = told[min(CORES, len(told)) - 1], told[-1]
     return {

@@ -1,7 +1,7 @@
 """What do 100, 300 and 1,000 human answers buy: joined to a teacher's labels, and on their own?
 
 `python -m benchmarks.corrections [--quick] [--task TASK] [--noise NOISE] [--weights 1,5,20]`: real
-images. People are played by true labels of pool images, handed over as `Trusted` alone. Side by
+images. People are played by true labels of pool images, handed over as `HumanLabels` alone. Side by
 side, with the same recipe, tested on images that nobody has seen:
 
 - `teacher`: its own labels of the test,
@@ -27,7 +27,7 @@ from medlabel.data.tasks import gather_images
 from medlabel.evaluation.metrics import true_labels
 from medlabel.storage.home import default_home
 from medlabel.student.fit import fit, predict
-from medlabel.student.human_labels import NOBODY, Trusted
+from medlabel.student.human_labels import UNLABELED, HumanLabels
 from medlabel.student.recipes import Recipe, recipe_named
 from rayjobs.pretrain import ensure_phantom_clip
 
@@ -58,11 +58,13 @@ class Bench:
     classes: tuple[str, ...]
     seed: int
 
-    def judged(self, recipe: Recipe, trusted: Trusted | None, rows: Labels) -> tuple[float, Any]:
+    def judged(
+        self, recipe: Recipe, human_labels: HumanLabels | None, rows: Labels
+    ) -> tuple[float, Any]:
         """Accuracy on the test of a student of these rows of the pool; and its pool's odds."""
-        some = None if trusted is None else trusted.of(rows)
+        some = None if human_labels is None else human_labels.of(rows)
         fitted = fit(
-            self.pool[rows], self.scores[rows], self.classes, recipe, self.seed, trusted=some
+            self.pool[rows], self.scores[rows], self.classes, recipe, self.seed, human_labels=some
         )
         found = predict(fitted.student, self.test)
         return float((found.argmax(axis=1) == self.right).mean()), predict(
@@ -97,12 +99,12 @@ def compare(
     for size in (size for size in sizes if size < len(everybody)):
         for pick in PICKS:
             asked = np.sort(order[pick][:size])
-            labels = np.full(len(everybody), NOBODY)
+            labels = np.full(len(everybody), UNLABELED)
             labels[asked] = bench.people[asked]
             alone = replace(recipe, balanced=False, rounds=1)  # nothing is left to be relabelled
-            supervised, _ = bench.judged(alone, Trusted(labels, 1), asked)
+            supervised, _ = bench.judged(alone, HumanLabels(labels, 1), asked)
             for weight in weights:
-                joined, _ = bench.judged(recipe, Trusted(labels, weight), everybody)
+                joined, _ = bench.judged(recipe, HumanLabels(labels, weight), everybody)
                 yield {
                     "seed": bench.seed, "answers": size, "asked about": pick, "weight": weight,
                     "teacher": bench.teacher, "none": none, "joined": joined,

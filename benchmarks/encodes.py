@@ -9,14 +9,14 @@ import tempfile
 from itertools import combinations
 
 from benchmarks.common import FILES, arguments, class_of, finish
-from medlabel.data.tasks import draw_cells, open_sources, own_image, parse_task
+from medlabel.data.tasks import open_sources, parse_task, sample_cells, source_image
 from medlabel.storage.digests import digest_image
 from medlabel.storage.home import default_home
 from medlabel.storage.store import Store
 from medlabel.teacher.clip import load_clip
 from medlabel.teacher.embeddings import EmbeddingTable
 from rayjobs.cluster import connect
-from rayjobs.embed import embed_drawn
+from rayjobs.embed import embed_sampled
 from rayjobs.pretrain import ensure_phantom_clip
 
 PER_CLASS = 625  # all of the NIH file's training images; the two large sets give no more either
@@ -35,11 +35,11 @@ def main() -> None:
         for names in combinations(FILES, 2):
             task = parse_task(",".join(class_of(name, options.data_root) for name in names))
             sources = open_sources(task)
-            cells, _ = draw_cells(task, sources, seeds, PER_CLASS)
+            cells, _ = sample_cells(task, sources, seeds, PER_CLASS)
             uses = sum(len(cell.pool) + len(cell.test) for cell in cells)
             ids = sorted({image_id for cell in cells for image_id in (*cell.pool, *cell.test)})
-            images = {image_id: own_image(sources, image_id) for image_id in ids}
-            _, encoded = embed_drawn(clip, images, table)
+            images = {image_id: source_image(sources, image_id) for image_id in ids}
+            _, encoded = embed_sampled(clip, images, table)
             distinct |= {digest_image(image) for image in images.values()}
             asked += uses
             rows.append({"pair": " / ".join(names), "uses": uses, "encoded": encoded})

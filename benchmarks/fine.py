@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.common import arguments, finish
 from benchmarks.ledger import options_of_units, run_units
-from benchmarks.units import PER_CLASS, PHANTOM, TASKS, Unit, trust_of_lines
+from benchmarks.units import PER_CLASS, PHANTOM, TASKS, Unit, diagnostics_of_lines
 from medlabel.storage.home import default_home
 from medlabel.student.recipes import recipe_named
 from rayjobs.pretrain import local_name
@@ -41,7 +41,7 @@ def units(options: argparse.Namespace) -> list[Unit]:
 
 def row_of(group: pd.DataFrame, by_key: Mapping[str, Unit]) -> dict[str, Any]:
     """One task and teacher: balanced accuracies, the worst class, and what the run would say."""
-    first, trust = group.iloc[0], trust_of_lines(group, by_key)
+    first, trust = group.iloc[0], diagnostics_of_lines(group, by_key)
     students = float("nan") if trust.students is None else trust.students
     return {
         "task": first["task"],

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import medlabel._torchvision  # noqa: F401  (before torchvision)
 from benchmarks.common import arguments, class_of, finish
-from medlabel.data.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.tasks import gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import measure, true_labels, true_scores
 from medlabel.student.fit import VALIDATION_SHARE, fit, predict
 from medlabel.student.networks import Student
@@ -118,7 +118,7 @@ def main() -> None:
     task = parse_task(",".join(class_of(name, options.data_root) for name in CLASSES))
     sources = open_sources(task)
     seeds = range(2 if options.quick else min(options.seeds, 10))
-    cells, truth = draw_cells(task, sources, seeds)
+    cells, truth = sample_cells(task, sources, seeds)
     ways: dict[str, Fit] = {"notebook": fit_naively, "medlabel": fit_ours}
     told: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for cell in cells:

@@ -22,8 +22,8 @@ from scipy.stats import binom, binomtest
 from benchmarks.common import arguments, class_of, finish
 from benchmarks.noises import noisy_scores
 from benchmarks.units import TASKS
-from medlabel.annotation.guarantee import Design, certify, draw
-from medlabel.data.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.annotation.guarantee import AuditDesign, certify, draw
+from medlabel.data.tasks import gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import true_labels
 from medlabel.student.fit import fit, predict
 from medlabel.student.recipes import recipe_named
@@ -56,7 +56,7 @@ def labelled(task_name: str, noise: str, who: str, per_class: int, root: Path) -
     ]
     task = parse_task(",".join(classes))
     sources = open_sources(task)
-    (cell,), truth = draw_cells(task, sources, [0], per_class)
+    (cell,), truth = sample_cells(task, sources, [0], per_class)
     ids = (*cell.pool, *cell.test)
     images, labels = gather_images(sources, ids), true_labels(truth, ids)
     found = noisy_scores(noise, labels, images, len(task.classes), 0)
@@ -68,13 +68,13 @@ def labelled(task_name: str, noise: str, who: str, per_class: int, root: Path) -
     return Labelled(found.max(axis=1).astype(np.float32), guesses, guesses == labels)
 
 
-def resampled(population: Labelled, design: Design, resamples: int) -> dict[str, Any]:
+def resampled(population: Labelled, design: AuditDesign, resamples: int) -> dict[str, Any]:
     """Promise again and again; returns shares of broken promises and mean coverage."""
     broken, classes_broken, promised = 0, 0, 0
     covered: list[float] = []
     by_sgr: list[float] = []
     for seed in range(resamples):
-        one = Design(design.answers, design.precision, among=design.among, seed=seed)
+        one = AuditDesign(design.answers, design.precision, among=design.among, seed=seed)
         asked = draw(population.confidences, population.labels, one)
         told = population.right[asked]
         whole, classes = certify(population.confidences, population.labels, asked, told, one)
@@ -111,7 +111,7 @@ def _broken(
 
 
 def _sgr(
-    population: Labelled, asked: NDArray[np.int64], right: NDArray[np.bool_], design: Design
+    population: Labelled, asked: NDArray[np.int64], right: NDArray[np.bool_], design: AuditDesign
 ) -> float:
     """Coverage by SGR: a binary search over the sample's confidences, its level shared out."""
     order = np.argsort(-population.confidences[asked], kind="stable")
@@ -146,7 +146,7 @@ def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for precision in PROMISES:
             for answers in ANSWERS:
                 for among in AMONG:
-                    design = Design(answers, precision, among=among)
+                    design = AuditDesign(answers, precision, among=among)
                     asked = {"precision": precision, "answers": answers, "among": among}
                     yield {**facts, **asked, **resampled(population, design, options.resamples)}
 

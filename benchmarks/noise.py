@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from benchmarks.common import arguments, finish, print_table
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.plots import write_plots
-from benchmarks.units import PER_CLASS, Unit, best_of_lines, trust_of_lines, without
+from benchmarks.units import PER_CLASS, Unit, best_of_lines, diagnostics_of_lines, without
 from medlabel.student.recipes import Recipe, recipe_named
 
 SYMMETRIC = tuple(f"symmetric-{percent}" for percent in (0, 10, 20, 30, 40))
@@ -79,7 +79,7 @@ def table(frame: pd.DataFrame, by_key: Mapping[str, Unit]) -> list[dict[str, Any
     for (task, noise, recipe), group in frame.groupby(["task", "noise", "recipe"], sort=False):
         student, teacher = group["student_accuracy"], group["teacher_accuracy"]
         wrong = 1 - teacher.mean()
-        trust = trust_of_lines(group, by_key)
+        trust = diagnostics_of_lines(group, by_key)
         rows.append(
             {
                 "task": task,
@@ -204,7 +204,7 @@ def _spearman(signal: pd.Series, accuracy: pd.Series) -> float:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     options_of_units(parser)
-    parser.add_argument("--plots", help="folder for noise.png and trust.png; --out if unset")
+    parser.add_argument("--plots", help="folder for noise.png and diagnostics.png; --out if unset")
 
 
 def main() -> None:

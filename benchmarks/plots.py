@@ -3,7 +3,7 @@
 | file | what it shows |
 | --- | --- |
 | `noise.png` | a student's accuracy over the share of wrong labels, a panel a task |
-| `trust.png` | a student's true accuracy over a signal that needs no truth |
+| `diagnostics.png` | a student's true accuracy over a signal that needs no truth |
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ KINDS = {
 def write_plots(rows: Rows, folder: str) -> None:
     """Write both figures into a folder."""
     Store(folder).write("noise.png", to_png(noise_figure(rows)))
-    Store(folder).write("trust.png", to_png(trust_figure(rows)))
+    Store(folder).write("diagnostics.png", to_png(trust_figure(rows)))
 
 
 def noise_figure(rows: Rows) -> Figure:

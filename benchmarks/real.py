@@ -17,7 +17,7 @@ import pandas as pd
 from benchmarks.common import arguments, finish
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.plots import task_figure
-from benchmarks.units import PER_CLASS, PHANTOM, Unit, best_of_lines, trust_of_lines
+from benchmarks.units import PER_CLASS, PHANTOM, Unit, best_of_lines, diagnostics_of_lines
 from medlabel.evaluation.significance import Comparison, corrected_t, over_tasks
 from medlabel.reports.figures import to_png
 from medlabel.storage.home import default_home
@@ -67,7 +67,7 @@ def row_of(task: str, group: pd.DataFrame, by_key: Mapping[str, Unit]) -> dict[s
         "least recall": round(float(group["least_recall"].mean()), 4),
         **told(found),
         "95 %": f"{100 * found.low:+.2f} to {100 * found.high:+.2f}",
-        "flagged": bool(trust_of_lines(group, by_key).warnings),
+        "flagged": bool(diagnostics_of_lines(group, by_key).warnings),
     }
 
 

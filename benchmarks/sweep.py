@@ -26,7 +26,7 @@ from PIL import Image
 from benchmarks.common import arguments, class_of, finish
 from benchmarks.fit import fit_naively
 from medlabel.cli.shared import StageBars
-from medlabel.data.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.tasks import gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import true_labels, true_scores
 from medlabel.experiments.sweep_spec import SweepSpec
 from medlabel.experiments.sweep_tables import read_tables
@@ -35,7 +35,7 @@ from medlabel.storage.store import Store
 from medlabel.student.fit import fit, predict
 from medlabel.student.recipes import RECIPES
 from medlabel.teacher.clip import Clip
-from rayjobs.sweep.job import SweepSettings, sweep
+from rayjobs.sweep.job import SweepConfig, sweep
 from rayjobs.sweep.prepare import prepare
 
 import open_clip  # isort: skip  (after medlabel, which mends torchvision)
@@ -57,7 +57,7 @@ def fits(options: argparse.Namespace, cells: int) -> tuple[float, float, int]:
     """Seconds a fit of the notebook and of the sweep, and the images of a cell."""
     task = parse_task(",".join(class_of(name, options.data_root) for name in ("chest", "breast")))
     sources = open_sources(task)
-    drawn, truth = draw_cells(task, sources, range(cells), PER_CLASS)
+    drawn, truth = sample_cells(task, sources, range(cells), PER_CLASS)
     theirs, ours = [], []
     for cell in drawn:
         pool, test = (gather_images(sources, ids) for ids in (cell.pool, cell.test))
@@ -113,7 +113,7 @@ def of_a_sweep(options: argparse.Namespace) -> dict[str, Any]:
         }
     )
     with StageBars() as bars:
-        outcome = sweep(SweepSettings(spec, options.out, default_home()), bars.advance)
+        outcome = sweep(SweepConfig(spec, options.out, default_home()), bars.advance)
     tables = read_tables(Store(options.out))
     wall, workers = tables.cost["seconds"]["fitting"], tables.cost["workers"]
     fitting = float(tables.fits["seconds"].sum())
@@ -131,7 +131,7 @@ def of_a_sweep(options: argparse.Namespace) -> dict[str, Any]:
 def distinct_phantoms() -> int:
     """Images that 66 pairs x 30 seeds of phantoms draw, each once."""
     spec = SweepSpec.model_validate({"sources": "phantoms", "seeds": 30})
-    prepared = prepare(SweepSettings(spec, "unused", Path("unused")), lambda *_: None)
+    prepared = prepare(SweepConfig(spec, "unused", Path("unused")), lambda *_: None)
     return len(prepared.ids)
 
 

@@ -17,7 +17,7 @@ from benchmarks.common import arguments, finish
 from medlabel.experiments.sweep_spec import SweepSpec
 from medlabel.storage.home import default_home
 from medlabel.storage.store import Store
-from rayjobs.sweep.job import SweepSettings, sweep
+from rayjobs.sweep.job import SweepConfig, sweep
 
 FLAGS = ("chestmnist", "breastmnist", "bloodmnist")
 
@@ -58,13 +58,13 @@ def main() -> None:
         if run:
             thread.start()
         start = time.perf_counter()
-        outcome = sweep(SweepSettings(spec, folder.uri, Path(default_home())))
+        outcome = sweep(SweepConfig(spec, folder.uri, Path(default_home())))
         over.set()
         if run:
             thread.join()
         given_up = len(outcome.failures)
         if given_up:
-            sweep(SweepSettings(spec, folder.uri, Path(default_home())))
+            sweep(SweepConfig(spec, folder.uri, Path(default_home())))
         tables.append(folder.read("results.parquet"))
         rows.append(
             {

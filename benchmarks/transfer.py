@@ -25,7 +25,7 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.common import FILES, arguments, class_of, finish
-from medlabel.data.tasks import Task, draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.tasks import Task, gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import evaluate_baseline, true_labels
 from medlabel.student.fit import fit, predict
 from medlabel.student.networks import STUDENTS, parameter_count
@@ -114,7 +114,7 @@ def recipe_for(student: str, quick: bool) -> Recipe:
 def measure(unit: Unit) -> dict[str, Any]:
     """Fit on wrong labels, judge on held-out images."""
     sources = open_sources(unit.task)
-    (cell,), truth = draw_cells(unit.task, sources, [unit.seed], unit.per_class)
+    (cell,), truth = sample_cells(unit.task, sources, [unit.seed], unit.per_class)
     pool, test = (resized(gather_images(sources, ids), unit.side) for ids in (cell.pool, cell.test))
     labels, k = true_labels(truth, cell.pool), len(unit.task.classes)
     scores = wrong_scores(labels, k, unit.seed)

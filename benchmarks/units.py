@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from benchmarks.common import FILES
 from benchmarks.noises import noisy_scores
 from medlabel.data.sources import Source
-from medlabel.data.tasks import Cell, Task, draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.tasks import Cell, Task, gather_images, open_sources, parse_task, sample_cells
 from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.diagnostics import (
+    Diagnostics,
     Signals,
-    Trust,
     best_draw,
     between_draws,
     pixel_features,
     signals,
-    summarise_trust,
+    summarise_diagnostics,
 )
 from medlabel.evaluation.metrics import evaluate_cell, recalls, true_labels
 from medlabel.student.fit import Fitted, fit, predict
@@ -41,10 +41,10 @@ __all__ = [
     "TASKS",
     "Unit",
     "best_of_lines",
+    "diagnostics_of_lines",
     "draw",
     "measure",
     "teach",
-    "trust_of_lines",
     "without",
 ]
 
@@ -122,7 +122,7 @@ def _opened(name: str, root: Path) -> tuple[Task, dict[str, Source]]:
 def draw(unit: Unit) -> tuple[Task, dict[str, Source], Cell, SealedTruth]:
     """A unit's task, its sources, its draw of pool and test, and the sealed truth."""
     task, sources = _opened(unit.task, unit.root)
-    (cell,), truth = draw_cells(task, sources, [unit.seed], unit.per_class)
+    (cell,), truth = sample_cells(task, sources, [unit.seed], unit.per_class)
     return task, sources, cell, truth
 
 
@@ -195,9 +195,11 @@ def _embedded(unit: Unit, ids: Sequence[str]) -> NDArray[np.float32]:
     return np.stack([_SEEN[unit.clip, i] for i in ids])
 
 
-def trust_of_lines(group: pd.DataFrame, units: Mapping[str, Unit]) -> Trust:
+def diagnostics_of_lines(group: pd.DataFrame, units: Mapping[str, Unit]) -> Diagnostics:
     """What a run with these draws would say of itself, from its lines."""
-    return summarise_trust(_signals(group), between_draws(_labels(group, units), _classes(group)))
+    return summarise_diagnostics(
+        _signals(group), between_draws(_labels(group, units), _classes(group))
+    )
 
 
 def best_of_lines(group: pd.DataFrame, units: Mapping[str, Unit]) -> int:

@@ -33,7 +33,7 @@ from medlabel.annotation.table import (
 from medlabel.data.decoding import ImageError
 from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
-from medlabel.reports.annotation_summary import Overview, look_over, write_page
+from medlabel.reports.annotation_summary import Overview, summarise_annotations, write_page
 from medlabel.storage.store import Store, refuse_other
 from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
@@ -54,11 +54,11 @@ from rayjobs.image_pipeline import (
 )
 from rayjobs.image_reading import read_annotated, unpack_prepared
 
-__all__ = ["Annotated", "Order", "annotate_sources"]
+__all__ = ["AnnotateConfig", "AnnotateResult", "annotate_sources"]
 
 
 @dataclass(frozen=True)
-class Order:
+class AnnotateConfig:
     """What is to be labelled, by what.
 
     Attributes:
@@ -82,7 +82,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Annotated:
+class AnnotateResult:
     """What came of it: images labelled now, sums over all, the page, what the bundle warns of."""
 
     labelled: int
@@ -92,8 +92,8 @@ class Annotated:
 
 
 def annotate_sources(
-    order: Order, on_progress: OnProgress = lambda stage, done, total: None
-) -> Annotated:
+    order: AnnotateConfig, on_progress: OnProgress = lambda stage, done, total: None
+) -> AnnotateResult:
     """Label what has no label yet in `order.out`, check the sums, and write the page."""
     check_auto_above(order.auto_above)
     store, bundle = Store(order.out), load_bundle(order.bundle)
@@ -113,10 +113,10 @@ def annotate_sources(
     on_progress("reporting", 0, 1)
     seen, page = _finish(store, table, parts, layout, order, origin)
     on_progress("reporting", 1, 1)
-    return Annotated(labelled, seen, page, bundle.warnings)
+    return AnnotateResult(labelled, seen, page, bundle.warnings)
 
 
-def _claim(store: Store, order: Order, bundle: Bundle) -> Origin:
+def _claim(store: Store, order: AnnotateConfig, bundle: Bundle) -> Origin:
     """Take a folder for these labels, or go on with the same; the time is that of the first."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     mine = Origin.of(bundle.id, bundle.provenance, order.auto_above, versions(), now)
@@ -128,7 +128,7 @@ def _claim(store: Store, order: Order, bundle: Bundle) -> Origin:
     return mine
 
 
-def _manifest(order: Order, origin: Origin) -> dict[str, Any]:
+def _manifest(order: AnnotateConfig, origin: Origin) -> dict[str, Any]:
     asked = {
         "sources": [_absolute(source) for source in order.sources],
         "bundle": Store(order.bundle).uri,
@@ -230,12 +230,12 @@ def _finish(
     table: AnnotationTable,
     parts: Sequence[Part],
     layout: Layout,
-    order: Order,
+    order: AnnotateConfig,
     origin: Origin,
 ) -> tuple[Overview, str]:
     """Count, write rejects and page, and sign it all together."""
     pieces = _pieces_once(table)
-    seen = look_over(table, pieces)
+    seen = summarise_annotations(table, pieces)
     images = sum(part.count for part in parts)
     if seen.annotations + seen.rejects != images:
         raise MedlabelError(
@@ -250,7 +250,7 @@ def _finish(
     digest = signature(pieces, asdict(origin))
     store.write_json(MANIFEST, {**manifest, "counts": counts, "sha256": digest})
     facts = {name: str(value) for name, value in asdict(origin).items()} | {"sha256": digest}
-    thumbnails = dict(_thumbnails(parts, {doubt.uri for doubt in seen.doubts}, layout))
+    thumbnails = dict(_thumbnails(parts, {image.uri for image in seen.uncertain}, layout))
     return seen, write_page(store, seen, thumbnails, facts)
 
 

@@ -1,6 +1,6 @@
 """Encode, with Ray Data, what the embedding table does not have yet.
 
-Two ways in: `embed_drawn` for images that the driver holds (a run's), `embed_sources` for any
+Two ways in: `embed_sampled` for images that the driver holds (a run's), `embed_sources` for any
 number of images, which nobody ever holds. Both cut what is missing into shards; an encoder turns a
 shard into a file of the table. A file is whole or not there, so whatever is killed, the next run
 does exactly the rest.
@@ -22,7 +22,7 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 from medlabel.data.listing import Part
 from medlabel.storage.digests import digest_image, to_digests
 from medlabel.storage.store import Store
-from medlabel.teacher.catalogue import Catalogue, KeptCatalogues, RawShard, missing_rows
+from medlabel.teacher.catalogue import Catalogue, CatalogueStore, RawShard, missing_rows
 from medlabel.teacher.clip import Clip, check_clip, load_clip
 from medlabel.teacher.embedding_export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.teacher.embeddings import SHARD, EmbeddingTable
@@ -46,12 +46,12 @@ from rayjobs.pretrain import local_name
 
 __all__ = [
     "Counts",
+    "EmbedConfig",
+    "EmbedResult",
     "Replicas",
-    "Request",
-    "Summary",
     "catalogue_parts",
-    "embed_drawn",
     "embed_parts",
+    "embed_sampled",
     "embed_sources",
     "shard_size",
 ]
@@ -71,7 +71,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Request:
+class EmbedConfig:
     """What an embedding is asked for.
 
     Attributes:
@@ -97,7 +97,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Summary:
+class EmbedResult:
     """What came of one model: counts of images, and the seconds that encoding took."""
 
     clip: str
@@ -111,8 +111,8 @@ class Summary:
 
 
 def embed_sources(
-    request: Request, on_progress: OnProgress = lambda stage, done, total: None
-) -> list[Summary]:
+    request: EmbedConfig, on_progress: OnProgress = lambda stage, done, total: None
+) -> list[EmbedResult]:
     """Embed sources by models, doing only what is missing, and write the table to `request.out`."""
     for name in request.clips:
         check_clip(name, request.precision)
@@ -127,7 +127,7 @@ def embed_sources(
     on_progress("starting", 1, 1)
     progress = partial(on_progress, "cataloguing")
     catalogues = catalogue_parts(parts, home / "catalogues", progress)
-    summaries: list[Summary] = []
+    summaries: list[EmbedResult] = []
     rejects: dict[str, str] = {}
     for name in request.clips:
         clip = _load(name, request, on_progress)
@@ -141,7 +141,7 @@ def embed_sources(
         rejects |= mine
         reused = counts.images - counts.encoded - len(mine)
         summaries.append(
-            Summary(
+            EmbedResult(
                 name, counts.images, counts.distinct, counts.encoded, reused,
                 len(mine), seconds, counts.workers,
             )
@@ -154,7 +154,7 @@ def embed_sources(
     return summaries
 
 
-def _load(name: str, request: Request, on_progress: OnProgress) -> Clip:
+def _load(name: str, request: EmbedConfig, on_progress: OnProgress) -> Clip:
     return load_clip(local_name(name, request.home, on_progress), "cpu", request.precision)
 
 
@@ -175,7 +175,7 @@ class _Encoder:
         return {"images": len(raw.digests) + len(raw.rejected), "encoded": len(raw.digests)}
 
 
-def embed_drawn(
+def embed_sampled(
     clip: Clip,
     images: Mapping[str, NDArray[np.uint8]],
     table: EmbeddingTable,
@@ -240,7 +240,7 @@ def catalogue_parts(
     parts: Sequence[Part], store: Store, on_progress: Progress = lambda done, total: None
 ) -> list[Catalogue]:
     """The catalogue of each part, in order; those that `store` has are not made again."""
-    kept = KeptCatalogues(store)
+    kept = CatalogueStore(store)
     known = kept.read(parts)
     todo = [part for part in parts if part.key not in known]
     if todo:

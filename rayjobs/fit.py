@@ -21,13 +21,13 @@ from medlabel.storage.device import default_device
 from medlabel.storage.store import Store
 from medlabel.student.calibration import calibrate
 from medlabel.student.fit import fit, predict
-from medlabel.student.human_labels import Trusted
+from medlabel.student.human_labels import HumanLabels
 from medlabel.student.recipes import Recipe
 from medlabel.student.targets import targets
 from medlabel.teacher.adjust import RAW, Adjustment
 from rayjobs.cluster import fitting_resources, one_line_errors
 
-__all__ = ["Room", "Unit", "Workload", "fit_cells", "fit_unit"]
+__all__ = ["Unit", "WorkerLimits", "Workload", "fit_cells", "fit_unit"]
 
 _SCRATCH = ".train"  # Ray Train's own notes; the finished cells are what counts
 _CRASHES = 3  # of workers, before fitting is given up
@@ -43,7 +43,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Room:
+class WorkerLimits:
     """What fits take of a cluster.
 
     Attributes:
@@ -71,7 +71,7 @@ class Workload:
         provenance: what a bundle says of where it comes from.
         adjustment: what becomes of a pool's scores before a student learns from them.
         embeddings: the teacher's, [N, D], if the adjustment looks at them.
-        trusted: what people have said of some of the images.
+        human_labels: what people have said of some of the images.
     """
 
     images: NDArray[np.uint8]
@@ -82,7 +82,7 @@ class Workload:
     provenance: Mapping[str, Any]
     adjustment: Adjustment = RAW
     embeddings: NDArray[np.floating] | None = None
-    trusted: Trusted | None = None
+    human_labels: HumanLabels | None = None
 
     def adjusted(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores [len(rows), K] adjusted with the statistics of these rows alone."""
@@ -95,7 +95,7 @@ def fit_cells(
     workload: Workload,
     units: Sequence[Unit],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-    room: Room = Room(),
+    room: WorkerLimits = WorkerLimits(),
 ) -> int:
     """Fit the cells that are not finished yet; returns how many that were.
 
@@ -171,7 +171,7 @@ def fit_unit(
     """Fit one cell and write it; the folder is whole or it does not count."""
     start = time.perf_counter()
     images, scores = workload.images, workload.adjusted(unit.pool)
-    trusted = None if workload.trusted is None else workload.trusted.of(unit.pool)
+    human_labels = None if workload.human_labels is None else workload.human_labels.of(unit.pool)
     fitted = fit(
         images[unit.pool],
         scores,
@@ -180,10 +180,10 @@ def fit_unit(
         unit.seed,
         architecture=workload.architecture,
         device=device or default_device(),
-        trusted=trusted,
+        human_labels=human_labels,
     )
     wanted = targets(scores, workload.recipe)
-    wanted = wanted if trusted is None else trusted.into(wanted)
+    wanted = wanted if human_labels is None else human_labels.into(wanted)
     found = [predict(fitted.student, images[rows]) for rows in (unit.pool, unit.test)]
     if not all(np.isfinite(chances).all() for chances in found):
         raise MedlabelError(

@@ -14,7 +14,7 @@ import numpy as np
 from medlabel.annotation.table import Layout, Prepared, read_pieces
 from medlabel.data.framing import Framing
 from medlabel.data.listing import Part
-from medlabel.teacher.catalogue import KeptCatalogues, RawShard, catalogue, read_shards
+from medlabel.teacher.catalogue import CatalogueStore, RawShard, catalogue, read_shards
 
 __all__ = [
     "Cataloguer",
@@ -30,7 +30,7 @@ __all__ = [
 class Cataloguer:
     """Reads a part and leaves its catalogue where the others are."""
 
-    def __init__(self, kept: KeptCatalogues) -> None:
+    def __init__(self, kept: CatalogueStore) -> None:
         self._kept = kept
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -33,21 +33,21 @@ from medlabel.teacher.catalogue import Catalogue
 from medlabel.teacher.clip import check_clip
 from medlabel.teacher.embeddings import EmbeddingTable, embed_captions
 from medlabel.teacher.zero_shot import class_embeddings, score
-from rayjobs.annotate import Annotated, Order, annotate_sources
+from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_sources
 from rayjobs.cluster import connect
 from rayjobs.embed import catalogue_parts, embed_parts
 from rayjobs.fit import Unit, Workload, fit_cells
 from rayjobs.image_pipeline import OnProgress, Replicas, list_sources
 from rayjobs.scoring import load_teacher
 
-__all__ = ["Wish", "label_sources"]
+__all__ = ["LabelConfig", "label_sources"]
 
 _ASKED = "label.json"
 _FEWEST = 10  # images a class, or there is nothing to learn from
 
 
 @dataclass(frozen=True)
-class Wish:
+class LabelConfig:
     """What is to be labelled with which names.
 
     Attributes:
@@ -84,8 +84,8 @@ class Wish:
 
 
 def label_sources(
-    wish: Wish, on_progress: OnProgress = lambda stage, done, total: None
-) -> Annotated:
+    wish: LabelConfig, on_progress: OnProgress = lambda stage, done, total: None
+) -> AnnotateResult:
     """Make the student unless it is there, and label everything with it."""
     if len(set(wish.classes)) < 2 or "" in wish.classes:
         raise MedlabelError("name two classes or more: --classes chest,breast")
@@ -104,14 +104,14 @@ def label_sources(
     _claim(store, wish)
     if not store.exists(f"{runs.BUNDLE}/config.json"):
         _make_student(store, wish, on_progress)
-    order = Order(
+    order = AnnotateConfig(
         wish.sources, store.path(runs.BUNDLE), wish.out, wish.auto_above, wish.size,
         wish.data_root, wish.column,
     )  # fmt: skip
     return annotate_sources(order, on_progress)
 
 
-def _claim(store: Store, wish: Wish) -> None:
+def _claim(store: Store, wish: LabelConfig) -> None:
     """Take a folder for these classes and this student, or go on with the same."""
     decisive = {
         "classes": list(wish.classes), "clip": wish.clip, "captions": wish.captions,
@@ -123,7 +123,7 @@ def _claim(store: Store, wish: Wish) -> None:
     store.write_json(_ASKED, decisive)
 
 
-def _make_student(store: Store, wish: Wish, on_progress: OnProgress) -> None:
+def _make_student(store: Store, wish: LabelConfig, on_progress: OnProgress) -> None:
     """Ask the teacher about some of the images, and fit a student on them."""
     parts = list_sources(wish.sources, wish.size, wish.data_root, wish.column, on_progress)
     on_progress("starting", 0, 1)
@@ -163,7 +163,7 @@ def _captions(caption_sets: str, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _draw(catalogues: Sequence[Catalogue], wish: Wish) -> list[NDArray[np.int64]]:
+def _draw(catalogues: Sequence[Catalogue], wish: LabelConfig) -> list[NDArray[np.int64]]:
     """Rows of each part to learn from: readable ones, at random, in order."""
     readable = [
         np.flatnonzero([reason is None for reason in entry.reasons]) for entry in catalogues

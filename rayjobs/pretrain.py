@@ -169,7 +169,7 @@ def _draw(config: PretrainingConfig, on_progress: OnProgress) -> dict[str, Any]:
 # --- Training ------------------------------------------------------------------------------------
 
 
-class _Tally:
+class _ProgressFile:
     """How many steps are done: written by the worker, read by the driver."""
 
     def __init__(self) -> None:
@@ -208,7 +208,7 @@ def _train(
 ) -> dict[str, Any]:  # fmt: skip
     """Train with Ray Train; the state after the last step."""
     training = _training_folder(folder)
-    tally = ray.remote(num_cpus=0)(_Tally).remote()
+    tally = ray.remote(num_cpus=0)(_ProgressFile).remote()
     trainer = TorchTrainer(
         _train_loop,
         train_loop_config={

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from medlabel.annotation.answers import read_all_answers
 from medlabel.annotation.audit import class_names
-from medlabel.annotation.retraining import Bought, Lesson, folds_of, make_lesson, write_page
+from medlabel.annotation.retraining import (
+    AnswerImpact,
+    TrainingSet,
+    folds_of,
+    make_training_set,
+    write_page,
+)
 from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
 from medlabel.storage.digests import hex_digest
@@ -26,14 +32,14 @@ from rayjobs.cluster import connect
 from rayjobs.fit import Unit, Workload, fit_cells
 from rayjobs.image_pipeline import OnProgress, Progress
 
-__all__ = ["Retrained", "Retraining", "retrain"]
+__all__ = ["RetrainConfig", "RetrainResult", "retrain"]
 
 MANIFEST = "retrain.json"
 _JUDGES = 10_000  # seeds of the students that judge answers; a user's own are below
 
 
 @dataclass(frozen=True)
-class Retraining:
+class RetrainConfig:
     """What is to be learned from.
 
     Attributes:
@@ -56,18 +62,18 @@ class Retraining:
 
 
 @dataclass(frozen=True)
-class Retrained:
+class RetrainResult:
     """What came of it: what the answers bought, the next student's folder, and the page."""
 
-    bought: Bought
+    bought: AnswerImpact
     answers: list[str]
     bundle: str
     page: str
 
 
 def retrain(
-    asked: Retraining, on_progress: OnProgress = lambda stage, done, total: None
-) -> Retrained:
+    asked: RetrainConfig, on_progress: OnProgress = lambda stage, done, total: None
+) -> RetrainResult:
     """Train the next student, doing only what is missing in `asked.out`, and say what it is worth.
 
     Raises:
@@ -89,8 +95,8 @@ def retrain(
     on_progress("reading", 0, 1)
     annotations = Store(asked.annotations)
     answers = read_all_answers(asked.answers, class_names(annotations))
-    lesson = make_lesson(annotations, answers, asked.pool, asked.weight, asked.seed)
-    workload = _workload(lesson, asked.recipe)
+    training_set = make_training_set(annotations, answers, asked.pool, asked.weight, asked.seed)
+    workload = _workload(training_set, asked.recipe)
     decisive = {"key": workload.provenance["key"], "pool": asked.pool, "seed": asked.seed}
     if store.exists(MANIFEST):
         what = "another student (it differs"
@@ -99,19 +105,19 @@ def retrain(
         store.write_json(MANIFEST, {"asked": decisive})
     on_progress("reading", 1, 1)
     connect()
-    bought = _fit(store, lesson, workload, asked.seed, partial(on_progress, "fitting"))
+    bought = _fit(store, training_set, workload, asked.seed, partial(on_progress, "fitting"))
     # what made the last student's task look undecidable has not gone away by itself
-    runs.publish(store / "with", asked.seed, lesson.bundle.warnings, store)
-    told = lesson.sentences()
+    runs.publish(store / "with", asked.seed, training_set.bundle.warnings, store)
+    told = training_set.sentences()
     facts = {"asked": decisive, "bought": asdict(bought), "says": told + bought.sentences()}
     store.write_json(MANIFEST, {**facts, "provenance": workload.provenance})
     page = write_page(store, bought, workload.provenance, told)
-    return Retrained(bought, told, store.path(runs.BUNDLE), page)
+    return RetrainResult(bought, told, store.path(runs.BUNDLE), page)
 
 
-def _workload(lesson: Lesson, recipe: Recipe) -> Workload:
+def _workload(training_set: TrainingSet, recipe: Recipe) -> Workload:
     """What is fitted; nobody knows how many images of each class there are."""
-    recipe, last = replace(recipe, balanced=False), lesson.bundle
+    recipe, last = replace(recipe, balanced=False), training_set.bundle
     taught = last.provenance.get("teacher") or {}
     teacher = {
         "name": f"annotations by {last.id}",
@@ -119,30 +125,34 @@ def _workload(lesson: Lesson, recipe: Recipe) -> Workload:
         "captions": taught.get("captions", []),
         "adjust": [],
     }
-    pool = hex_digest(lesson.digests.tobytes(), 16)
+    pool = hex_digest(training_set.digests.tobytes(), 16)
     facts = {"teacher": teacher, "recipe": asdict(recipe), "pool": pool}
-    keyed = with_key(facts | {"trusted": dict(lesson.facts), "student": last.student.architecture})
+    keyed = with_key(
+        facts | {"human_labels": dict(training_set.facts), "student": last.student.architecture}
+    )
     provenance = keyed | {"versions": versions()}
     return Workload(
-        lesson.images, lesson.scores, last.classes, recipe, last.student.architecture, provenance,
-        trusted=lesson.trusted,
+        training_set.images, training_set.scores, last.classes, recipe, last.student.architecture,
+        provenance, human_labels=training_set.human_labels,
     )  # fmt: skip
 
 
 def _fit(
-    store: Store, lesson: Lesson, workload: Workload, seed: int, on_progress: Progress
-) -> Bought:
+    store: Store, training_set: TrainingSet, workload: Workload, seed: int, on_progress: Progress
+) -> AnswerImpact:
     """Fit the next student, and those that judge each answer without having seen its image."""
-    folds, rows = folds_of(lesson, seed), np.arange(len(lesson.images))
+    folds, rows = folds_of(training_set, seed), np.arange(len(training_set.images))
     units = [Unit(_JUDGES + n, np.setdiff1d(rows, fold), fold) for n, fold in enumerate(folds)]
-    alone = replace(workload, trusted=None)
+    alone = replace(workload, human_labels=None)
     fit_cells(store / "with", workload, [Unit(seed, rows, rows), *units], on_progress)
     fit_cells(store / "without", alone, units, on_progress)
     judged = np.concatenate(folds)
-    _, once = np.unique(lesson.digests[judged], return_index=True)  # copies are no more evidence
-    return Bought.of(
-        lesson.trusted.labels[judged][once],
-        lesson.scores[judged].argmax(axis=1)[once],
+    _, once = np.unique(
+        training_set.digests[judged], return_index=True
+    )  # copies are no more evidence
+    return AnswerImpact.of(
+        training_set.human_labels.labels[judged][once],
+        training_set.scores[judged].argmax(axis=1)[once],
         _labels(store / "without", units)[once],
         _labels(store / "with", units)[once],
     )

@@ -11,20 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medlabel.data.sources import Source
-from medlabel.data.tasks import Cell, Task, draw_cells, drawn_ids, gather_images, open_sources
+from medlabel.data.tasks import Cell, Task, gather_images, open_sources, sample_cells, sampled_ids
 from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
-from medlabel.evaluation.diagnostics import Trust
+from medlabel.evaluation.diagnostics import Diagnostics
 from medlabel.experiments import run_folder as runs
 from medlabel.experiments.run_tables import (
     Board,
     adjusted_table,
     baselines_table,
+    diagnostics_of,
     judge,
     recalls_table,
     results_table,
     timings_table,
-    trust_of,
 )
 from medlabel.reports.run_report import report_run
 from medlabel.storage.folders import refuse_kinds
@@ -37,16 +37,16 @@ from medlabel.teacher.clip import check_clip
 from medlabel.teacher.task_captions import class_captions
 from medlabel.teacher.zero_shot import read_scores, score_table
 from rayjobs.ceiling import fit_ceiling
-from rayjobs.fit import Room, Unit, Workload, fit_cells
-from rayjobs.scoring import Asked, ask, embed_ids, load_teacher, start_ray, together
+from rayjobs.fit import Unit, WorkerLimits, Workload, fit_cells
+from rayjobs.scoring import TeacherScores, ask, embed_ids, load_teacher, start_ray, together
 
-__all__ = ["Outcome", "Settings", "run"]
+__all__ = ["RunConfig", "RunResult", "run"]
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunConfig:
     """What a run is asked for.
 
     Attributes:
@@ -90,7 +90,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What a run ends with, and how much of it was computed now."""
 
     results: pd.DataFrame
@@ -98,10 +98,12 @@ class Outcome:
     bundle: str
     encoded: int
     fitted: int
-    trust: Trust
+    diagnostics: Diagnostics
 
 
-def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total: None) -> Outcome:
+def run(
+    settings: RunConfig, on_progress: OnProgress = lambda stage, done, total: None
+) -> RunResult:
     """Run the whole loop, doing only what is missing in `settings.out` and `settings.home`."""
     _check(settings)
     store = Store(settings.out)
@@ -109,8 +111,8 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     _check_folder(settings, store)
     on_progress("reading", 0, 1)
     sources = open_sources(settings.task, settings.data_root)
-    cells, truth = draw_cells(settings.task, sources, range(settings.seeds), settings.per_class)
-    ids = drawn_ids(cells)
+    cells, truth = sample_cells(settings.task, sources, range(settings.seeds), settings.per_class)
+    ids = sampled_ids(cells)
     store.check_writable()
     on_progress("reading", 1, 1)
     asked = _ask_teacher(settings, sources, ids, on_progress)
@@ -139,21 +141,21 @@ def run(settings: Settings, on_progress: OnProgress = lambda stage, done, total:
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
     start_ray(on_progress)
     told = partial(on_progress, "fitting")
-    room = Room(settings.workers, settings.gpus, elastic=settings.elastic)
+    room = WorkerLimits(settings.workers, settings.gpus, elastic=settings.elastic)
     fitted = fit_cells(store, workload, list(units.values()), told, room)
-    trust, best = trust_of(store, board, cells)
-    store.write_json(runs.TRUST, trust.to_json())
+    diagnostics, best = diagnostics_of(store, board, cells)
+    store.write_json(runs.DIAGNOSTICS, diagnostics.to_json())
     truth.save(store)  # not before: workers that fit are told this folder
     results = _evaluate(store, board, cells, truth, names)
     _compare(settings, store, board, workload, units, cells, truth, on_progress)
-    runs.publish(store, best, trust.warnings)
+    runs.publish(store, best, diagnostics.warnings)
     on_progress("reporting", 0, 1)
     report = report_run(store, settings.data_root)
     on_progress("reporting", 1, 1)
-    return Outcome(results, report, store.path(runs.BUNDLE), asked.encoded, fitted, trust)
+    return RunResult(results, report, store.path(runs.BUNDLE), asked.encoded, fitted, diagnostics)
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: RunConfig) -> None:
     """Raise a `MedlabelError` for what cannot work, before anything is read or made."""
     check_student(settings.architecture, settings.task.size)
     _captions(settings)
@@ -167,7 +169,7 @@ def _check(settings: Settings) -> None:
         raise MedlabelError(f"{settings.scores}: no such file")
 
 
-def _check_folder(settings: Settings, store: Store) -> None:
+def _check_folder(settings: RunConfig, store: Store) -> None:
     """Refuse a folder of another run before a teacher is trained or asked for it.
 
     What the teacher and the sources decide is compared when they are there.
@@ -182,18 +184,18 @@ def _check_folder(settings: Settings, store: Store) -> None:
     refuse_other(store, there, mine, runs.OTHER, {"key", "code", "seeds", "synthetic", "versions"})
 
 
-def _captions(settings: Settings) -> list[tuple[str, ...]]:
+def _captions(settings: RunConfig) -> list[tuple[str, ...]]:
     return [class_captions(spec, settings.captions) for spec in settings.task.classes]
 
 
 def _ask_teacher(
-    settings: Settings, sources: Mapping[str, Source], ids: Sequence[str], on_progress: OnProgress
-) -> Asked:
+    settings: RunConfig, sources: Mapping[str, Source], ids: Sequence[str], on_progress: OnProgress
+) -> TeacherScores:
     """Raw scores from the user's file, from a CLIP, or from several."""
     names = settings.task.class_names
     if settings.scores is not None:
         scores = read_scores(settings.scores, ids, names)
-        return Asked(scores, None, settings.scores.stem, {"scores": digest_scores(scores)})
+        return TeacherScores(scores, None, settings.scores.stem, {"scores": digest_scores(scores)})
     captions = _captions(settings)
     asked = []
     clips = {n: load_teacher(n, settings.home, on_progress) for n in settings.clips}
@@ -225,7 +227,7 @@ def _evaluate(
 
 
 def _compare(
-    settings: Settings,
+    settings: RunConfig,
     store: Store,
     board: Board,
     workload: Workload,
@@ -241,7 +243,7 @@ def _compare(
     store.write_table(runs.BASELINES, baselines_table(board, cells, truth, ceiling, progress))
 
 
-def _names(settings: Settings, manifest: Mapping[str, Any]) -> dict[str, str]:
+def _names(settings: RunConfig, manifest: Mapping[str, Any]) -> dict[str, str]:
     taught = manifest["teacher"]
     return {
         "task": settings.task.title,
@@ -251,7 +253,9 @@ def _names(settings: Settings, manifest: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _manifest(settings: Settings, sources: Mapping[str, Source], asked: Asked) -> dict[str, Any]:
+def _manifest(
+    settings: RunConfig, sources: Mapping[str, Source], asked: TeacherScores
+) -> dict[str, Any]:
     """What makes a run this run, as plain JSON; its hash is the key of all it makes."""
     identity = Identity(
         settings.task,

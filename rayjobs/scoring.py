@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.sources import Source
-from medlabel.data.tasks import own_image
+from medlabel.data.tasks import source_image
 from medlabel.storage.store import Store
 from medlabel.teacher.adjust import Adjustment
 from medlabel.teacher.clip import Clip, base_name, load_clip
@@ -18,16 +18,24 @@ from medlabel.teacher.embeddings import EmbeddingTable, embed_captions
 from medlabel.teacher.phantom_clip import is_phantom
 from medlabel.teacher.zero_shot import class_embeddings, score
 from rayjobs.cluster import connect
-from rayjobs.embed import embed_drawn
+from rayjobs.embed import embed_sampled
 from rayjobs.pretrain import local_name
 
-__all__ = ["Asked", "ask", "embed_ids", "image_table", "load_teacher", "start_ray", "together"]
+__all__ = [
+    "TeacherScores",
+    "ask",
+    "embed_ids",
+    "image_table",
+    "load_teacher",
+    "start_ray",
+    "together",
+]
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
-class Asked:
+class TeacherScores:
     """Raw scores float32 [N, K] of N images ([T, N, K] of several teachers) and their origin.
 
     Attributes:
@@ -78,8 +86,8 @@ def embed_ids(
 ) -> tuple[NDArray[np.float16], int]:
     """Embeddings float16 [N, D] of images by id, and how many had to be encoded for it."""
     start_ray(on_progress)
-    drawn = {image_id: own_image(sources, image_id) for image_id in ids}
-    return embed_drawn(clip, drawn, image_table(clip, home), partial(on_progress, "embedding"))
+    drawn = {image_id: source_image(sources, image_id) for image_id in ids}
+    return embed_sampled(clip, drawn, image_table(clip, home), partial(on_progress, "embedding"))
 
 
 def ask(
@@ -89,20 +97,22 @@ def ask(
     captions: Sequence[Sequence[str]],
     embeddings: NDArray[np.floating],
     encoded: int = 0,
-) -> Asked:
+) -> TeacherScores:
     """One CLIP's scores of embedded images [N, D]; captions are embedded once and kept."""
     texts = EmbeddingTable(Store(str(home / "captions")), clip.key)
     classes = class_embeddings(captions, partial(embed_captions, texts, embed=clip.embed_texts))
     scores = score(embeddings, classes, clip.logit_scale)
-    return Asked(scores, embeddings, name, {"model": clip.key, "captions": captions}, encoded)
+    return TeacherScores(
+        scores, embeddings, name, {"model": clip.key, "captions": captions}, encoded
+    )
 
 
-def together(asked: Sequence[Asked]) -> Asked:
+def together(asked: Sequence[TeacherScores]) -> TeacherScores:
     """Several teachers as one: scores [T, N, K], embeddings whose cosine is the mean of theirs."""
     if len(asked) == 1:
         return asked[0]
     seen = [one.embeddings for one in asked if one.embeddings is not None]
-    return Asked(
+    return TeacherScores(
         np.stack([one.scores for one in asked]),
         np.concatenate([np.float32(matrix) for matrix in seen], axis=1) / np.sqrt(len(seen)),
         " & ".join(one.name for one in asked),

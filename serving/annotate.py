@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medlabel.student.bundle import Bundle
-from medlabel.student.decision import Judgement, doubts
+from medlabel.student.decision import Assessment, review_reasons
 from serving.images import Budget, Refused, open_images
 from serving.schemas import Annotation, RefusedFile
 from serving.uploads import Upload
@@ -79,12 +79,12 @@ def _label(files: Sequence[_Opened]) -> dict[int, list[Annotation]]:
     bundle = files[0].job.bundle
     labelled: dict[int, list[Annotation]] = {}
     for some in _portions(files):
-        judgement = bundle.judge(np.stack([image for file in some for image in file.images]))
+        assessment = bundle.judge(np.stack([image for file in some for image in file.images]))
         start = 0
         for file in some:
             rows = slice(start, start + len(file.images))
             start = rows.stop
-            labelled[id(file)] = _annotations(file, bundle, judgement[rows])
+            labelled[id(file)] = _annotations(file, bundle, assessment[rows])
     return labelled
 
 
@@ -101,11 +101,11 @@ def _portions(files: Sequence[_Opened]) -> Iterator[list[_Opened]]:
     yield portion
 
 
-def _annotations(file: _Opened, bundle: Bundle, judgement: Judgement) -> list[Annotation]:
-    found = doubts(judgement, file.job.auto_above)
-    chances = judgement.probabilities.tolist()
-    best = judgement.probabilities.argmax(axis=1).tolist()
-    unlike = judgement.unlikeness.tolist()
+def _annotations(file: _Opened, bundle: Bundle, assessment: Assessment) -> list[Annotation]:
+    found = review_reasons(assessment, file.job.auto_above)
+    chances = assessment.probabilities.tolist()
+    best = assessment.probabilities.argmax(axis=1).tolist()
+    unlike = assessment.ood_score.tolist()
     return [
         Annotation.model_construct(  # our own values: there is nothing to check
             file=file.upload.name,
@@ -115,8 +115,8 @@ def _annotations(file: _Opened, bundle: Bundle, judgement: Judgement) -> list[An
             confidence=chances[index][best[index]],
             probabilities=dict(zip(bundle.classes, chances[index], strict=True)),
             decision="review" if found[index] else "auto",
-            doubts=list(found[index]),
-            unlikeness=unlike[index] if unlike[index] == unlike[index] else None,  # not NaN
+            review_reasons=list(found[index]),
+            ood_score=unlike[index] if unlike[index] == unlike[index] else None,  # not NaN
             bundle=bundle.id,
             thumbnail=file.thumbnails[index],
         )

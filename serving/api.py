@@ -27,7 +27,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from medlabel import __version__
-from serving.auth import Guard
+from serving.auth import Authentication
 from serving.corrections import as_csv, as_tasks
 from serving.images import Refused
 from serving.label_studio.backend import make_backend
@@ -42,7 +42,7 @@ from serving.schemas import (
     RefusedFile,
     StoredCorrection,
 )
-from serving.service import Asked, Service, request_id
+from serving.service import AnnotateOptions, Service, request_id
 from serving.telemetry import CONTENT_TYPE
 from serving.uploads import FIELDS, Bounded
 
@@ -122,7 +122,7 @@ def make_api(
     api.include_router(make_backend(service, reader or ImageReader(None, None, most)))
     seconds = service.args.max_sending_s
     bounded = Bounded(api, {"/label-studio/": most}, service.gate, seconds)
-    return Guard(bounded, token, service.telemetry)
+    return Authentication(bounded, token, service.telemetry)
 
 
 class _Csv(PlainTextResponse):
@@ -171,7 +171,7 @@ def _add_annotate(api: FastAPI, service: Service) -> None:
         Send files as `file` fields of a form, or one as the body itself. Each gets its label or
         its own error; when none could be labelled, the status is that of the first.
         """
-        asked = Asked(request_id(request), bundle, auto_above, thumbnails)
+        asked = AnnotateOptions(request_id(request), bundle, auto_above, thumbnails)
         answer = await service.annotate_request(request, asked)
         refused = [one for one in answer.results if isinstance(one, RefusedFile)]
         if len(refused) == len(answer.results):

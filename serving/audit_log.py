@@ -69,5 +69,5 @@ def _facts(one: Annotation | RefusedFile) -> dict[str, object]:
         "label": one.label,
         "confidence": round(one.confidence, 4),
         "decision": one.decision,
-        "doubts": one.doubts,
+        "review_reasons": one.review_reasons,
     }

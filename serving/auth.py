@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from medlabel.errors import MedlabelError, reason
 from serving.telemetry import Telemetry
 
-__all__ = ["TOKEN", "Guard", "read_secret"]
+__all__ = ["TOKEN", "Authentication", "read_secret"]
 
 TOKEN = "MEDLABEL_TOKEN"  # noqa: S105  (the variable's name)
 _SHORTEST = 16
@@ -55,7 +55,7 @@ def read_secret(file: str | None, variable: str) -> str | None:
     return secret
 
 
-class Guard:
+class Authentication:
     """Lets in who may ask, and counts what was answered."""
 
     def __init__(self, app: ASGIApp, token: str | None, telemetry: Telemetry) -> None:

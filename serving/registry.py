@@ -10,7 +10,7 @@ from medlabel.storage.store import Store
 from medlabel.student.bundle import CALIBRATION
 from serving.schemas import Model
 
-__all__ = ["Place", "Shelf", "find_bundle"]
+__all__ = ["Place", "Registry", "find_bundle"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def find_bundle(uri: str) -> str:
     )
 
 
-class Shelf:
+class Registry:
     """The students of some bundles; the first of them answers where none is named.
 
     Raises:

@@ -79,12 +79,15 @@ class Annotation(BaseModel):
     decision: Literal["auto", "review"] = Field(
         description="Whether the label may be taken, or a person should look."
     )
-    doubts: list[Literal["unsure", "unlike", "uncalibrated", "undecidable"]] = Field(
-        description="Why a person should look: the probability is low; the image is like nothing "
-        "that the student learned from; the student cannot tell; its task looks undecidable."
+    review_reasons: list[
+        Literal["low_confidence", "out_of_distribution", "uncalibrated", "undecidable"]
+    ] = Field(
+        description="Why a person should look: the probability is low; the image is unlike the "
+        "training data; the student is not calibrated; its task looks undecidable."
     )
-    unlikeness: float | None = Field(
-        description="Distance from what was learned; above 1 is unlike. null: not known."
+    ood_score: float | None = Field(
+        description="Out-of-distribution score: above 1 the image is unlike the training data. "
+        "null: not known."
     )
     bundle: str = Field(description="Id of the student that gave it.")
     thumbnail: str | None = Field(default=None, description="A small PNG as a data: URL, if asked.")
@@ -115,8 +118,8 @@ class Answer(BaseModel):
                         "confidence": 0.97,
                         "probabilities": {"chest": 0.97, "breast": 0.03},
                         "decision": "auto",
-                        "doubts": [],
-                        "unlikeness": 0.41,
+                        "review_reasons": [],
+                        "ood_score": 0.41,
                         "bundle": "5f3a9c-seed-0007",
                     },
                     {"file": "b.txt", "sha256": _HASH, "status": 415, "error": "not a PNG, ..."},

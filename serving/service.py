@@ -17,12 +17,12 @@ from serving.audit_log import Audit
 from serving.batching import Batcher
 from serving.corrections import Corrections
 from serving.images import Budget, Refused
-from serving.registry import Place, Shelf
+from serving.registry import Place, Registry
 from serving.schemas import Annotation, Answer, RefusedFile, ServeArgs
 from serving.telemetry import Telemetry
 from serving.uploads import Gate, Limits, Upload, read_uploads
 
-__all__ = ["Asked", "Service", "request_id"]
+__all__ = ["AnnotateOptions", "Service", "request_id"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BYTES = 2**16  # a file of more counts as several when a batch is gathered
@@ -32,7 +32,7 @@ Results = list[Annotation | RefusedFile]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnnotateOptions:
     """What a request asks for beside its files."""
 
     request_id: str
@@ -59,7 +59,7 @@ class Service:
         load: Callable[[Place], Awaitable[Bundle]],
     ) -> None:
         self.args, self._load = args, load
-        self.shelf = Shelf(args.bundles)
+        self.shelf = Registry(args.bundles)
         self._retired: dict[str, list[str]] = {}
         self._first: Bundle | None = None
         self.telemetry = Telemetry(name)
@@ -71,7 +71,7 @@ class Service:
 
     async def offer(self, uris: Sequence[str]) -> None:
         """Offer these bundles from now on; what is being answered is still by the old ones."""
-        shelf = Shelf(uris)
+        shelf = Registry(uris)
         self._first = await self._load(shelf.default)  # before anybody can ask for it
         self._retired |= {model.id: model.classes for model in self.shelf.models}
         self.shelf = shelf
@@ -90,7 +90,7 @@ class Service:
         except (MedlabelError, OSError, RuntimeError) as error:
             raise Refused(503, "the first student cannot answer: see the log") from error
 
-    async def annotate_request(self, request: Request, asked: Asked) -> Answer:
+    async def annotate_request(self, request: Request, asked: AnnotateOptions) -> Answer:
         """Label the files of a request.
 
         Raises:
@@ -105,7 +105,9 @@ class Service:
         finally:
             self.gate.release(held)
 
-    async def annotate(self, uploads: Sequence[Upload], bundle: Bundle, asked: Asked) -> Results:
+    async def annotate(
+        self, uploads: Sequence[Upload], bundle: Bundle, asked: AnnotateOptions
+    ) -> Results:
         """Label files, in their order; large requests go through in turns with others."""
         above = self.args.auto_above if asked.auto_above is None else asked.auto_above
         job = Job(bundle, uploads, Budget(self.args.max_images), above, asked.thumbnails)

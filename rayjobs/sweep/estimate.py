@@ -19,7 +19,7 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from medlabel.data.tasks import gather_images, own_image
+from medlabel.data.tasks import gather_images, source_image
 from medlabel.errors import MedlabelError
 from medlabel.evaluation.metrics import measure
 from medlabel.experiments.sweep_spec import SweepUnit
@@ -36,7 +36,7 @@ from rayjobs.fit import Unit, Workload, fit_unit
 from rayjobs.image_pipeline import Replicas, own_device, working_cpus
 from rayjobs.scoring import image_table, start_ray
 from rayjobs.sweep.fitting import room
-from rayjobs.sweep.prepare import Draw, Prepared, SweepSettings, prepare
+from rayjobs.sweep.prepare import Prepared, SweepConfig, TaskSample, prepare
 
 __all__ = ["Estimate", "Rates", "estimate"]
 
@@ -147,7 +147,7 @@ def _duration(seconds: float) -> str:
 
 
 def estimate(
-    settings: SweepSettings,
+    settings: SweepConfig,
     rates: Rates,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Estimate:
@@ -156,7 +156,7 @@ def estimate(
         raise MedlabelError("with both rates stated, state --workers too: how many fits at a time")
     began = time.perf_counter()
     prepared = prepare(settings, on_progress)
-    images = [own_image(prepared.sources, image_id) for image_id in prepared.ids]
+    images = [source_image(prepared.sources, image_id) for image_id in prepared.ids]
     digests = to_digests([digest_image(image) for image in images])
     names = dict.fromkeys(name for one in settings.spec.teachers for name in one.clip)
     clips = {name: _clip(settings, name) for name in names}
@@ -188,7 +188,7 @@ def estimate(
     )
 
 
-def _room(settings: SweepSettings, rates: Rates, on_progress: OnProgress) -> tuple[int, float]:
+def _room(settings: SweepConfig, rates: Rates, on_progress: OnProgress) -> tuple[int, float]:
     """Fits at a time and the GPUs of each: as stated, or as the cluster has them."""
     if rates.all_stated:
         return settings.workers or 1, settings.gpus or 0.0
@@ -211,7 +211,7 @@ def _judging(prepared: Prepared) -> float:
 # ---------------------------------------------------------------- encodes
 
 
-def _clip(settings: SweepSettings, name: str) -> Clip | None:
+def _clip(settings: SweepConfig, name: str) -> Clip | None:
     """The model, or None where its weights are not on this machine: a plan downloads nothing.
 
     A phantom teacher that is still to be trained is as fast with the weights it starts from.
@@ -228,7 +228,7 @@ def _clip(settings: SweepSettings, name: str) -> Clip | None:
     return load_clip(folder if is_phantom(base) else name, "cpu")
 
 
-def _missing(settings: SweepSettings, clip: Clip | None, digests: NDArray[np.bytes_]) -> int:
+def _missing(settings: SweepConfig, clip: Clip | None, digests: NDArray[np.bytes_]) -> int:
     if clip is None:
         return len(np.unique(digests))
     everything = Catalogue(digests, (None,) * len(digests))
@@ -282,7 +282,7 @@ def _time_encoder(
 
 
 def _fits(
-    settings: SweepSettings, rates: Rates, prepared: Prepared, on_progress: OnProgress
+    settings: SweepConfig, rates: Rates, prepared: Prepared, on_progress: OnProgress
 ) -> float:
     """Seconds of one worker for all cells."""
     seeds = settings.spec.seeds
@@ -303,14 +303,14 @@ def _fits(
     return total
 
 
-def _work(unit: SweepUnit, draw: Draw) -> float:
+def _work(unit: SweepUnit, draw: TaskSample) -> float:
     """Images that training sees, up to a factor that a recipe's fits share."""
     n = int(_TRAINED * len(draw.cells[0].pool))
     sized = unit.recipe.sized(n)
     return float(sized.epochs * max(n, sized.batch_size))
 
 
-def _measure(settings: SweepSettings, unit: SweepUnit, draw: Draw) -> float:
+def _measure(settings: SweepConfig, unit: SweepUnit, draw: TaskSample) -> float:
     """Seconds of a fit, while as many are made at once as in the sweep."""
     cell = draw.cells[0]
     images = gather_images(draw.sources, (*cell.pool, *cell.test))

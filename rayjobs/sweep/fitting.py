@@ -21,8 +21,8 @@ from medlabel.experiments.sweep_spec import chunks
 from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import fitting_resources, last_line
-from rayjobs.sweep.prepare import Group, Prepared, Seen, SweepSettings, groups
-from rayjobs.sweep.sharing import Pixels, Taught, fit_one, teach
+from rayjobs.sweep.prepare import Group, Prepared, Seen, SweepConfig, groups
+from rayjobs.sweep.sharing import Pixels, TaskData, fit_one, teach
 
 __all__ = ["fit_all", "room"]
 
@@ -36,7 +36,7 @@ class _Chunk:
     """Some seeds of a unit, as a worker is sent them."""
 
     uri: str
-    taught: "ray.ObjectRef[Taught]"
+    taught: "ray.ObjectRef[TaskData]"
     pixels: tuple["ray.ObjectRef[NDArray[np.uint8]]", ...]
     recipe: Recipe
     architecture: str
@@ -45,7 +45,7 @@ class _Chunk:
 
 
 def fit_all(
-    settings: SweepSettings,
+    settings: SweepConfig,
     store: Store,
     prepared: Prepared,
     seen: Mapping[str, Seen],
@@ -75,7 +75,7 @@ def fit_all(
     return done - len(failures), failures
 
 
-def room(settings: SweepSettings) -> int:
+def room(settings: SweepConfig) -> int:
     """Fits at a time; asked anew each time, for a cluster may grow."""
     most, _ = fitting_resources(10**6, settings.gpus)
     return min(most, settings.workers or most)
@@ -137,7 +137,7 @@ def _collect(
 
 
 @ray.remote(max_calls=0)  # a worker with a GPU is kept, too
-def _fit_chunk(chunk: _Chunk, taught: Taught) -> dict[int, str]:
+def _fit_chunk(chunk: _Chunk, taught: TaskData) -> dict[int, str]:
     """Fit the cells of a chunk that are not there yet; returns why some failed, by seed."""
     torch.set_num_threads(1)  # OpenMP threads of several workers contend
     grey, colour = ray.get(list(chunk.pixels))

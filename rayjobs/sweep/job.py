@@ -28,19 +28,19 @@ from rayjobs.sweep.prepare import (
     Group,
     Prepared,
     Seen,
-    SweepSettings,
+    SweepConfig,
     embed_all,
     groups,
     prepare,
 )
 
-__all__ = ["Clock", "SweepOutcome", "SweepSettings", "judge_units", "sweep"]
+__all__ = ["Clock", "SweepConfig", "SweepResult", "judge_units", "sweep"]
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
-class SweepOutcome:
+class SweepResult:
     """What a sweep ends with, and how much of it was computed now."""
 
     results: pd.DataFrame
@@ -52,8 +52,8 @@ class SweepOutcome:
 
 
 def sweep(
-    settings: SweepSettings, on_progress: OnProgress = lambda stage, done, total: None
-) -> SweepOutcome:
+    settings: SweepConfig, on_progress: OnProgress = lambda stage, done, total: None
+) -> SweepResult:
     """Do what is missing of a sweep, and write its tables and its report."""
     store = Store(settings.out)
     refuse_kinds(store, tables.MANIFEST)
@@ -78,7 +78,7 @@ def sweep(
     report = report_sweep(store)
     on_progress("reporting", 1, 1)
     board = store.read_table(tables.LEADERBOARD)
-    return SweepOutcome(results, tables.failure_table(failures), board, report, encoded, fitted)
+    return SweepResult(results, tables.failure_table(failures), board, report, encoded, fitted)
 
 
 class Clock:
@@ -95,7 +95,7 @@ class Clock:
 
 
 def _judge(
-    settings: SweepSettings,
+    settings: SweepConfig,
     store: Store,
     prepared: Prepared,
     seen: Mapping[str, Seen],

@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.sources import Source
-from medlabel.data.tasks import Cell, Task, draw_cells, drawn_ids, open_specs
+from medlabel.data.tasks import Cell, Task, open_specs, sample_cells, sampled_ids
 from medlabel.data.truth import SealedTruth
 from medlabel.experiments.sweep_spec import SweepSpec, SweepUnit, TeacherSpec, check_sweep, plan
 from medlabel.student.provenance import Identity
 from medlabel.teacher.clip import Clip
 from medlabel.teacher.task_captions import class_captions
-from rayjobs.scoring import Asked, ask, embed_ids, load_teacher, together
+from rayjobs.scoring import TeacherScores, ask, embed_ids, load_teacher, together
 
 __all__ = [
-    "Draw",
     "Group",
     "Prepared",
     "Seen",
-    "SweepSettings",
+    "SweepConfig",
+    "TaskSample",
     "embed_all",
     "groups",
     "identity_of",
@@ -33,7 +33,7 @@ OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
-class SweepSettings:
+class SweepConfig:
     """What a sweep is asked for.
 
     Attributes:
@@ -54,7 +54,7 @@ class SweepSettings:
 
 
 @dataclass(frozen=True)
-class Draw:
+class TaskSample:
     """The cells of one task; `ids` are those of all images drawn, in the order of their rows."""
 
     task: Task
@@ -69,7 +69,7 @@ class Prepared:
     """A checked plan, and the draws of its tasks by title."""
 
     units: tuple[SweepUnit, ...]
-    draws: Mapping[str, Draw]
+    draws: Mapping[str, TaskSample]
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -95,9 +95,9 @@ class Seen:
 class Group:
     """A task by a teacher, and the units that learn from it, by key."""
 
-    draw: Draw
+    draw: TaskSample
     teacher: TeacherSpec
-    asked: Asked
+    asked: TeacherScores
     units: Mapping[str, SweepUnit]
 
     @property
@@ -106,9 +106,7 @@ class Group:
         return {image_id: row for row, image_id in enumerate(self.draw.ids)}
 
 
-def prepare(
-    settings: SweepSettings, on_progress: OnProgress, *, one_test: bool = False
-) -> Prepared:
+def prepare(settings: SweepConfig, on_progress: OnProgress, *, one_test: bool = False) -> Prepared:
     """Check the spec, open each source once, and draw the cells of every task.
 
     With `one_test` all cells of a task are tried on the first one's test images: of a large set two
@@ -124,16 +122,16 @@ def prepare(
     draws = {}
     for done, (title, task) in enumerate(tasks.items(), start=1):
         sources = {one.source: opened[one.source] for one in task.classes}
-        cells, truth = draw_cells(task, sources, range(spec.seeds), spec.per_class)
+        cells, truth = sample_cells(task, sources, range(spec.seeds), spec.per_class)
         if one_test:
             cells = [replace(cell, test=cells[0].test) for cell in cells]
-        draws[title] = Draw(task, sources, tuple(cells), truth, tuple(drawn_ids(cells)))
+        draws[title] = TaskSample(task, sources, tuple(cells), truth, tuple(sampled_ids(cells)))
         on_progress("reading", done, len(tasks))
     return Prepared(tuple(units), draws)
 
 
 def embed_all(
-    settings: SweepSettings, prepared: Prepared, on_progress: OnProgress
+    settings: SweepConfig, prepared: Prepared, on_progress: OnProgress
 ) -> tuple[dict[str, Seen], int]:
     """Each CLIP with its embeddings of all drawn images, and how many had to be encoded."""
     ids, sources = prepared.ids, prepared.sources
@@ -146,9 +144,7 @@ def embed_all(
     return seen, total
 
 
-def groups(
-    settings: SweepSettings, prepared: Prepared, seen: Mapping[str, Seen]
-) -> Iterator[Group]:
+def groups(settings: SweepConfig, prepared: Prepared, seen: Mapping[str, Seen]) -> Iterator[Group]:
     """Units by task and teacher, one group in memory at a time."""
     for _, members in groupby(prepared.units, key=lambda unit: (unit.task.title, unit.teacher)):
         units = list(members)
@@ -162,7 +158,9 @@ def groups(
         )
 
 
-def _ask(home: Path, draw: Draw, teacher: TeacherSpec, seen: Mapping[str, Seen]) -> Asked:
+def _ask(
+    home: Path, draw: TaskSample, teacher: TeacherSpec, seen: Mapping[str, Seen]
+) -> TeacherScores:
     captions = [class_captions(one, teacher.captions) for one in draw.task.classes]
     asked = []
     for name in teacher.clip:
@@ -172,7 +170,9 @@ def _ask(home: Path, draw: Draw, teacher: TeacherSpec, seen: Mapping[str, Seen])
     return together(asked)
 
 
-def identity_of(spec: SweepSpec, draw: Draw, asked: Asked, unit: SweepUnit) -> Identity:
+def identity_of(
+    spec: SweepSpec, draw: TaskSample, asked: TeacherScores, unit: SweepUnit
+) -> Identity:
     """What decides a unit's students, the same as that of a run of this unit."""
     hashes = {name: source.content_hash for name, source in draw.sources.items()}
     facts = asked.facts_with(unit.teacher.adjustment)

@@ -20,13 +20,13 @@ from rayjobs.cluster import last_line
 from rayjobs.fit import Unit, Workload, fit_unit
 from rayjobs.sweep.prepare import Group, Prepared
 
-__all__ = ["Pixels", "Stacks", "Taught", "fit_one", "gather", "teach"]
+__all__ = ["Pixels", "Stacks", "TaskData", "fit_one", "gather", "teach"]
 
 Stacks = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # grey [n, S, S] and colour [m, S, S, 3]
 
 
 @dataclass(frozen=True)
-class Taught:
+class TaskData:
     """What all fits of a task by one teacher share; N distinct images. No label is in it.
 
     Attributes:
@@ -67,7 +67,7 @@ class Taught:
         return workload, Unit(seed, np.arange(n), np.arange(n, len(rows)))
 
 
-def teach(group: Group, pixels: "Pixels", *, embeddings: bool = False) -> Taught:
+def teach(group: Group, pixels: "Pixels", *, embeddings: bool = False) -> TaskData:
     """What the fits of a group share.
 
     Args:
@@ -81,7 +81,7 @@ def teach(group: Group, pixels: "Pixels", *, embeddings: bool = False) -> Taught
     def at(ids: Sequence[str]) -> NDArray[np.int64]:
         return np.array([rows[image_id] for image_id in ids])
 
-    return Taught(
+    return TaskData(
         any(source.colour for source in draw.sources.values()),
         *pixels.places(draw.ids),
         group.asked.scores,
@@ -94,7 +94,7 @@ def teach(group: Group, pixels: "Pixels", *, embeddings: bool = False) -> Taught
 
 def fit_one(
     uri: str,
-    taught: Taught,
+    taught: TaskData,
     stacks: Stacks,
     recipe: Recipe,
     architecture: str,

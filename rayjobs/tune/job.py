@@ -1,7 +1,7 @@
 """`medlabel tune`: search for a student and a recipe without truth, refit the best, and judge it.
 
 Truth is opened when the winner has been written down. Until then it stays in the driver, sealed:
-what Tune hands to its trials is a `Bench`, which has no label and no id.
+what Tune hands to its trials is a `TuneData`, which has no label and no id.
 """
 
 import json
@@ -35,7 +35,7 @@ from medlabel.storage.store import Store
 from medlabel.student.provenance import versions
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import fitting_resources, one_line_errors
-from rayjobs.run import Settings, run
+from rayjobs.run import RunConfig, run
 from rayjobs.scoring import start_ray
 from rayjobs.sweep.fitting import fit_all, room
 from rayjobs.sweep.job import Clock, judge_units
@@ -43,7 +43,7 @@ from rayjobs.sweep.prepare import (
     Group,
     Prepared,
     Seen,
-    SweepSettings,
+    SweepConfig,
     embed_all,
     groups,
     identity_of,
@@ -52,15 +52,15 @@ from rayjobs.sweep.prepare import (
 from rayjobs.sweep.sharing import Pixels, teach
 from rayjobs.tune.search import search
 from rayjobs.tune.tracking import trackers
-from rayjobs.tune.trial import Bench, BenchTask
+from rayjobs.tune.trial import TuneData, TuneTaskData
 
-__all__ = ["TuneOutcome", "TuneSettings", "tune"]
+__all__ = ["TuneConfig", "TuneResult", "tune"]
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
-class TuneSettings:
+class TuneConfig:
     """What a search is asked for; what it shares with a sweep is explained there.
 
     Attributes:
@@ -76,15 +76,13 @@ class TuneSettings:
     track: tuple[str, ...] = ()
 
     @property
-    def sweep(self) -> SweepSettings:
+    def sweep(self) -> SweepConfig:
         """The same as a sweep's: the recipes to compare with are its units."""
-        return SweepSettings(
-            self.spec, self.out, self.home, self.data_root, self.workers, self.gpus
-        )
+        return SweepConfig(self.spec, self.out, self.home, self.data_root, self.workers, self.gpus)
 
 
 @dataclass(frozen=True)
-class TuneOutcome:
+class TuneResult:
     """What a search ends with; `bundles` are folders, one a task."""
 
     trials: pd.DataFrame
@@ -95,8 +93,8 @@ class TuneOutcome:
 
 
 def tune(
-    settings: TuneSettings, on_progress: OnProgress = lambda stage, done, total: None
-) -> TuneOutcome:
+    settings: TuneConfig, on_progress: OnProgress = lambda stage, done, total: None
+) -> TuneResult:
     """Search, choose, refit and judge, doing only what is missing in `settings.out`."""
     spec, store, clock = settings.spec, Store(settings.out), Clock()
     refuse_kinds(store, tables.MANIFEST)
@@ -129,7 +127,7 @@ def tune(
     on_progress("reporting", 0, 1)
     report = report_tune(store)
     on_progress("reporting", 1, 1)
-    return TuneOutcome(trials, store.read_table(tables.COMPARISON), winner, bundles, report)
+    return TuneResult(trials, store.read_table(tables.COMPARISON), winner, bundles, report)
 
 
 def _check_tests(prepared: Prepared) -> None:
@@ -158,7 +156,7 @@ def _manifest(spec: TuneSpec, prepared: Prepared, grouped: list[Group]) -> dict[
 
 
 def _fit_defaults(
-    settings: TuneSettings,
+    settings: TuneConfig,
     store: Store,
     prepared: Prepared,
     seen: Mapping[str, Seen],
@@ -175,21 +173,21 @@ def _fit_defaults(
         )
 
 
-def _bench(spec: TuneSpec, store: Store, prepared: Prepared, grouped: list[Group]) -> Bench:
+def _bench(spec: TuneSpec, store: Store, prepared: Prepared, grouped: list[Group]) -> TuneData:
     """What trials are given: pixels, scores, rows; nothing that truth could be read from."""
     pixels = Pixels(prepared)
     made = []
     for group in grouped:
         unit = next(iter(group.units.values()))
         identity = identity_of(spec, group.draw, group.asked, unit)
-        made.append(BenchTask(teach(group, pixels, embeddings=True), identity))
-    return Bench(store.uri, pixels.stacks(), tuple(made), spec.start, spec.seeds)
+        made.append(TuneTaskData(teach(group, pixels, embeddings=True), identity))
+    return TuneData(store.uri, pixels.stacks(), tuple(made), spec.start, spec.seeds)
 
 
 def _search_all(
-    settings: TuneSettings,
+    settings: TuneConfig,
     store: Store,
-    bench: Bench,
+    bench: TuneData,
     callbacks: Sequence[Callback],
     on_progress: Callable[[int, int], None],
 ) -> pd.DataFrame:
@@ -218,13 +216,13 @@ def _choose(store: Store, spec: TuneSpec, trials: pd.DataFrame) -> Recipe:
 
 
 def _refit(
-    settings: TuneSettings, prepared: Prepared, winner: Recipe, on_progress: OnProgress
+    settings: TuneConfig, prepared: Prepared, winner: Recipe, on_progress: OnProgress
 ) -> tuple[str, ...]:
     """Run the winner on each task: Ray Train fits its draws, and the best is its bundle."""
     spec, (teacher,) = settings.spec, settings.spec.teachers
     return tuple(
         run(
-            Settings(
+            RunConfig(
                 draw.task,
                 Store(settings.out).path(f"{tables.WINNER}/{title}"),
                 winner,
@@ -247,7 +245,7 @@ def _refit(
 
 
 def _judge(
-    store: Store, spec: TuneSpec, grouped: list[Group], bench: Bench, trials: pd.DataFrame
+    store: Store, spec: TuneSpec, grouped: list[Group], bench: TuneData, trials: pd.DataFrame
 ) -> None:
     """Open the truth, now that the winner is written down, and compare."""
     recipes = [recipe_of(spec.start, json.loads(chosen)) for chosen in trials["chosen"]]
@@ -278,7 +276,7 @@ def _of_trials(results: pd.DataFrame, trials: pd.DataFrame, grouped: list[Group]
     return results[counted | results["recipe"].isin(whole)].reset_index(drop=True)
 
 
-def _baselines(grouped: list[Group], bench: Bench) -> list[tables.Baseline]:
+def _baselines(grouped: list[Group], bench: TuneData) -> list[tables.Baseline]:
     """The recipes to compare with, and their agreement by the same objective."""
     found = []
     for unit in grouped[0].units.values():

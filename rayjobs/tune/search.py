@@ -27,7 +27,7 @@ from medlabel.experiments.tune_spec import FIRST, WORST, Range, TuneSpec, plain,
 from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import last_line
-from rayjobs.tune.trial import Bench, Trial
+from rayjobs.tune.trial import Trial, TuneData
 
 __all__ = ["TUNE", "search"]
 
@@ -43,7 +43,7 @@ def search(
     kind: str,
     spec: TuneSpec,
     store: Store,
-    bench: Bench,
+    bench: TuneData,
     resources: tuple[int, dict[str, float]],
     callbacks: Sequence[tune.Callback],
     on_progress: OnProgress,

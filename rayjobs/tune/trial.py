@@ -20,13 +20,13 @@ from medlabel.experiments.tune_spec import FIRST, WORST, TaskDraw, agreement, re
 from medlabel.storage.store import Store
 from medlabel.student.provenance import Identity
 from medlabel.student.recipes import Recipe
-from rayjobs.sweep.sharing import Stacks, Taught, fit_one
+from rayjobs.sweep.sharing import Stacks, TaskData, fit_one
 
-__all__ = ["Bench", "BenchTask", "Trial"]
+__all__ = ["Trial", "TuneData", "TuneTaskData"]
 
 
 @dataclass(frozen=True)
-class BenchTask:
+class TuneTaskData:
     """A task that trials are tried on. It has no id of an image and no true label.
 
     Attributes:
@@ -34,12 +34,12 @@ class BenchTask:
         identity: what decides a student here; its recipe and architecture are put in.
     """
 
-    taught: Taught
+    taught: TaskData
     identity: Identity
 
 
 @dataclass(frozen=True)
-class Bench:
+class TuneData:
     """What all trials share, put into the object store once.
 
     Attributes:
@@ -52,12 +52,12 @@ class Bench:
 
     uri: str
     stacks: Stacks
-    tasks: tuple[BenchTask, ...]
+    tasks: tuple[TuneTaskData, ...]
     start: Recipe
     seeds: int
 
     def draw(
-        self, task: BenchTask, recipe: Recipe, architecture: str, seed: int
+        self, task: TuneTaskData, recipe: Recipe, architecture: str, seed: int
     ) -> tuple[TaskDraw, float]:
         """What a draw shows, and the seconds of its fit; fitted now if it is not there.
 
@@ -90,7 +90,7 @@ class Trial(tune.Trainable):
     trial knows is in the files of its draws.
     """
 
-    def setup(self, config: dict[str, Any], bench: Bench | None = None) -> None:
+    def setup(self, config: dict[str, Any], bench: TuneData | None = None) -> None:
         """Once an actor: take what all trials share."""
         assert bench is not None, "tune.with_parameters gives it"
         torch.set_num_threads(1)  # OpenMP threads of several workers contend

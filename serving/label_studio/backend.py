@@ -28,7 +28,7 @@ from serving.corrections import choice
 from serving.images import Refused
 from serving.label_studio.image_reader import ImageReader, Unreadable
 from serving.schemas import Annotation, Correction
-from serving.service import Asked, Service
+from serving.service import AnnotateOptions, Service
 from serving.uploads import Held, Upload
 
 __all__ = ["Project", "make_backend", "read_config"]
@@ -153,7 +153,9 @@ class _Backend:
     async def _read_and_label(self, address: object, bundle: Bundle) -> Annotation | None:
         with Held(self._service.gate) as held:
             upload = Upload("", await self._reader.read(address, held.take))
-            (result, *more) = await self._service.annotate([upload], bundle, Asked(str(uuid4())))
+            (result, *more) = await self._service.annotate(
+                [upload], bundle, AnnotateOptions(str(uuid4()))
+            )
         return result if isinstance(result, Annotation) and not more else None
 
     async def keep(self, body: dict[str, Any]) -> None:

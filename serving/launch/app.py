@@ -21,7 +21,7 @@ from serving.api import make_api
 from serving.auth import TOKEN, read_secret
 from serving.label_studio.image_reader import ImageReader
 from serving.launch.addresses import check_authorised, state_folder
-from serving.registry import Place, Shelf, find_bundle
+from serving.registry import Place, Registry, find_bundle
 from serving.schemas import ServeArgs
 from serving.service import Service
 
@@ -90,7 +90,7 @@ def build(args: ServeArgs) -> serve.Application:
     """
     bundles = [find_bundle(Store(uri).uri) for uri in args.bundles]
     args = args.model_copy(update={"bundles": bundles})
-    digests = [place.key for place in Shelf(bundles).places]
+    digests = [place.key for place in Registry(bundles).places]
     for folder in bundles:
         load_bundle(folder)  # what is damaged is found here, and not by every copy
     replicas: dict[str, Any] = {"num_replicas": args.min_replicas}

@@ -14,7 +14,7 @@ from medlabel.errors import MedlabelError
 from serving.auth import TOKEN, read_secret
 from serving.launch.addresses import answers, check_authorised, check_port
 from serving.launch.proxy import prepare
-from serving.registry import Shelf
+from serving.registry import Registry
 from serving.schemas import Model, ServeArgs
 
 __all__ = ["serve_run"]
@@ -35,7 +35,7 @@ def serve_run(
     """
     check_authorised(host, read_secret(args.token_file, TOKEN))
     check_port(host, port)
-    shelf = Shelf(args.bundles)
+    shelf = Registry(args.bundles)
     with ExitStack() as stack:
         if folder := prepare():
             stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -3,9 +3,9 @@
 import { keyOf, labelOf, stateOf, wordOn } from "./items.js";
 
 const grid = document.getElementById("grid");
-const DOUBTS = {
-  unsure: "unsure",
-  unlike: "unlike what was learned",
+const REASONS = {
+  low_confidence: "confidence too low",
+  out_of_distribution: "unlike the training data",
   uncalibrated: "not calibrated",
   undecidable: "its task looks undecidable",
 };
@@ -22,7 +22,7 @@ function wordFor(one) {
   if (one.error) return one.error;
   if (word) return `${word.label === one.label ? "accepted" : "corrected"}${word.who ? ` by ${word.who}` : ""}`;
   if (one.decision === "auto") return "auto";
-  return `to review: ${one.doubts.map((doubt) => DOUBTS[doubt] ?? doubt).join(", ")}`;
+  return `to review: ${one.review_reasons.map((reason) => REASONS[reason] ?? reason).join(", ")}`;
 }
 
 function card(one, choose) {

@@ -60,7 +60,7 @@ export const labelOf = (one) => wordOn(one)?.label ?? one.label;
 const ORDERS = {
   added: () => 0,
   uncertain: (a, b) => (a.confidence ?? 2) - (b.confidence ?? 2),
-  unlike: (a, b) => (b.unlikeness ?? -1) - (a.unlikeness ?? -1),
+  unlike: (a, b) => (b.ood_score ?? -1) - (a.ood_score ?? -1),
 };
 
 export function shown({ byClass, byDecision, order }) {

@@ -7,16 +7,16 @@ import pytest
 from support_annotations import sign
 
 from medlabel.annotation.audit import plan_audit, promised, read_answers, report_audit, sentences
-from medlabel.annotation.audit_history import spent
-from medlabel.annotation.guarantee import Design
+from medlabel.annotation.audit_history import alpha_spent
+from medlabel.annotation.guarantee import AuditDesign
 from medlabel.annotation.table import AnnotationTable, Origin, Prepared
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
-from medlabel.student.decision import Judgement
+from medlabel.student.decision import Assessment
 
 ORIGIN = Origin.of("b1", {}, 0.9, "v", "t")
-DESIGN = Design(60, precision=0.9)
+DESIGN = AuditDesign(60, precision=0.9)
 
 
 def annotated(tmp_path, strange=0):
@@ -35,8 +35,8 @@ def annotated(tmp_path, strange=0):
         )  # fmt: skip
         table = AnnotationTable(store)
         unlike = np.where(np.arange(200) < strange, 2, 0.5).astype(np.float32)
-        judgement = Judgement(found.astype(np.float32), unlike, calibrated=True)
-        table.write(prepared, judgement, ("even", "odd"), ORIGIN)
+        assessment = Assessment(found.astype(np.float32), unlike, calibrated=True)
+        table.write(prepared, assessment, ("even", "odd"), ORIGIN)
     sign(store, ORIGIN)
     return store
 
@@ -88,7 +88,7 @@ def test_what_is_not_answered_and_what_is_of_no_class_counts_as_wrong(store):
 
 
 def test_a_plan_by_class_promises_by_class(store):
-    path = plan_audit(store, Design(160, precision=0.9, by_class=True))
+    path = plan_audit(store, AuditDesign(160, precision=0.9, by_class=True))
     answers = {uri: truth(uri) if truth(uri) == "odd" else "odd" for uri in asked(path)}
     report = report_audit(store, answers)
     assert report.thresholds["even"] is None
@@ -158,7 +158,7 @@ def test_a_plan_that_was_not_reported_on_has_spent_nothing(store):
     plan_audit(store, DESIGN)
     report_audit(store, {})
     plan_audit(store, DESIGN, again=True)
-    assert spent(store) == 0
+    assert alpha_spent(store) == 0
 
 
 def test_a_plan_from_before_the_ledger_is_entered_with_its_looks(store):
@@ -193,7 +193,7 @@ def test_who_plans_until_a_promise_comes_out_has_no_more_chances_than_said(store
 def test_strangers_do_not_cost_the_others_their_promise(tmp_path):
     store = annotated(tmp_path, strange=40)
     answers = {}
-    for uri in asked(plan_audit(store, Design(200, precision=0.97))):
+    for uri in asked(plan_audit(store, AuditDesign(200, precision=0.97))):
         number = int(uri.rsplit("/", 1)[1].split(".")[0])
         answers[uri] = "neither" if number % 200 < 40 else truth(uri)
     report = report_audit(store, answers)

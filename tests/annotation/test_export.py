@@ -5,8 +5,8 @@ import pytest
 from support_annotations import annotate_folder
 
 from medlabel.annotation.audit import plan_audit, report_audit
-from medlabel.annotation.export import Wanted, export_labels, read_names
-from medlabel.annotation.guarantee import Design
+from medlabel.annotation.export import ExportConfig, export_labels, read_names
+from medlabel.annotation.guarantee import AuditDesign
 from medlabel.errors import MedlabelError
 
 NAMES = {"chest": "Thorax", "breast": "Mamma"}
@@ -19,14 +19,14 @@ def store(tmp_path):
 
 def test_csv_and_parquet_hold_every_annotation(store, tmp_path):
     for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
-        assert export_labels(store, tmp_path / name, Wanted()) == 12
+        assert export_labels(store, tmp_path / name, ExportConfig()) == 12
         rows = read(tmp_path / name)
         assert rows["uri"].nunique() == 12
         assert (rows["confidence"] == rows[["p_chest", "p_breast"]].max(axis=1)).all()
 
 
 def test_label_studio_is_given_predictions_and_its_own_addresses(store, tmp_path):
-    export_labels(store, tmp_path / "a.json", Wanted(names=NAMES, image_root=str(tmp_path)))
+    export_labels(store, tmp_path / "a.json", ExportConfig(names=NAMES, image_root=str(tmp_path)))
     tasks = json.loads((tmp_path / "a.json").read_text())
     assert len(tasks) == 12
     (prediction,) = tasks[0]["predictions"]
@@ -39,27 +39,29 @@ def test_label_studio_is_given_predictions_and_its_own_addresses(store, tmp_path
 
 def test_names_of_files_become_addresses_that_label_studio_can_ask_for(tmp_path):
     store = annotate_folder(tmp_path / "a b&c", count=1, broken=0)
-    export_labels(store, tmp_path / "a.json", Wanted(image_root=str(tmp_path)))
+    export_labels(store, tmp_path / "a.json", ExportConfig(image_root=str(tmp_path)))
     (task,) = json.loads((tmp_path / "a.json").read_text())
     assert task["data"]["image"] == "/data/local-files/?d=a%20b%26c/scans/00.png"
 
 
 def test_a_guarantee_decides_what_is_automatic(store, tmp_path):
-    assert export_labels(store, tmp_path / "a.csv", Wanted(only="auto")) == 0  # not calibrated
-    plan_audit(store, Design(12, precision=0.7))
-    export_labels(store, tmp_path / "a.csv", Wanted())
+    assert (
+        export_labels(store, tmp_path / "a.csv", ExportConfig(only="auto")) == 0
+    )  # not calibrated
+    plan_audit(store, AuditDesign(12, precision=0.7))
+    export_labels(store, tmp_path / "a.csv", ExportConfig())
     answers = dict(pd.read_csv(tmp_path / "a.csv")[["uri", "label"]].to_numpy().tolist())
     report_audit(store, answers)
-    assert export_labels(store, tmp_path / "a.csv", Wanted(only="auto")) == 12
+    assert export_labels(store, tmp_path / "a.csv", ExportConfig(only="auto")) == 12
     report_audit(store, dict(list(answers.items())[:9]))
     with pytest.raises(MedlabelError, match="the promise does not hold"):
-        export_labels(store, tmp_path / "a.csv", Wanted())
+        export_labels(store, tmp_path / "a.csv", ExportConfig())
 
 
 def test_classes_are_renamed_by_a_file(store, tmp_path):
     (tmp_path / "names.yaml").write_text("chest: Thorax\nbreast: Mamma\n")
     names = read_names(tmp_path / "names.yaml") | {"hand": "Manus"}  # of another task
-    export_labels(store, tmp_path / "a.csv", Wanted(names=names))
+    export_labels(store, tmp_path / "a.csv", ExportConfig(names=names))
     rows = pd.read_csv(tmp_path / "a.csv")
     assert set(rows["label"]) <= set(NAMES.values())
     assert {"p_Thorax", "p_Mamma"} <= set(rows.columns)
@@ -67,7 +69,7 @@ def test_classes_are_renamed_by_a_file(store, tmp_path):
 
 def test_classes_that_get_one_name_are_one(store, tmp_path):
     for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
-        export_labels(store, tmp_path / name, Wanted(names=dict.fromkeys(NAMES, "Body")))
+        export_labels(store, tmp_path / name, ExportConfig(names=dict.fromkeys(NAMES, "Body")))
         rows = read(tmp_path / name)
         assert set(rows["label"]) == {"Body"}
         assert rows["p_Body"].to_numpy() == pytest.approx(1)
@@ -86,5 +88,5 @@ def test_classes_that_get_one_name_are_one(store, tmp_path):
 def test_what_cannot_be_exported_is_said_and_leaves_nothing(store, tmp_path, name, wanted, said):
     before = set(tmp_path.iterdir())
     with pytest.raises(MedlabelError, match=said):
-        export_labels(store, tmp_path / name, Wanted(**wanted))
+        export_labels(store, tmp_path / name, ExportConfig(**wanted))
     assert set(tmp_path.iterdir()) == before

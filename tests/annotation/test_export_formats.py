@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from support_annotations import annotate_folder
 
-from medlabel.annotation.export import Wanted, export_labels
+from medlabel.annotation.export import ExportConfig, export_labels
 from medlabel.annotation.export_formats import link_images
 from medlabel.errors import MedlabelError
 
@@ -18,7 +18,7 @@ def store(tmp_path):
 
 def test_coco_has_an_image_an_annotation_and_a_category_each(store, tmp_path):
     path = tmp_path / "a.coco.json"
-    assert export_labels(store, path, Wanted(names=NAMES)) == 13
+    assert export_labels(store, path, ExportConfig(names=NAMES)) == 13
     found = json.loads(path.read_text())
     assert {one["file_name"] for one in found["images"]} >= {f"{tmp_path}/scans/00.png"}
     categories = {one["id"]: one["name"] for one in found["categories"]}
@@ -32,20 +32,20 @@ def test_coco_has_an_image_an_annotation_and_a_category_each(store, tmp_path):
 
 def test_an_empty_coco_file_is_whole(store, tmp_path):
     path = tmp_path / "a.coco.json"
-    assert export_labels(store, path, Wanted(only="auto")) == 0
+    assert export_labels(store, path, ExportConfig(only="auto")) == 0
     assert json.loads(path.read_text())["annotations"] == []
 
 
 def test_links_lie_in_a_folder_a_class_and_lead_to_the_images(store, tmp_path):
     folder = tmp_path / "sorted"
-    assert export_labels(store, folder, Wanted(names=NAMES)) == 13
+    assert export_labels(store, folder, ExportConfig(names=NAMES)) == 13
     links = list(folder.rglob("*.png"))
     assert len(links) == 13
     assert {link.parent.name for link in links} <= set(NAMES.values())
     for link in links:
         assert link.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(MedlabelError, match="is there already"):
-        export_labels(store, folder, Wanted())
+        export_labels(store, folder, ExportConfig())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from medlabel.annotation.guarantee import Design, certify, draw, fewest_answers
+from medlabel.annotation.guarantee import AuditDesign, certify, draw, fewest_answers
 from medlabel.errors import MedlabelError
 
 FEW = 0.05  # of 1,000 promises so many may be broken
@@ -26,7 +26,7 @@ def test_a_promise_is_broken_no_more_often_than_said(among):
     confidences, labels, right = population(wrong=0.1)
     broken = kept = 0
     for seed in range(300):
-        design = Design(200, precision=0.95, among=among, seed=seed)
+        design = AuditDesign(200, precision=0.95, among=among, seed=seed)
         step = promise(confidences, labels, right, design)[0].step
         if step is not None:
             broken += right[confidences >= np.float32(step.threshold)].mean() < 0.95
@@ -41,7 +41,7 @@ def test_nor_where_no_threshold_deserves_one():
     right = np.ones(4000, dtype=bool)
     right[rng.permutation(4000)[:202]] = False  # 5.05 %, whatever the confidence
     found = [
-        promise(confidences, labels, right, Design(200, precision=0.95, seed=seed))[0].step
+        promise(confidences, labels, right, AuditDesign(200, precision=0.95, seed=seed))[0].step
         for seed in range(300)
     ]
     broken = [s for s in found if s and right[confidences >= np.float32(s.threshold)].mean() < 0.95]
@@ -57,7 +57,7 @@ def test_plans_made_until_one_holds_break_their_promises_no_more_often_than_said
     for seed in range(series):
         for plan in range(most):
             before = 0.05 * plan
-            design = Design(200, 0.95, 1 - before - 0.05, seed=seed, spent=before)
+            design = AuditDesign(200, 0.95, 1 - before - 0.05, seed=seed, alpha_spent=before)
             step = promise(confidences, labels, right, design, salt=plan)[0].step
             if step and right[confidences >= np.float32(step.threshold)].mean() < 0.95:
                 broken += 1
@@ -65,14 +65,14 @@ def test_plans_made_until_one_holds_break_their_promises_no_more_often_than_said
     assert broken <= binom.ppf(0.999, series, 1 - confidence)
     for spent, advice in ((0.05, r"--confidence 0\.9$"), (0.3, "annotate into another folder")):
         with pytest.raises(MedlabelError, match=advice):
-            Design(200, 0.95, 0.95, spent=spent)
+            AuditDesign(200, 0.95, 0.95, alpha_spent=spent)
 
 
 def test_the_classes_promises_hold_together():
     confidences, labels, right = population(wrong=0.1)
     broken = 0
     for seed in range(200):
-        design = Design(400, precision=0.95, by_class=True, seed=seed)
+        design = AuditDesign(400, precision=0.95, by_class=True, seed=seed)
         _, classes = promise(confidences, labels, right, design)
         broken += any(
             right[(labels == k) & (confidences >= np.float32(one.step.threshold))].mean() < 0.95
@@ -86,14 +86,14 @@ def test_299_right_answers_promise_99_percent_of_many_and_290_do_not():
     assert fewest_answers(0.99, 0.05) == 299
     n = 10**6
     everything = np.linspace(0, 1, n, dtype=np.float32), np.zeros(n, dtype=int), np.ones(n, bool)
-    whole, _ = promise(*everything, Design(299))
+    whole, _ = promise(*everything, AuditDesign(299))
     assert (whole.coverage, whole.step.asked, whole.step.wrong) == (1.0, 299, 0)
-    assert promise(*everything, Design(290))[0].step is None
+    assert promise(*everything, AuditDesign(290))[0].step is None
 
 
 def test_who_asks_about_all_knows_all():
     confidences, labels, right = population(200)
-    design = Design(200, precision=0.9)
+    design = AuditDesign(200, precision=0.9)
     whole, _ = promise(confidences, labels, right, design)
     assert whole.largest.asked == 200
     assert whole.lower() == pytest.approx(right.mean())
@@ -105,18 +105,18 @@ def test_the_lower_bound_is_clopper_and_pearsons_where_images_are_many():
     confidences, labels = np.linspace(0, 1, 10**6, dtype=np.float32), np.zeros(10**6, dtype=int)
     right = np.ones(100, dtype=bool)
     right[:3] = False
-    design = Design(100)
+    design = AuditDesign(100)
     whole, _ = certify(confidences, labels, draw(confidences, labels, design), right, design)
     assert whole.lower() == pytest.approx(beta.ppf(0.05, 97, 4), abs=1e-4)
 
 
 def test_the_further_answers_that_it_names_are_enough():
     confidences, labels = np.linspace(0, 1, 10**5, dtype=np.float32), np.zeros(10**5, dtype=int)
-    design = Design(100)
+    design = AuditDesign(100)
     asked = draw(confidences, labels, design)
     few, _ = certify(confidences, labels, asked, np.ones(100, dtype=bool), design)
     assert few.step is None
-    more = Design(100 + few.further())
+    more = AuditDesign(100 + few.further())
     asked = draw(confidences, labels, more)
     enough, _ = certify(confidences, labels, asked, np.ones(len(asked), dtype=bool), more)
     assert enough.coverage == 1
@@ -126,16 +126,16 @@ def test_the_further_answers_that_it_names_are_enough():
 
 def test_only_the_most_confident_are_asked_about_and_nobody_twice():
     confidences, labels, _ = population(1000)
-    asked = draw(confidences, labels, Design(300, among=0.4))
+    asked = draw(confidences, labels, AuditDesign(300, among=0.4))
     assert len(set(asked.tolist())) == 300
     assert confidences[asked].min() >= np.quantile(confidences, 0.6)
-    assert len(draw(confidences, labels, Design(5000))) == 1000
+    assert len(draw(confidences, labels, AuditDesign(5000))) == 1000
 
 
 def test_a_plan_by_class_asks_as_much_about_a_rare_label():
     confidences, _, _ = population(1000)
     labels = (np.arange(1000) % 10 == 0).astype(int)
-    asked = draw(confidences, labels, Design(100, by_class=True))
+    asked = draw(confidences, labels, AuditDesign(100, by_class=True))
     assert np.bincount(labels[asked]).tolist() == [50, 50]
 
 
@@ -143,7 +143,7 @@ def test_the_order_of_the_sets_does_not_depend_on_the_sample():
     confidences, labels, right = population(4000, wrong=0)
     starts = {
         certify(c, labels, a, ~right[a], d)[0].failed.threshold
-        for d in (Design(1000, seed=s) for s in range(20))
+        for d in (AuditDesign(1000, seed=s) for s in range(20))
         for c, a in [(confidences, draw(confidences, labels, d))]
     }
     assert len(starts) == 1
@@ -151,7 +151,7 @@ def test_the_order_of_the_sets_does_not_depend_on_the_sample():
 
 def test_one_early_mistake_is_not_the_end():
     confidences, labels = np.linspace(0, 1, 10**5, dtype=np.float32), np.zeros(10**5, dtype=int)
-    design = Design(1000, precision=0.95)
+    design = AuditDesign(1000, precision=0.95)
     asked = draw(confidences, labels, design)
     right = np.ones(1000, dtype=bool)
     right[confidences[asked].argmax()] = False
@@ -162,7 +162,7 @@ def test_one_early_mistake_is_not_the_end():
 def test_of_a_label_that_nobody_was_asked_about_nothing_is_promised():
     confidences = np.array([0.9] * 500 + [0.1] * 500, dtype=np.float32)
     labels = np.repeat([0, 1], 500)
-    design = Design(200, precision=0.9, among=0.5)
+    design = AuditDesign(200, precision=0.9, among=0.5)
     asked = draw(confidences, labels, design)
     whole, classes = certify(confidences, labels, asked, np.ones(200, dtype=bool), design)
     assert (whole.coverage, classes[0].coverage, classes[1].coverage) == (0.5, 1.0, 0.0)
@@ -170,7 +170,7 @@ def test_of_a_label_that_nobody_was_asked_about_nothing_is_promised():
 
 
 def test_looking_twice_costs_half_the_level():
-    assert Design(10, looks=2).level == pytest.approx(0.025)
+    assert AuditDesign(10, looks=2).level == pytest.approx(0.025)
 
 
 @pytest.mark.parametrize(
@@ -184,4 +184,4 @@ def test_looking_twice_costs_half_the_level():
 )
 def test_what_cannot_be_planned_is_refused(wrong, said):
     with pytest.raises(MedlabelError, match=said):
-        Design(100, **wrong)
+        AuditDesign(100, **wrong)

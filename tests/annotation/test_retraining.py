@@ -3,10 +3,16 @@ import pytest
 from support_annotations import annotate_folder
 
 from medlabel.annotation.answers import Answers
-from medlabel.annotation.retraining import FOLDS, Bought, folds_of, make_lesson, write_page
+from medlabel.annotation.retraining import (
+    FOLDS,
+    AnswerImpact,
+    folds_of,
+    make_training_set,
+    write_page,
+)
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.student.human_labels import NOBODY
+from medlabel.student.human_labels import UNLABELED
 
 
 @pytest.fixture
@@ -22,43 +28,45 @@ def said(tmp_path, chests=10, neither=2):
 
 
 def test_a_pool_has_all_answers_others_at_random_and_no_strangers(store, tmp_path):
-    lesson = make_lesson(store, said(tmp_path), most=8, weight=5, seed=0)
-    assert lesson.images.shape == (12 + 8, 28, 28)  # two of the answered images have a copy
-    assert (lesson.trusted.labels == 0).sum() == 12
-    assert (lesson.trusted.labels == NOBODY).sum() == 8
-    np.testing.assert_allclose(lesson.scores.sum(axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(lesson.scores, lesson.bundle.predict(lesson.images), atol=1e-6)
-    assert lesson.facts["answers"] == {"chest": 10, "neither": 2}  # copies once
-    assert lesson.sentences() == ["12 images have an answer: chest 10, neither 2."]
-    again = make_lesson(store, said(tmp_path), most=8, weight=5, seed=0)
-    np.testing.assert_array_equal(again.images, lesson.images)
+    training_set = make_training_set(store, said(tmp_path), most=8, weight=5, seed=0)
+    assert training_set.images.shape == (12 + 8, 28, 28)  # two of the answered images have a copy
+    assert (training_set.human_labels.labels == 0).sum() == 12
+    assert (training_set.human_labels.labels == UNLABELED).sum() == 8
+    np.testing.assert_allclose(training_set.scores.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(
+        training_set.scores, training_set.bundle.predict(training_set.images), atol=1e-6
+    )
+    assert training_set.facts["answers"] == {"chest": 10, "neither": 2}  # copies once
+    assert training_set.sentences() == ["12 images have an answer: chest 10, neither 2."]
+    again = make_training_set(store, said(tmp_path), most=8, weight=5, seed=0)
+    np.testing.assert_array_equal(again.images, training_set.images)
 
 
 def test_nobody_judges_an_image_that_a_copy_of_was_learned(store, tmp_path):
-    lesson = make_lesson(store, said(tmp_path), most=8, weight=5, seed=0)
-    folds = folds_of(lesson, seed=0)
+    training_set = make_training_set(store, said(tmp_path), most=8, weight=5, seed=0)
+    folds = folds_of(training_set, seed=0)
     assert len(folds) == FOLDS
-    assert sorted(np.concatenate(folds)) == np.flatnonzero(lesson.trusted.known).tolist()
-    seen = [set(lesson.digests[fold]) for fold in folds]
+    assert sorted(np.concatenate(folds)) == np.flatnonzero(training_set.human_labels.known).tolist()
+    seen = [set(training_set.digests[fold]) for fold in folds]
     assert sum(map(len, seen)) == len(set.union(*seen)) == 10
 
 
 def test_too_few_answers_and_images_that_have_changed_are_said(store, tmp_path):
     with pytest.raises(MedlabelError, match=r"a class for 4 images .* it takes 10"):
-        make_lesson(store, said(tmp_path, chests=4), most=8, weight=5, seed=0)
+        make_training_set(store, said(tmp_path, chests=4), most=8, weight=5, seed=0)
     (tmp_path / "scans" / "03.png").write_bytes(b"other")
     with pytest.raises(MedlabelError, match="have changed since they were labelled"):
-        make_lesson(store, said(tmp_path), most=8, weight=5, seed=0)
+        make_training_set(store, said(tmp_path), most=8, weight=5, seed=0)
 
 
 def test_what_answers_bought_is_counted_in_pairs(tmp_path):
     people = np.array([0, 0, 1, 1, 1, 1])
     without, learned = np.array([0, 1, 0, 0, 0, 1]), np.array([1, 0, 1, 1, 0, 1])
-    bought = Bought.of(people, without, without, learned)
-    assert bought == Bought(6, before=2, without=2, learned=4, mended=3, spoiled=1)
+    bought = AnswerImpact.of(people, without, without, learned)
+    assert bought == AnswerImpact(6, before=2, without=2, learned=4, fixed=3, broken=1)
     assert bought.chance == pytest.approx(10 / 16)
     assert "with the other answers: 4 of 6 (66.7%)" in " ".join(bought.sentences())
-    assert Bought.of(people, people, people, people).chance == 1
+    assert AnswerImpact.of(people, people, people, people).chance == 1
     with open(write_page(Store(str(tmp_path)), bought, {"name": "<b>"}, ["9 left"])) as file:
         page = file.read()
     assert "4 of 6" in page

@@ -19,7 +19,7 @@ from medlabel.data.framing import CentreSquare
 from medlabel.data.listing import list_parts
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.student.decision import Judgement
+from medlabel.student.decision import Assessment
 
 ORIGIN = Origin.of("b1", {"sha256": "f00", "seed": 3}, 0.75, "medlabel 1", "2026-01-01T00:00:00")
 SMALL = Layout(CentreSquare(28, 1), rows=4, batch=4)
@@ -29,7 +29,7 @@ def brightness(images):
     """A student of two classes: how dark, how bright."""
     bright = images.reshape(len(images), -1).mean(axis=1) / 255
     chances = np.stack([1 - bright, bright], axis=1).astype(np.float32)
-    return Judgement(chances, (bright > 0.7).astype(np.float32) * 2, calibrated=True)
+    return Assessment(chances, (bright > 0.7).astype(np.float32) * 2, calibrated=True)
 
 
 @pytest.fixture
@@ -98,16 +98,20 @@ def test_rows_and_rejects_are_all_that_came_in(written, folder):
 def test_a_row_tells_its_label_and_where_it_comes_from(written, folder):
     row = written.read(written.pieces()[1]).to_pylist()[1]
     assert row["uri"] == f"{folder}/5.png"
-    assert (row["label"], row["decision"], row["doubts"]) == ("bright", "review", "unlike")
+    assert (row["label"], row["decision"], row["review_reasons"]) == (
+        "bright",
+        "review",
+        "out_of_distribution",
+    )
     assert row["confidence"] == row["p_bright"] == pytest.approx(200 / 255)
     assert row["p_dark"] == pytest.approx(55 / 255)
     assert (row["bundle"], row["weights"], row["seed"], row["auto_above"]) == ("b1", "f00", 3, 0.75)
     assert len(row["digest"]) == 32
-    assert row["unlikeness"] == 2
+    assert row["ood_score"] == 2
     sure, _, doubtful = written.read(written.pieces()[0]).to_pylist()
-    assert (sure["label"], sure["decision"], sure["doubts"]) == ("dark", "auto", "")
-    assert (doubtful["label"], doubtful["decision"], doubtful["doubts"]) == (
-        "dark", "review", "unsure",
+    assert (sure["label"], sure["decision"], sure["review_reasons"]) == ("dark", "auto", "")
+    assert (doubtful["label"], doubtful["decision"], doubtful["review_reasons"]) == (
+        "dark", "review", "low_confidence",
     )  # fmt: skip
 
 
@@ -116,10 +120,10 @@ def test_what_cannot_be_told_is_null_and_for_review(folder, tmp_path):
     table = AnnotationTable(Store(str(tmp_path / "out")))
     (prepared,) = read_pieces(part, [0], Layout(CentreSquare(28, 1), rows=8, batch=8))
     chances = brightness(prepared.images).probabilities
-    unknown = Judgement(chances, np.full(6, np.nan, np.float32), calibrated=False)
+    unknown = Assessment(chances, np.full(6, np.nan, np.float32), calibrated=False)
     table.write(prepared, unknown, ("dark", "bright"), ORIGIN)
     rows = table.read(table.pieces()[0]).to_pylist()
-    assert {(row["unlikeness"], row["decision"]) for row in rows} == {(None, "review")}
+    assert {(row["ood_score"], row["decision"]) for row in rows} == {(None, "review")}
 
 
 def test_a_table_is_whole_as_it_was_signed_or_not_at_all(written, tmp_path):

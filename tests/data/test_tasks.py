@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support import write_npz
 
-from medlabel.data.tasks import draw_cells, gather_images, open_sources, parse_task
+from medlabel.data.tasks import gather_images, open_sources, parse_task, sample_cells
 from medlabel.errors import MedlabelError
 from medlabel.teacher.captions import NO_FINDING, captions_for, paper_captions
 from medlabel.teacher.task_captions import class_captions, unknown_captions
@@ -105,7 +105,7 @@ def test_phantoms_have_the_labels_of_their_set():
     task = parse_task(
         "ill=phantom:pneumoniamnist#1,well=phantom:pneumoniamnist#0,big=phantom:chestmnist#1"
     )
-    cells, truth = draw_cells(task, open_sources(task), [0], per_class=12)
+    cells, truth = sample_cells(task, open_sources(task), [0], per_class=12)
     assert np.bincount(truth.unseal(cells[0].pool)).tolist() == [12, 12, 12]
     assert class_captions(task.classes[0]) == captions_for(
         "pneumonia", flag="pneumoniamnist", label=1
@@ -116,7 +116,7 @@ def test_phantoms_have_the_labels_of_their_set():
 def drawn(dark, bright):
     task = parse_task(f"dark={dark},bright={bright}")
     sources = open_sources(task)
-    return sources, draw_cells(task, sources, range(3), per_class=12)
+    return sources, sample_cells(task, sources, range(3), per_class=12)
 
 
 def test_pool_and_test_are_balanced_and_apart(drawn):
@@ -137,7 +137,7 @@ def test_truth_follows_the_image(drawn):
 def test_seeds_decide_the_draw_and_its_order_shows_no_class(drawn, dark, bright):
     _, (cells, truth) = drawn
     task = parse_task(f"dark={dark},bright={bright}")
-    again, _ = draw_cells(task, open_sources(task), range(3), per_class=12)
+    again, _ = sample_cells(task, open_sources(task), range(3), per_class=12)
     assert cells == again
     assert cells[0].pool != cells[1].pool
     labels = truth.unseal(cells[0].pool)
@@ -147,7 +147,7 @@ def test_seeds_decide_the_draw_and_its_order_shows_no_class(drawn, dark, bright)
 def test_the_smallest_class_decides(dark, tmp_path):
     small = write_npz(tmp_path / "small.npz", n=8)
     task = parse_task(f"a={dark},b={small}")
-    cells, _ = draw_cells(task, open_sources(task), [0])
+    cells, _ = sample_cells(task, open_sources(task), [0])
     assert (len(cells[0].pool), len(cells[0].test)) == (16, 12)
 
 
@@ -155,26 +155,26 @@ def test_a_class_with_one_image_is_refused(dark, tmp_path):
     one = write_npz(tmp_path / "one.npz", n=40, train_labels=np.eye(40, 1, dtype=np.uint8))
     task = parse_task(f"a={dark},b={one}#1")
     with pytest.raises(MedlabelError, match="'b' has 1 training image of its own"):
-        draw_cells(task, open_sources(task), [0])
+        sample_cells(task, open_sources(task), [0])
 
 
 def test_a_label_nobody_has_is_refused(dark, bright):
     task = parse_task(f"a={dark}#7,b={bright}")
     with pytest.raises(MedlabelError, match="label 7"):
-        draw_cells(task, open_sources(task), [0])
+        sample_cells(task, open_sources(task), [0])
 
 
 def test_an_image_that_fits_two_classes_fits_none(dark):
     task = parse_task(f"a={dark}#0,1,b={dark}#1,2")
     sources = open_sources(task)
-    cells, _ = draw_cells(task, sources, [0])
+    cells, _ = sample_cells(task, sources, [0])
     indices = {int(image_id.rsplit("/", 1)[1]) % 3 for image_id in cells[0].pool}
     assert indices == {0, 2}
 
 
 def test_a_class_without_a_label_is_drawn_from_all_others(dark):
     task = parse_task(f"a={dark}#1,b={dark}#!1")
-    cells, truth = draw_cells(task, open_sources(task), [0])
+    cells, truth = sample_cells(task, open_sources(task), [0])
     found = {int(i.rsplit("/", 1)[1]) % 3: int(truth.unseal([i])[0]) for i in cells[0].pool}
     assert found == {0: 1, 1: 0, 2: 1}
 
@@ -182,7 +182,7 @@ def test_a_class_without_a_label_is_drawn_from_all_others(dark):
 def test_a_label_to_do_without_must_exist(dark):
     task = parse_task(f"a={dark}#1,b={dark}#!7")
     with pytest.raises(MedlabelError, match="label 7"):
-        draw_cells(task, open_sources(task), [0])
+        sample_cells(task, open_sources(task), [0])
 
 
 def test_two_files_of_one_name_are_refused(dark, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from medlabel.data.truth import SealedTruth, TruthIsSealedError
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.student.human_labels import Trusted
+from medlabel.student.human_labels import HumanLabels
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,7 +89,7 @@ def test_a_human_label_enters_training_by_answers_alone():
         for folder in ("src", "rayjobs", "serving")
         for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Trusted"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "HumanLabels"
     }
     assert made == {"annotation/retraining", "student/human_labels"}
 
@@ -104,4 +104,4 @@ def test_what_handles_answers_cannot_see_the_truth(name):
 
 def test_sealed_truth_is_no_human_answer(truth):
     with pytest.raises(TruthIsSealedError):
-        Trusted(truth, 1)
+        HumanLabels(truth, 1)

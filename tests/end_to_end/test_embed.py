@@ -42,7 +42,9 @@ def test_of_two_thousand_good_files_and_two_hundred_bad_ones_none_is_lost(clip_f
     assert len({kind for kind, _ in bad.values()}) == 10
     for name, data in [*good.items(), *((name, data) for name, (_, data) in bad.items())]:
         (root / name).write_bytes(data)
-    request = job.Request((str(root),), str(tmp_path / "out"), tmp_path / "home", (clip_folder,))
+    request = job.EmbedConfig(
+        (str(root),), str(tmp_path / "out"), tmp_path / "home", (clip_folder,)
+    )
     (summary,) = job.embed_sources(request)
     assert (summary.images, summary.encoded, summary.rejected) == (2200, 2000, 200)
     ids = table_of(tmp_path / "out").column("image_id").to_pylist()
@@ -58,11 +60,11 @@ def test_a_killed_driver_goes_on_and_the_table_is_the_same(clip_folder, tmp_path
 
     def asked(home):
         alone = job.Replicas(workers=1)
-        return job.Request((str(path),), f"{home}/out", home, (clip_folder,), replicas=alone)
+        return job.EmbedConfig((str(path),), f"{home}/out", home, (clip_folder,), replicas=alone)
 
     code = (
         "import sys; from pathlib import Path; from rayjobs import embed as job\n"
-        "job.embed_sources(job.Request((sys.argv[1],), sys.argv[2] + '/out', Path(sys.argv[2]),"
+        "job.embed_sources(job.EmbedConfig((sys.argv[1],), sys.argv[2] + '/out', Path(sys.argv[2]),"
         " (sys.argv[3],), replicas=job.Replicas(workers=1)))"
     )
     command = [sys.executable, "-c", code, str(path), str(tmp_path / "killed"), clip_folder]
@@ -97,7 +99,7 @@ job._Encoder = Telling
 for share in sys.argv[4:]:
     FOLDER = Path(sys.argv[2]) / share
     FOLDER.mkdir()
-    request = job.Request((sys.argv[1],), f"{FOLDER}/out", FOLDER, (sys.argv[3],),
+    request = job.EmbedConfig((sys.argv[1],), f"{FOLDER}/out", FOLDER, (sys.argv[3],),
                           replicas=job.Replicas(gpus=float(share), batch_size=64))
     (summary,) = job.embed_sources(request)
     print(json.dumps([summary.workers, summary.encoded]))

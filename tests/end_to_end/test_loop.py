@@ -46,7 +46,7 @@ def teacher(tmp_path):
 @pytest.fixture
 def settings(teacher, tmp_path):
     task, scores = teacher
-    return job.Settings(
+    return job.RunConfig(
         parse_task(task),
         str(tmp_path / "run"),
         QUICK,
@@ -87,7 +87,9 @@ def test_a_run_leaves_its_tables_and_more_seeds_keep_what_is_there(settings):
     assert set(baselines["baseline"]) == {"majority class", "pixel statistics", "true labels"}
     recalls = store.read_table("recalls.parquet")
     assert len(recalls) == 2 * 2 * 2  # seeds, teacher and student, classes
-    assert store.read_json("trust.json")["warnings"] == list(outcome.trust.warnings) == []
+    assert (
+        store.read_json("diagnostics.json")["warnings"] == list(outcome.diagnostics.warnings) == []
+    )
     assert store.exists("bundle/model.safetensors")
     assert b"c140" in store.read("report/index.html")
     assert store.list("ceiling/cells/*/bundle/*") == []
@@ -98,8 +100,8 @@ def test_a_run_leaves_its_tables_and_more_seeds_keep_what_is_there(settings):
 
 def test_a_rows_number_does_not_tell_its_class(teacher):
     task = parse_task(teacher[0])
-    cells, truth = job.draw_cells(task, job.open_sources(task), range(2))
-    labels = truth.unseal(job.drawn_ids(cells))
+    cells, truth = job.sample_cells(task, job.open_sources(task), range(2))
+    labels = truth.unseal(job.sampled_ids(cells))
     assert 0.3 < np.abs(np.diff(labels)).mean() < 0.7
 
 
@@ -136,13 +138,13 @@ def test_truth_reaches_nothing_but_evaluation(settings, monkeypatch, steps):
     honest = job.run(settings)
 
     def draw_shuffled(*arguments):
-        cells, truth = draw_cells(*arguments)
+        cells, truth = sample_cells(*arguments)
         ids = sorted({i for cell in cells for i in (*cell.pool, *cell.test)})
         labels = np.random.default_rng(1).permutation(truth.unseal(ids))
         return cells, SealedTruth(ids, labels.tolist())
 
-    draw_cells = job.draw_cells
-    monkeypatch.setattr(job, "draw_cells", draw_shuffled)
+    sample_cells = job.sample_cells
+    monkeypatch.setattr(job, "sample_cells", draw_shuffled)
     blind = job.run(replace(settings, out=settings.out + "-blind"))
     assert predictions(settings.out) == predictions(settings.out + "-blind")
     stores = Store(settings.out), Store(settings.out + "-blind")
@@ -178,7 +180,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_table_of_one_that_was_not(teache
     assert command(*teacher, killed.uri, tmp_path / "home").wait() == 0
     task, scores = teacher
     job.run(
-        job.Settings(
+        job.RunConfig(
             parse_task(task),
             whole.uri,
             RECIPES["adam"],

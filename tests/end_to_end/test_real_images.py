@@ -8,15 +8,15 @@ import torch
 
 import medlabel._torchvision  # noqa: F401
 from medlabel.data.sources import open_source
-from medlabel.data.tasks import gather_images, own_image, parse_task
+from medlabel.data.tasks import gather_images, parse_task, source_image
 from medlabel.storage.store import Store
 from medlabel.student.recipes import RECIPES
 from medlabel.teacher.clip import load_clip
 from medlabel.teacher.embeddings import EmbeddingTable
 from medlabel.teacher.phantom_clip import PretrainingConfig
-from rayjobs.embed import embed_drawn
+from rayjobs.embed import embed_sampled
 from rayjobs.pretrain import ensure_phantom_clip
-from rayjobs.run import Settings, run
+from rayjobs.run import RunConfig, run
 
 import open_clip  # isort: skip
 from open_clip.transform import PreprocessCfg, image_transform_v2  # isort: skip
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 def test_the_loop_labels_real_images_from_phantoms_alone(real: Path, tmp_path):
     task = parse_task(f"chest={real / 'chestmnist-nih1000.npz'},breast={real / 'breastmnist.npz'}")
     short = PretrainingConfig(steps=250, phantoms_per_look=1000)  # a tenth of the default
-    settings = Settings(
+    settings = RunConfig(
         task,
         str(tmp_path / "run"),
         RECIPES["robust"],
@@ -53,8 +53,8 @@ def test_a_vit_b_32_in_openais_format_agrees_with_open_clip_used_by_hand(real: P
     sources = {path: open_source(path)}
     ids = [f"bloodmnist-pbc6000/test/{i}" for i in range(12)]
     table = EmbeddingTable(Store(str(tmp_path / "embeddings")), clip.key)
-    drawn = {image_id: own_image(sources, image_id) for image_id in ids}
-    embeddings, encoded = embed_drawn(clip, drawn, table)
+    drawn = {image_id: source_image(sources, image_id) for image_id in ids}
+    embeddings, encoded = embed_sampled(clip, drawn, table)
     assert encoded == 12
     transform = image_transform_v2(PreprocessCfg(size=224), is_train=False)
     stack = [transform(Image.fromarray(image)) for image in gather_images(sources, ids)]

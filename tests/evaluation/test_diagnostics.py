@@ -11,7 +11,7 @@ from medlabel.evaluation.diagnostics import (
     kappa,
     pixel_features,
     signals,
-    summarise_trust,
+    summarise_diagnostics,
     warnings_of,
 )
 
@@ -93,7 +93,7 @@ def test_students_are_compared_on_what_both_judged():
 
 def test_a_run_is_judged_by_the_median_of_its_draws():
     spoilt = Signals(0, 0.05, 0, 0, 0, 0.05)
-    trust = summarise_trust([SOUND, SOUND, spoilt], 0.9)
+    trust = summarise_diagnostics([SOUND, SOUND, spoilt], 0.9)
     assert (trust.draws, trust.signals.teacher, trust.warnings) == (3, 0.6, ())
     assert trust.to_json()["students"] == 0.9
 

@@ -5,7 +5,7 @@ from medlabel.errors import MedlabelError
 from medlabel.experiments.run_folder import claim, finished_seeds, publish, read_cell, write_cell
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle
-from medlabel.student.decision import doubts
+from medlabel.student.decision import review_reasons
 from medlabel.student.fit import Epoch, Fitted
 from medlabel.student.networks import Student
 
@@ -65,4 +65,4 @@ def test_a_seeds_bundle_is_published(store):
     bundle = load_bundle(store.path("bundle"))
     assert bundle.warnings == ("This task looks undecidable.",)
     said = bundle.judge(np.zeros((1, 28, 28), np.uint8))
-    assert "undecidable" in doubts(said, 0.0)[0]
+    assert "undecidable" in review_reasons(said, 0.0)[0]

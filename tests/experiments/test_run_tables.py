@@ -5,7 +5,13 @@ import pytest
 from medlabel.data.tasks import Cell
 from medlabel.data.truth import SealedTruth
 from medlabel.experiments.run_folder import CellResult
-from medlabel.experiments.run_tables import Board, adjusted_table, judge, recalls_table, trust_of
+from medlabel.experiments.run_tables import (
+    Board,
+    adjusted_table,
+    diagnostics_of,
+    judge,
+    recalls_table,
+)
 from medlabel.teacher.adjust import RAW, Adjustment, match_prior, parse_steps
 
 ROWS = {f"s/train/{i}": i for i in range(40)} | {f"s/test/{i}": 40 + i for i in range(20)}
@@ -66,7 +72,7 @@ def test_recalls_have_a_row_for_each_seed_class_and_judge(board):
 
 
 def test_trust_comes_of_pixels_where_the_teacher_has_no_embeddings(board):
-    trust, best = trust_of(None, board, CELLS)
+    trust, best = diagnostics_of(None, board, CELLS)
     assert (trust.draws, trust.students, best) == (1, None, CELLS[0].seed)
     assert trust.signals.neighbours == pytest.approx(1)
     assert trust.warnings[0].startswith("This task looks undecidable")

@@ -49,7 +49,9 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
     out = tmp_path / "out"
 
     def annotate():
-        return job.annotate_sources(job.Order((str(scans), str(dark)), bundle, str(out), 0.5))
+        return job.annotate_sources(
+            job.AnnotateConfig((str(scans), str(dark)), bundle, str(out), 0.5)
+        )
 
     first = annotate()
     assert (first.labelled, first.overview.annotations, first.overview.rejects) == (76, 75, 1)
@@ -86,13 +88,13 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
 
 
 def test_other_annotations_are_not_mixed_with_these(bundle, dark, tmp_path):
-    order = job.Order((str(dark),), bundle, str(tmp_path / "out"))
+    order = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
     job._claim(Store(order.out), order, load_bundle(bundle))
-    other = job.Order((str(dark),), bundle, order.out, auto_above=0.5)
+    other = job.AnnotateConfig((str(dark),), bundle, order.out, auto_above=0.5)
     with pytest.raises(MedlabelError, match="differ in auto_above"):
         job.annotate_sources(other)
 
 
 def test_a_threshold_is_a_confidence(bundle, dark, tmp_path):
     with pytest.raises(MedlabelError, match="between 0 and 1"):
-        job.annotate_sources(job.Order((str(dark),), bundle, str(tmp_path), auto_above=95))
+        job.annotate_sources(job.AnnotateConfig((str(dark),), bundle, str(tmp_path), auto_above=95))

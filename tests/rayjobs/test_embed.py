@@ -6,7 +6,7 @@ import torch
 from support import write_npz
 
 from medlabel.data.sources import open_source
-from medlabel.data.tasks import own_image
+from medlabel.data.tasks import source_image
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 from medlabel.teacher.embeddings import EmbeddingTable
@@ -35,7 +35,7 @@ def clip(folder):
 @pytest.fixture
 def drawn(dark, bright):
     sources = {str(path): open_source(str(path)) for path in (dark, bright)}
-    return {image_id: own_image(sources, image_id) for image_id in IDS}
+    return {image_id: source_image(sources, image_id) for image_id in IDS}
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -44,9 +44,9 @@ def test_a_run_encodes_each_image_once_and_like_by_hand(clip, drawn, tmp_path, m
     table = EmbeddingTable(Store(str(tmp_path)), clip.key)
     some = dict(list(drawn.items())[:3])
     told = []
-    assert job.embed_drawn(clip, some, table)[1] == 3
+    assert job.embed_sampled(clip, some, table)[1] == 3
     twice = drawn | {"another/name/0": drawn[IDS[0]]}
-    embeddings, encoded = job.embed_drawn(clip, twice, table, lambda *p: told.append(p))
+    embeddings, encoded = job.embed_sampled(clip, twice, table, lambda *p: told.append(p))
     assert (encoded, told[-1]) == (1, (1, 1))
     by_hand = clip.embed_images(np.stack([*drawn.values(), drawn[IDS[0]]]))
     np.testing.assert_allclose(embeddings, by_hand, atol=1e-3)
@@ -58,7 +58,7 @@ def test_sources_become_one_table_and_only_what_is_missing_is_encoded(
 ):
     def embed(*sources):
         return job.embed_sources(
-            job.Request(
+            job.EmbedConfig(
                 tuple(map(str, sources)), str(tmp_path / "out"), tmp_path / "home", (folder,)
             )
         )[0]
@@ -79,7 +79,7 @@ def test_sources_become_one_table_and_only_what_is_missing_is_encoded(
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_damaged_shard_is_made_again_and_comes_out_the_same(folder, dark, tmp_path):
     def embed(out):
-        request = job.Request((str(dark),), str(tmp_path / out), tmp_path / "home", (folder,))
+        request = job.EmbedConfig((str(dark),), str(tmp_path / out), tmp_path / "home", (folder,))
         (summary,) = job.embed_sources(request)
         return summary.encoded, pq.read_table(tmp_path / out / f"model={key(tmp_path)}")
 
@@ -98,7 +98,7 @@ def test_two_sources_of_one_name_are_refused(dark, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     twin = write_npz(other / "dark.npz", level=61)
-    request = job.Request((str(dark), str(twin)), str(tmp_path / "out"), tmp_path)
+    request = job.EmbedConfig((str(dark), str(twin)), str(tmp_path / "out"), tmp_path)
     with pytest.raises(MedlabelError, match="two sources are both called dark"):
         job.embed_sources(request)
 
@@ -140,6 +140,6 @@ def test_what_the_cluster_has_no_room_for_is_refused(monkeypatch, asked, reason)
 
 @pytest.mark.parametrize("wrong", [{"clips": ("no-such",)}, {"precision": "fp8"}])
 def test_a_mistyped_model_is_told_before_anything_is_read(tmp_path, wrong):
-    request = job.Request((str(tmp_path / "absent"),), str(tmp_path / "out"), tmp_path, **wrong)
+    request = job.EmbedConfig((str(tmp_path / "absent"),), str(tmp_path / "out"), tmp_path, **wrong)
     with pytest.raises(MedlabelError, match="unknown"):
         job.embed_sources(request)

@@ -70,7 +70,7 @@ def test_an_elastic_fit_comes_out_the_same(workload, tmp_path):
     fixed, elastic = Store(str(tmp_path / "fixed")), Store(str(tmp_path / "elastic"))
     fit_unit(fixed, workload, units(1)[0])
     fit_unit(fixed, workload, units(2)[1])
-    assert fit_cells(elastic, workload, units(2), room=fit.Room(elastic=True)) == 2
+    assert fit_cells(elastic, workload, units(2), room=fit.WorkerLimits(elastic=True)) == 2
     assert contents(fixed) == contents(elastic)
 
 
@@ -87,6 +87,6 @@ def test_a_fitted_student_is_calibrated_on_its_pool(workload, tmp_path):
     (unit,) = units(1)
     fit_unit(store, workload, unit)
     bundle = load_bundle(store.path("cells/seed-0000/bundle"))
-    judgement = bundle.judge(workload.images[unit.pool])
-    assert judgement.calibrated
-    assert (judgement.unlikeness <= 1.01).mean() > 0.9
+    assessment = bundle.judge(workload.images[unit.pool])
+    assert assessment.calibrated
+    assert (assessment.ood_score <= 1.01).mean() > 0.9

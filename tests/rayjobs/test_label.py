@@ -17,7 +17,7 @@ def wish(tmp_path, source, **changed):
         "out": str(tmp_path / "out"),
     }
     asked |= {"home": tmp_path / "home", "recipe": recipe_named("adam")}
-    return job.Wish(**(asked | changed))
+    return job.LabelConfig(**(asked | changed))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, warn
 from medlabel.student.recipes import RECIPES
-from rayjobs.retrain import Retraining, retrain
+from rayjobs.retrain import RetrainConfig, retrain
 
 QUICK = replace(RECIPES["adam"], epochs=1)
 
@@ -22,7 +22,7 @@ def asked(tmp_path):
     answers = tmp_path / "answers.csv"
     with answers.open("w", newline="") as file:
         csv.writer(file).writerows([("uri", "answer"), *rows])
-    return Retraining(store.uri, (answers,), str(tmp_path / "next"), QUICK, pool=15)
+    return RetrainConfig(store.uri, (answers,), str(tmp_path / "next"), QUICK, pool=15)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -33,8 +33,8 @@ def test_answers_become_a_student_whose_bundle_says_so(asked, tmp_path):
     bundle = load_bundle(done.bundle)
     assert bundle.warnings == ("it looks undecidable",)
     assert bundle.classes == ("chest", "breast")
-    trusted = bundle.provenance["trusted"]
-    assert (trusted["answers"], trusted["weight"]) == ({"breast": 6, "chest": 6}, 5.0)
+    human_labels = bundle.provenance["human_labels"]
+    assert (human_labels["answers"], human_labels["weight"]) == ({"breast": 6, "chest": 6}, 5.0)
     assert bundle.provenance["teacher"]["name"] == "annotations by b1"
     assert "12 answers of people" in (tmp_path / "next" / "bundle" / "README.md").read_text()
     assert done.bought.answers == 12

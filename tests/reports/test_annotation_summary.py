@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from medlabel.annotation.table import AnnotationTable, Origin, Prepared
-from medlabel.reports.annotation_summary import look_over, write_page
+from medlabel.reports.annotation_summary import summarise_annotations, write_page
 from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
-from medlabel.student.decision import Judgement
+from medlabel.student.decision import Assessment
 
 ORIGIN = Origin.of("b1", {}, 0.75, "v", "t")
 
@@ -21,23 +21,23 @@ def table(tmp_path):
             np.zeros((3, 28, 28), np.uint8), to_digests([b"d" * 16] * 3), (None, None, reason),
         )  # fmt: skip
         chances = np.stack([1 - bright, bright], axis=1)
-        judgement = Judgement(chances, np.array([0.5, 0.5, 2], np.float32), calibrated=True)
-        table.write(prepared, judgement, ("dark", "bright"), ORIGIN)
+        assessment = Assessment(chances, np.array([0.5, 0.5, 2], np.float32), calibrated=True)
+        table.write(prepared, assessment, ("dark", "bright"), ORIGIN)
     return table
 
 
 def test_sums_are_those_of_all_pieces(table):
-    seen = look_over(table, table.pieces())
+    seen = summarise_annotations(table, table.pieces())
     assert (seen.annotations, seen.rejects) == (5, 1)
     assert (seen.labels["bright"], seen.automatic["bright"]) == (4, 3)
     assert seen.labels["dark"] == 1  # at one half the first wins
-    assert seen.reviews == {"unsure": 2, "unlike": 1}
+    assert seen.reviews == {"low_confidence": 2, "out_of_distribution": 1}
     assert seen.histogram.sum() == 5
-    assert [doubt.uri for doubt in seen.doubts[:2]] == ["/a/1.png", "/a/2.png"]
+    assert [doubt.uri for doubt in seen.uncertain[:2]] == ["/a/1.png", "/a/2.png"]
 
 
 def test_the_page_says_what_there_is_and_that_nothing_is_guaranteed(table, tmp_path):
-    seen = look_over(table, table.pieces())
+    seen = summarise_annotations(table, table.pieces())
     thumbnails = {"/a/1.png": np.zeros((28, 28), np.uint8)}
     path = write_page(Store(str(tmp_path)), seen, thumbnails, {"bundle": "b1"})
     with open(path) as file:

@@ -84,8 +84,8 @@ def test_what_was_held_is_let_go(open_door):
 def test_uncalibrated_student_sends_everything_to_review(door):
     (result,) = door.post(png(picture())).json()["results"]
     assert result["decision"] == "review"
-    assert "uncalibrated" in result["doubts"]
-    assert result["unlikeness"] is None
+    assert "uncalibrated" in result["review_reasons"]
+    assert result["ood_score"] is None
 
 
 def test_thumbnails_come_if_asked_for(door):
@@ -199,8 +199,8 @@ def test_calibrated_student_decides(open_door, tmp_path):
     assert door.ask("GET", "/models").json()["models"][0]["calibrated"]
     like = door.post(png(images[0]), path="/annotate?auto_above=0.4").json()["results"][0]
     black = door.post(png(np.zeros((28, 28), np.uint8))).json()["results"][0]
-    assert (like["decision"], like["doubts"]) == ("auto", [])
-    assert (black["decision"], "unlike" in black["doubts"]) == ("review", True)
+    assert (like["decision"], like["review_reasons"]) == ("auto", [])
+    assert (black["decision"], "out_of_distribution" in black["review_reasons"]) == ("review", True)
 
 
 def student_labels(student, images):

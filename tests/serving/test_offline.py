@@ -55,12 +55,16 @@ def test_one_rule_decides_at_the_door_and_in_the_table(bundle, tmp_path):
     for served in door.post(*files).json()["results"]:
         row = offline[str(scans / served["file"])]
         assert (served["label"], served["decision"]) == (row["label"], row["decision"])
-        assert ",".join(served["doubts"]) == row["doubts"]
-        assert served["unlikeness"] == pytest.approx(row["unlikeness"], abs=1e-4)
+        assert ",".join(served["review_reasons"]) == row["review_reasons"]
+        assert served["ood_score"] == pytest.approx(row["ood_score"], abs=1e-4)
         assert served["confidence"] == pytest.approx(row["confidence"], abs=1e-5)
     door.service.close()
-    seen = Counter(row["doubts"] for row in offline.values())
-    assert {"", "unsure", "unsure,unlike"} <= seen.keys()  # each has been compared
+    seen = Counter(row["review_reasons"] for row in offline.values())
+    assert {
+        "",
+        "low_confidence",
+        "low_confidence,out_of_distribution",
+    } <= seen.keys()  # each has been compared
 
 
 def test_the_service_asks_for_as_much_as_the_table_does():

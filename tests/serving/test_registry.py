@@ -4,11 +4,11 @@ import pytest
 from doors import write_bundle
 
 from medlabel.errors import MedlabelError
-from serving.registry import Shelf
+from serving.registry import Registry
 
 
 def test_first_answers_where_none_is_named(tmp_path):
-    shelf = Shelf([write_bundle(tmp_path / "a", "a"), write_bundle(tmp_path / "b", "b")])
+    shelf = Registry([write_bundle(tmp_path / "a", "a"), write_bundle(tmp_path / "b", "b")])
     assert shelf.find(None).model.id == shelf.find("").model.id == shelf.find("a").model.id == "a"
     assert shelf.find("b").model.id == "b"
     assert shelf.find("c") is None
@@ -18,19 +18,19 @@ def test_first_answers_where_none_is_named(tmp_path):
 
 def test_run_gives_its_best_student(tmp_path):
     write_bundle(tmp_path / "run" / "bundle", "best")
-    assert Shelf([str(tmp_path / "run")]).default.model.id == "best"
+    assert Registry([str(tmp_path / "run")]).default.model.id == "best"
 
 
 def test_weights_that_were_replaced_have_another_key(tmp_path):
     write_bundle(tmp_path, "a", seed=0)
-    before = Shelf([str(tmp_path)]).default.key
+    before = Registry([str(tmp_path)]).default.key
     write_bundle(tmp_path, "a", seed=1)
-    assert Shelf([str(tmp_path)]).default.key != before
+    assert Registry([str(tmp_path)]).default.key != before
 
 
 def test_two_of_one_name_are_one_line(tmp_path):
     with pytest.raises(MedlabelError, match="both called a"):
-        Shelf([write_bundle(tmp_path / "x", "a"), write_bundle(tmp_path / "y", "a")])
+        Registry([write_bundle(tmp_path / "x", "a"), write_bundle(tmp_path / "y", "a")])
 
 
 @pytest.mark.parametrize("damage", [{"config.json": "{}"}, {"provenance.json": "[]"}])
@@ -39,10 +39,10 @@ def test_damaged_bundle_is_one_line(tmp_path, damage):
     for name, content in damage.items():
         (tmp_path / name).write_text(content)
     with pytest.raises(MedlabelError, match="damaged bundle") as raised:
-        Shelf([str(tmp_path)])
+        Registry([str(tmp_path)])
     assert "\n" not in str(raised.value)
 
 
 def test_folder_without_any_is_one_line(tmp_path):
     with pytest.raises(MedlabelError, match="no bundle"):
-        Shelf([str(tmp_path)])
+        Registry([str(tmp_path)])

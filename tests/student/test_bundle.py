@@ -157,16 +157,16 @@ def test_calibration_comes_back_whole(calibrated):
     bundle, wanted = load_bundle(str(calibrated)), np.eye(2, dtype=np.float32)[np.arange(40) % 2]
     fresh = calibrate(_student(), _images(1, 40), wanted)
     assert bundle.calibration.temperature == pytest.approx(fresh.temperature)
-    judgement = bundle.judge(_images(1, 40))
-    assert judgement.calibrated
-    assert (judgement.unlikeness <= 1.01).mean() > 0.9
-    np.testing.assert_array_equal(bundle.predict(_images(1, 40)), judgement.probabilities)
+    assessment = bundle.judge(_images(1, 40))
+    assert assessment.calibrated
+    assert (assessment.ood_score <= 1.01).mean() > 0.9
+    np.testing.assert_array_equal(bundle.predict(_images(1, 40)), assessment.probabilities)
 
 
 def test_older_bundle_loads_and_says_that_it_cannot_tell(folder):
-    judgement = load_bundle(str(folder)).judge(_images(1))
-    assert not judgement.calibrated
-    assert np.isnan(judgement.unlikeness).all()
+    assessment = load_bundle(str(folder)).judge(_images(1))
+    assert not assessment.calibrated
+    assert np.isnan(assessment.ood_score).all()
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk"])

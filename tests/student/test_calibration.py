@@ -91,8 +91,8 @@ def test_images_like_nothing_that_was_learned_are_told(strange):
     images = pool(200)
     calibration = calibrate(student(), images, one_hot(np.arange(200) % 2))
     reader = Reader(student())
-    assert (calibration.unlikeness(reader(strange)[1]) > 1).all()
-    assert (calibration.unlikeness(reader(pool(100))[1]) > 1).mean() < 0.1
+    assert (calibration.ood_score(reader(strange)[1]) > 1).all()
+    assert (calibration.ood_score(reader(pool(100))[1]) > 1).mean() < 0.1
 
 
 def test_no_true_label_can_have_a_part_in_the_distance():

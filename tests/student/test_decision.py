@@ -4,43 +4,45 @@ import numpy as np
 import pytest
 
 from medlabel.errors import MedlabelError
-from medlabel.student.decision import Judgement, check_auto_above, doubts, ranks
+from medlabel.student.decision import Assessment, check_auto_above, ranks, review_reasons
 
 
-def judged(confidence, unlikeness=0.5, calibrated=True):
+def judged(confidence, ood_score=0.5, calibrated=True):
     best = np.array(confidence, dtype=np.float32)
-    unlike = np.full(len(best), unlikeness, dtype=np.float32)
-    return Judgement(np.stack([best, 1 - best], axis=1), unlike, calibrated)
+    unlike = np.full(len(best), ood_score, dtype=np.float32)
+    return Assessment(np.stack([best, 1 - best], axis=1), unlike, calibrated)
 
 
 @pytest.mark.parametrize(
-    ("best", "unlikeness", "calibrated", "told"),
+    ("best", "ood_score", "calibrated", "told"),
     [
         (0.95, 0.5, True, ()),
-        (0.85, 0.5, True, ("unsure",)),
-        (0.95, 1.5, True, ("unlike",)),
-        (0.95, np.inf, True, ("unlike",)),
-        (0.85, 1.5, True, ("unsure", "unlike")),
+        (0.85, 0.5, True, ("low_confidence",)),
+        (0.95, 1.5, True, ("out_of_distribution",)),
+        (0.95, np.inf, True, ("out_of_distribution",)),
+        (0.85, 1.5, True, ("low_confidence", "out_of_distribution")),
         (0.95, np.nan, False, ("uncalibrated",)),
     ],
 )
-def test_doubts_are_told_by_name(best, unlikeness, calibrated, told):
-    assert doubts(judged([best], unlikeness, calibrated), 0.9) == [told]
+def test_doubts_are_told_by_name(best, ood_score, calibrated, told):
+    assert review_reasons(judged([best], ood_score, calibrated), 0.9) == [told]
 
 
 def test_a_task_that_looks_undecidable_has_no_label_that_is_taken_unseen():
     found = replace(judged([0.99, 0.8]), decidable=False)
-    assert doubts(found, 0.9) == [("undecidable",), ("unsure", "undecidable")]
-    assert doubts(Judgement.joined([found[:1], found[1:]]), 0.9) == doubts(found, 0.9)
+    assert review_reasons(found, 0.9) == [("undecidable",), ("low_confidence", "undecidable")]
+    assert review_reasons(Assessment.joined([found[:1], found[1:]]), 0.9) == review_reasons(
+        found, 0.9
+    )
 
 
 def test_a_label_as_sure_as_was_asked_needs_no_review():
-    assert doubts(judged([0.9, 0.8999]), 0.9) == [(), ("unsure",)]
+    assert review_reasons(judged([0.9, 0.8999]), 0.9) == [(), ("low_confidence",)]
 
 
 def test_some_of_a_judgement_joined_again_are_all_of_it():
     whole = judged([0.9, 0.6, 0.7])
-    again = Judgement.joined([whole[:1], whole[1:]])
+    again = Assessment.joined([whole[:1], whole[1:]])
     np.testing.assert_array_equal(again.probabilities, whole.probabilities)
     np.testing.assert_array_equal(
         whole[np.array([False, True, False])].confidence, np.array([0.6], np.float32)

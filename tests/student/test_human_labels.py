@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from medlabel.student.human_labels import NOBODY, Trusted
+from medlabel.student.human_labels import UNLABELED, HumanLabels
 
-SAID = Trusted(np.array([NOBODY, 1, 0]), weight=5)
+SAID = HumanLabels(np.array([UNLABELED, 1, 0]), weight=5)
 
 
 def test_what_people_said_is_the_target_whatever_the_teacher_says():
@@ -17,9 +17,9 @@ def test_it_has_its_own_weight_and_is_never_left_out():
 
 
 def test_a_part_of_the_pool_keeps_its_labels():
-    assert SAID.of(np.array([2, 0])).labels.tolist() == [0, NOBODY]
+    assert SAID.of(np.array([2, 0])).labels.tolist() == [0, UNLABELED]
 
 
 def test_a_label_without_weight_is_refused():
     with pytest.raises(ValueError, match="says nothing"):
-        Trusted(np.array([0]), weight=0)
+        HumanLabels(np.array([0]), weight=0)

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from medlabel.errors import MedlabelError
 from medlabel.teacher.adjust import (
     Adjustment,
-    Step,
+    AdjustmentStep,
     apply,
     dawid_skene,
     em_prior,
@@ -155,7 +155,11 @@ def test_two_teachers_cannot_settle_a_vote_by_dawid_skene():
 
 def test_steps_are_taken_in_the_order_they_are_typed():
     steps = parse_steps("temperature=2, prior=0.3:0.7,transduct")
-    assert steps == (Step("temperature", (2,)), Step("prior", (0.3, 0.7)), Step("transduct"))
+    assert steps == (
+        AdjustmentStep("temperature", (2,)),
+        AdjustmentStep("prior", (0.3, 0.7)),
+        AdjustmentStep("transduct"),
+    )
     assert ",".join(map(str, steps)) == "temperature=2,prior=0.3:0.7,transduct"
     _, scores = draw(50, 2, bias=2)
     one, other = (apply(parse_steps(t), scores) for t in ("prior,em-prior", "em-prior,prior"))

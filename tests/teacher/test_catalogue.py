@@ -14,7 +14,7 @@ from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
 from medlabel.teacher.catalogue import (
     Catalogue,
-    KeptCatalogues,
+    CatalogueStore,
     catalogue,
     missing_rows,
     read_shards,
@@ -88,7 +88,7 @@ def test_a_catalogue_survives_its_file():
 
 def test_a_kept_catalogue_is_read_back_and_a_damaged_one_removed(tmp_path):
     part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
-    kept = KeptCatalogues(Store(str(tmp_path / "kept")))
+    kept = CatalogueStore(Store(str(tmp_path / "kept")))
     kept.write(part, entry("a", "b"))
     assert kept.read([part])[part.key].digests.tolist() == entry("a", "b").digests.tolist()
     (file,) = (tmp_path / "kept").iterdir()
@@ -99,7 +99,7 @@ def test_a_kept_catalogue_is_read_back_and_a_damaged_one_removed(tmp_path):
 
 def test_what_could_not_be_read_is_looked_at_again_by_the_next_run(tmp_path):
     part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
-    kept = KeptCatalogues(Store(str(tmp_path / "kept")))
+    kept = CatalogueStore(Store(str(tmp_path / "kept")))
     kept.write(part, Catalogue(to_digests([bytes(16)]), ("cannot be read: timed out",)))
     assert not kept.read([part], final=False)[part.key].final
     assert kept.read([part]) == {}

@@ -6,7 +6,7 @@ from support import write_hub_file, write_npz
 
 from medlabel.errors import MedlabelError
 from medlabel.teacher import fetch as job
-from medlabel.teacher.fetch import Places, expand, fetch
+from medlabel.teacher.fetch import DownloadFolders, expand, fetch
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from medlabel.teacher.weights import phantom_folder
 
@@ -15,7 +15,7 @@ B32 = "timm/vit_base_patch32_clip_224.openai"
 
 @pytest.fixture
 def places(tmp_path, hub_cache):
-    return Places(tmp_path / "home", tmp_path / "sets")
+    return DownloadFolders(tmp_path / "home", tmp_path / "sets")
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_set_that_is_here_is_verified_and_not_downloaded(places, downloads, mo
 
 def test_a_missing_set_is_downloaded_at_its_size(places, downloads, monkeypatch, tmp_path):
     promise(monkeypatch, md5(write_npz(tmp_path / "same.npz")), "MD5_64")
-    checked = fetch("breastmnist", Places(places.home, places.data_root, 64), never)
+    checked = fetch("breastmnist", DownloadFolders(places.home, places.data_root, 64), never)
     assert checked.kept_in.name == "breastmnist_64.npz"
     assert downloads == [("breastmnist", 64)]
 
@@ -132,4 +132,4 @@ def test_unknown_items_are_refused(places, item, reason):
 
 def test_a_size_that_medmnist_does_not_have(places):
     with pytest.raises(MedlabelError, match="size 32 is not one of 28, 64"):
-        expand(["breastmnist"], Places(places.home, None, 32))
+        expand(["breastmnist"], DownloadFolders(places.home, None, 32))

@@ -7,7 +7,7 @@ OUT/audit/guarantee.json   what was promised last: export goes by it
 OUT/audit-1/               the same of the first plan, once there was another
 ```
 
-Labels are believed in the order of `judgement.ranks`: an image that is unlike what was learned
+Labels are believed in the order of `assessment.ranks`: an image that is unlike what was learned
 comes after all that are like it, however confident. So strangers cost the others nothing.
 
 The human is not shown the student's label, or would follow it. An answer is the name of a class, or
@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel.annotation.audit_history import LEDGER, add_look, add_plan, plans_made, spent
-from medlabel.annotation.guarantee import Design, Guarantee, certify, draw, fewest_answers
+from medlabel.annotation.audit_history import LEDGER, add_look, add_plan, alpha_spent, plans_made
+from medlabel.annotation.guarantee import AuditDesign, Guarantee, certify, draw, fewest_answers
 from medlabel.annotation.table import MANIFEST, AnnotationTable, Piece, signed_pieces
 from medlabel.errors import MedlabelError, reason
 from medlabel.storage.digests import hex_digest
@@ -70,7 +70,7 @@ class Report:
         ignored: answers about images that nobody had asked about: they prove nothing.
     """
 
-    design: Design
+    design: AuditDesign
     answered: int
     asked: int
     looks: int
@@ -98,7 +98,7 @@ def names_of(store: Store, pieces: Sequence[Piece]) -> tuple[str, ...]:
     return tuple(name.removeprefix("p_") for name in names if name.startswith("p_"))
 
 
-def plan_audit(store: Store, design: Design, again: bool = False) -> str:
+def plan_audit(store: Store, design: AuditDesign, again: bool = False) -> str:
     """Draw the images to ask about and write the plan; returns the path of its CSV.
 
     Args:
@@ -116,7 +116,7 @@ def plan_audit(store: Store, design: Design, again: bool = False) -> str:
     if store.exists(PLAN):
         _number(store, store.read_json(PLAN))  # its looks count, whoever made it
     seen, number = _read(store), plans_made(store)
-    design = replace(design, spent=spent(store))
+    design = replace(design, alpha_spent=alpha_spent(store))
     weights = store.read_json(MANIFEST)["origin"]["weights"]
     rows = draw(seen.ranks, seen.labels, design, salt=int(weights[:16] or "0", 16) + number)
     uris = _uris(store, seen.pieces, rows)
@@ -152,7 +152,7 @@ def _number(store: Store, plan: dict[str, Any]) -> int:
         MedlabelError: the ledger is gone.
     """
     if "number" not in plan:
-        plan["number"] = add_plan(store, Design(**plan["design"]).level)
+        plan["number"] = add_plan(store, AuditDesign(**plan["design"]).level)
         for digest in plan.pop("looks", ()):
             add_look(store, plan["number"], digest)
         store.write_json(PLAN, plan)
@@ -177,7 +177,7 @@ def report_audit(store: Store, answers: Mapping[str, str]) -> Report:
         )
     plan, seen = store.read_json(PLAN), _read(store)
     _check_signature(store, plan, seen.signature)
-    design, uris = Design(**plan["design"]), plan["uris"]
+    design, uris = AuditDesign(**plan["design"]), plan["uris"]
     told = {uri: class_of(answer, uri, seen.classes) for uri, answer in answers.items()}
     looks = _looks(store, plan, {uri: told[uri] for uri in uris if uri in told})
     rows = np.array(plan["rows"], dtype=np.int64)
@@ -333,10 +333,11 @@ def _cautions(report: Report) -> list[str]:
             f"no longer {report.design.confidence:.0%}. Plan anew, with --again and a lower "
             "--confidence."
         )
-    if report.design.spent:
+    if report.design.alpha_spent:
         lines.append(
-            f"Earlier plans have spent {report.design.spent:.1%} of the chance to be wrong; this "
-            f"one is tested at {report.design.left:.1%}, and the confidence is of all together."
+            f"Earlier plans have spent {report.design.alpha_spent:.1%} of the chance to be wrong; "
+            f"this one is tested at {report.design.left:.1%}, and the confidence is of all "
+            "together."
         )
     return lines
 
@@ -348,8 +349,8 @@ def _read(store: Store) -> _Labels:
     places = {name: place for place, name in enumerate(classes)}
     believed, labels = [], []
     for piece in pieces:
-        rows = table.read(piece, ["confidence", "unlikeness", "label"])
-        believed.append(ranks(rows["confidence"].to_numpy(), rows["unlikeness"].to_numpy()))
+        rows = table.read(piece, ["confidence", "ood_score", "label"])
+        believed.append(ranks(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()))
         labels.append(np.array([places[name] for name in rows["label"].to_numpy()], np.int32))
     return _Labels(signed, pieces, classes, np.concatenate(believed), np.concatenate(labels))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from medlabel.storage.store import Store
 
-__all__ = ["LEDGER", "add_look", "add_plan", "plans_made", "spent"]
+__all__ = ["LEDGER", "add_look", "add_plan", "alpha_spent", "plans_made"]
 
 LEDGER = "audits.json"
 
@@ -29,7 +29,7 @@ def plans_made(store: Store) -> int:
     return len(_plans(store))
 
 
-def spent(store: Store) -> float:
+def alpha_spent(store: Store) -> float:
     """How likely one of the promises that exports go by is broken, at most; of all so far."""
     return float(sum(plan["level"] * len(plan["looks"]) for plan in _plans(store)))
 

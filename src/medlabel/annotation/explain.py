@@ -21,7 +21,7 @@ from medlabel.data.listing import Part, digest_of, list_parts, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 from medlabel.student.bundle import Bundle, load_bundle
-from medlabel.student.decision import Judgement
+from medlabel.student.decision import Assessment
 
 __all__ = ["Explanation", "explain", "layout_of", "parts_of"]
 
@@ -33,7 +33,7 @@ class Explanation:
     Attributes:
         row: the annotation, by column.
         again: probabilities by class, as they came out now.
-        unlikeness: as it came out now; None where it cannot be told.
+        ood_score: as it came out now; None where it cannot be told.
         same_content: whether the image is still the one that was labelled.
         same_weights: whether the bundle is still the one that labelled it.
         piece: file of the table that the row is in.
@@ -41,7 +41,7 @@ class Explanation:
 
     row: Mapping[str, Any]
     again: Mapping[str, float]
-    unlikeness: float | None
+    ood_score: float | None
     same_content: bool
     same_weights: bool
     piece: str
@@ -58,9 +58,9 @@ class Explanation:
 
     @property
     def reproduced(self) -> bool:
-        """Whether label, every probability and the unlikeness are the same to the last bit."""
+        """Whether label, every probability and the ood_score are the same to the last bit."""
         unchanged = self.same_content and self.same_weights
-        alike = self.label == self.row["label"] and self.unlikeness == self.row["unlikeness"]
+        alike = self.label == self.row["label"] and self.ood_score == self.row["ood_score"]
         return unchanged and alike and self.difference == 0
 
 
@@ -94,18 +94,18 @@ def explain(store: Store, image: str) -> Explanation:
     place = (number - piece.start) % layout.batch
     batch[place] = layout.square(pixels_of(content))
     found = _alone(bundle, batch)
-    (unlikeness,) = found.unlikeness[place : place + 1].tolist()
+    (ood_score,) = found.ood_score[place : place + 1].tolist()
     return Explanation(
         row,
         dict(zip(bundle.classes, found.probabilities[place].tolist(), strict=True)),
-        None if math.isnan(unlikeness) else unlikeness,
+        None if math.isnan(ood_score) else ood_score,
         digest_of(content).hex() == row["digest"],
         bundle.provenance.get("sha256") == row["weights"],
         piece.name,
     )
 
 
-def _alone(bundle: Bundle, batch: NDArray[np.uint8]) -> Judgement:
+def _alone(bundle: Bundle, batch: NDArray[np.uint8]) -> Assessment:
     """What is said of a batch, with one thread as annotators have it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

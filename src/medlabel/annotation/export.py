@@ -34,14 +34,14 @@ from medlabel.storage.store import Store
 from medlabel.storage.yaml_files import read_mapping
 from medlabel.student.decision import ranks
 
-__all__ = ["DECISIONS", "Wanted", "export_labels", "read_names"]
+__all__ = ["DECISIONS", "ExportConfig", "export_labels", "read_names"]
 
 DECISIONS = ("auto", "review")
 _LOCAL = "/data/local-files/?d="  # how Label Studio names a file on its own disk
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExportConfig:
     """What is to be exported.
 
     Attributes:
@@ -60,7 +60,7 @@ class Wanted:
             raise MedlabelError(f"--only {self.only}: give {' or '.join(DECISIONS)}")
 
 
-def export_labels(store: Store, path: Path, wanted: Wanted) -> int:
+def export_labels(store: Store, path: Path, wanted: ExportConfig) -> int:
     """Write annotations to a file, or a folder of links, by its name; returns how many.
 
     Raises:
@@ -85,7 +85,7 @@ def export_labels(store: Store, path: Path, wanted: Wanted) -> int:
     return count
 
 
-def _writer(path: Path) -> Callable[[IO[bytes], Iterator[pa.Table], Wanted], int] | None:
+def _writer(path: Path) -> Callable[[IO[bytes], Iterator[pa.Table], ExportConfig], int] | None:
     """What writes a file of this name; None: a folder of links."""
     writers = {
         ".coco.json": write_coco,
@@ -107,7 +107,7 @@ def read_names(path: Path) -> dict[str, str]:
     return {str(old): str(new) for old, new in names.items()}
 
 
-def _tables(store: Store, wanted: Wanted) -> Iterator[pa.Table]:
+def _tables(store: Store, wanted: ExportConfig) -> Iterator[pa.Table]:
     """The table piece by piece, decided and named as wanted."""
     table, thresholds = AnnotationTable(store), promised(store)
     for piece in table.pieces():
@@ -123,7 +123,7 @@ def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table
     """Rows with the decision that a guarantee's thresholds make of them."""
     least = [thresholds[label] for label in rows["label"].to_pylist()]
     bound = np.array([np.inf if t is None else t for t in least], dtype=np.float32)
-    automatic = ranks(rows["confidence"].to_numpy(), rows["unlikeness"].to_numpy()) >= bound
+    automatic = ranks(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()) >= bound
     place = rows.column_names.index("decision")
     decisions = pa.array(np.where(automatic, *DECISIONS), pa.string())
     rows = rows.set_column(place, "decision", decisions)
@@ -150,7 +150,7 @@ def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
     return pa.table(columns | {"label": labels, "confidence": confidence})
 
 
-def _write_csv(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+def _write_csv(file: IO[bytes], tables: Iterator[pa.Table], wanted: ExportConfig) -> int:
     count, header = 0, True
     for rows in tables:
         kept = [name for name in rows.column_names if name.startswith("p_")]
@@ -160,7 +160,7 @@ def _write_csv(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> i
     return count
 
 
-def _write_parquet(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+def _write_parquet(file: IO[bytes], tables: Iterator[pa.Table], wanted: ExportConfig) -> int:
     first = next(tables)
     with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
         writer.write_table(first)
@@ -171,7 +171,7 @@ def _write_parquet(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) 
     return count
 
 
-def _write_tasks(file: IO[bytes], tables: Iterator[pa.Table], wanted: Wanted) -> int:
+def _write_tasks(file: IO[bytes], tables: Iterator[pa.Table], wanted: ExportConfig) -> int:
     """Label Studio's list of tasks, for a project with `<Choices name="choice" toName="image">`."""
     count = 0
     file.write(b"[")

@@ -30,7 +30,7 @@ from scipy.stats import hypergeom
 
 from medlabel.errors import MedlabelError
 
-__all__ = ["Design", "Guarantee", "Step", "certify", "draw", "fewest_answers"]
+__all__ = ["AuditDesign", "Guarantee", "ThresholdTest", "certify", "draw", "fewest_answers"]
 
 _STEPS = 20  # nested sets: 5 % of the images each
 _EARLY = 0.8  # of the level, for the smallest set
@@ -41,7 +41,7 @@ _FURTHER = 400  # sizes of a sample that are looked at for how many more answers
 
 
 @dataclass(frozen=True)
-class Design:
+class AuditDesign:
     """What is to be promised, and whom is asked about what. Fixed before the first answer.
 
     Attributes:
@@ -53,8 +53,8 @@ class Design:
         by_class: as many answers for each label, so that each can be promised something of.
         looks: how often the answers are looked at in all; each look is tested at its share.
         seed: of the draw.
-        spent: how likely a promise of an earlier plan of these labels is broken. `confidence` is of
-            all of them together, so this plan has what is left.
+        alpha_spent: how likely a promise of an earlier plan of these labels is broken.
+            `confidence` is of all of them together, so this plan has what is left.
     """
 
     answers: int
@@ -64,7 +64,7 @@ class Design:
     by_class: bool = False
     looks: int = 1
     seed: int = 0
-    spent: float = 0.0
+    alpha_spent: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("precision", "confidence"):
@@ -76,13 +76,13 @@ class Design:
             raise MedlabelError("ask for one answer and one look at least")
         if self.left <= 0:
             raise MedlabelError(
-                f"reports of earlier plans have spent {self.spent:.1%} of the chance to be wrong, "
-                f"and a confidence of {self.confidence:.1%} allows no more: {self._advice()}"
+                f"reports of earlier plans have spent {self.alpha_spent:.1%} of the chance to be "
+                f"wrong, and a confidence of {self.confidence:.1%} allows no more: {self._advice()}"
             )
 
     def _advice(self) -> str:
         """What to do when nothing is left."""
-        lower = math.floor(1000 * (1 - 2 * self.spent) + _ROUNDING) / 1000
+        lower = math.floor(1000 * (1 - 2 * self.alpha_spent) + _ROUNDING) / 1000
         if lower < _HALF:
             return "annotate into another folder, and plan once"
         return f"promise at a lower one, such as --confidence {lower:g}"
@@ -90,7 +90,7 @@ class Design:
     @property
     def left(self) -> float:
         """How likely this plan may break its promise, all its looks together."""
-        left = 1 - self.confidence - self.spent
+        left = 1 - self.confidence - self.alpha_spent
         return left if left > _ROUNDING else 0.0
 
     @property
@@ -100,7 +100,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Step:
+class ThresholdTest:
     """One nested set: all images at least as confident as `threshold`, and what was answered.
 
     Attributes:
@@ -134,9 +134,9 @@ class Guarantee:
     population: int
     precision: float
     level: float
-    step: Step | None
-    failed: Step | None
-    largest: Step
+    step: ThresholdTest | None
+    failed: ThresholdTest | None
+    largest: ThresholdTest
 
     @property
     def coverage(self) -> float:
@@ -180,7 +180,10 @@ class Guarantee:
 
 
 def draw(
-    confidences: NDArray[np.float32], labels: NDArray[np.integer], design: Design, salt: int = 0
+    confidences: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    design: AuditDesign,
+    salt: int = 0,
 ) -> NDArray[np.int64]:
     """Rows to ask a human about, in the order to ask in: at random, none twice.
 
@@ -211,7 +214,7 @@ def certify(
     labels: NDArray[np.integer],
     asked: NDArray[np.integer],
     right: NDArray[np.bool_],
-    design: Design,
+    design: AuditDesign,
 ) -> tuple[Guarantee, Mapping[int, Guarantee]]:
     """The promise for all images, and one for each label that was given.
 
@@ -257,7 +260,7 @@ def fewest_answers(precision: float, level: float) -> int:
 
 
 def _reach(
-    confidences: NDArray[np.float32], labels: NDArray[np.integer], design: Design
+    confidences: NDArray[np.float32], labels: NDArray[np.integer], design: AuditDesign
 ) -> NDArray[np.bool_]:
     """Which rows may be asked about: the most confident, of all or of each class."""
     groups = [np.ones(len(labels), dtype=bool)]
@@ -328,7 +331,7 @@ def _steps(
     asked: NDArray[np.float32],
     right: NDArray[np.bool_],
     precision: float,
-) -> list[Step]:
+) -> list[ThresholdTest]:
     """Each set with what was answered of it, and the chance of so few wrong answers."""
     within = asked >= np.array(thresholds, dtype=np.float32)[:, None]
     counts, wrong = within.sum(axis=1), (within & ~right).sum(axis=1)
@@ -336,7 +339,7 @@ def _steps(
     chances = np.asarray(hypergeom.cdf(wrong, sizes, too_many, counts))
     columns = (array.tolist() for array in (counts, wrong, chances))
     chances[np.array(sizes) == 0] = 1  # nothing is promised of nothing
-    return [Step(*row) for row in zip(thresholds, sizes, *columns, strict=True)]
+    return [ThresholdTest(*row) for row in zip(thresholds, sizes, *columns, strict=True)]
 
 
 def _too_many(images: int, precision: float) -> int:
@@ -357,8 +360,8 @@ def _added_up(parts: Sequence[Guarantee]) -> Guarantee:
     )
 
 
-def _sum(steps: Sequence[Step]) -> Step:
-    return Step(
+def _sum(steps: Sequence[ThresholdTest]) -> ThresholdTest:
+    return ThresholdTest(
         min(step.threshold for step in steps),
         sum(step.images for step in steps),
         sum(step.asked for step in steps),

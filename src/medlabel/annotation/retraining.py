@@ -1,8 +1,8 @@
 """Correction flows back: people's answers join the next training. Here a pool is made of them.
 
 The next student learns from the annotations of the last one (its probabilities are the scores) and
-from what people said of some of the images, whose labels are trusted. Those that people say are of
-no class are left out. Nothing here sees a source's true labels.
+from what people said about some of the images, whose labels count as human labels. Images that
+people say are of no class are left out. Nothing here sees a source's true labels.
 """
 
 import json
@@ -26,9 +26,17 @@ from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
 from medlabel.student.bundle import Bundle, load_bundle
-from medlabel.student.human_labels import NOBODY, Trusted
+from medlabel.student.human_labels import UNLABELED, HumanLabels
 
-__all__ = ["FOLDS", "PAGE", "Bought", "Lesson", "folds_of", "make_lesson", "write_page"]
+__all__ = [
+    "FOLDS",
+    "PAGE",
+    "AnswerImpact",
+    "TrainingSet",
+    "folds_of",
+    "make_training_set",
+    "write_page",
+]
 
 PAGE = "report/index.html"
 
@@ -37,13 +45,13 @@ FEWEST = 10  # answers, or there is nothing to learn from and nothing to judge b
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """What the next student learns from: N images.
 
     Attributes:
         images: as the last student sees them, uint8 [N, S, S] or [N, S, S, 3].
         scores: its probabilities, float32 [N, K].
-        trusted: what people said.
+        human_labels: what people said.
         digests: of the images' contents [N].
         bundle: the last student.
         facts: where all this comes from, as plain JSON.
@@ -52,7 +60,7 @@ class Lesson:
 
     images: NDArray[np.uint8]
     scores: NDArray[np.float32]
-    trusted: Trusted
+    human_labels: HumanLabels
     digests: NDArray[np.str_]
     bundle: Bundle
     facts: Mapping[str, Any]
@@ -67,7 +75,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Bought:
+class AnswerImpact:
     """What answers bought: how many of them three ways of labelling agree with.
 
     Attributes:
@@ -76,16 +84,16 @@ class Bought:
         before: the annotations as they were.
         without: students that learned from the annotations alone.
         learned: students that learned from the other answers too.
-        mended: answers that only `learned` agrees with, of it and `without`.
-        spoiled: those that only `without` agrees with.
+        fixed: answers that only `learned` agrees with, of it and `without`.
+        broken: those that only `without` agrees with.
     """
 
     answers: int
     before: int
     without: int
     learned: int
-    mended: int
-    spoiled: int
+    fixed: int
+    broken: int
 
     @classmethod
     def of(
@@ -94,7 +102,7 @@ class Bought:
         before: NDArray[np.int64],
         without: NDArray[np.int64],
         learned: NDArray[np.int64],
-    ) -> "Bought":
+    ) -> "AnswerImpact":
         """Count, given four rows of labels [N]."""
         old, new = without == said, learned == said
         counts = (before == said, old, new, new & ~old, old & ~new)
@@ -102,9 +110,9 @@ class Bought:
 
     @property
     def chance(self) -> float:
-        """How likely so uneven a split of mended and spoiled is if answers buy nothing."""
-        changed = self.mended + self.spoiled
-        return float(binomtest(self.mended, changed).pvalue) if changed else 1.0
+        """How likely so uneven a split of fixed and broken is if answers buy nothing."""
+        changed = self.fixed + self.broken
+        return float(binomtest(self.fixed, changed).pvalue) if changed else 1.0
 
     def sentences(self) -> list[str]:
         """In words."""
@@ -116,14 +124,16 @@ class Bought:
             f"The answers agree with {share(self.before)} of the annotations as they were.",
             f"Trained again without answers: {share(self.without)}; with the other answers: "
             f"{share(self.learned)}.",
-            f"Answers mended {self.mended:,} labels and spoiled {self.spoiled:,}; so uneven a "
+            f"Answers fixed {self.fixed:,} labels and broke {self.broken:,}; so uneven a "
             f"split would come by chance with probability {self.chance:.2g}.",
             "Each answer was judged by a student that had seen neither it nor its image. Answers "
             "that people gave where they pleased are no fair sample of all images: an audit's are.",
         ]
 
 
-def make_lesson(store: Store, answers: Answers, most: int, weight: float, seed: int) -> Lesson:
+def make_training_set(
+    store: Store, answers: Answers, most: int, weight: float, seed: int
+) -> TrainingSet:
     """Gather all answered images of a folder of annotations, and others at random.
 
     Args:
@@ -151,10 +161,12 @@ def make_lesson(store: Store, answers: Answers, most: int, weight: float, seed: 
     total = sum(piece.rows for piece in pieces)
     rows = _draw(total, answered, most, seed)
     images, scores, digests = _look(store, manifest["asked"], pieces, rows, bundle, classes)
-    labels = np.full(len(rows), NOBODY, dtype=np.int64)
+    labels = np.full(len(rows), UNLABELED, dtype=np.int64)
     labels[np.searchsorted(rows, [one.row for one in of_class])] = [one.label for one in of_class]
     facts = _facts(signed, answered, classes, weight)
-    return Lesson(images, scores, Trusted(labels, weight), digests, bundle, facts, left_out)
+    return TrainingSet(
+        images, scores, HumanLabels(labels, weight), digests, bundle, facts, left_out
+    )
 
 
 def _draw(total: int, answered: Sequence[Answered], most: int, seed: int) -> NDArray[np.int64]:
@@ -222,16 +234,16 @@ def _facts(
     }
 
 
-def folds_of(lesson: Lesson, seed: int) -> list[NDArray[np.int64]]:
+def folds_of(training_set: TrainingSet, seed: int) -> list[NDArray[np.int64]]:
     """The rows with a trusted label, in `FOLDS` parts at random; copies stay together."""
-    known = np.flatnonzero(lesson.trusted.known)
-    _, image = np.unique(lesson.digests[known], return_inverse=True)
+    known = np.flatnonzero(training_set.human_labels.known)
+    _, image = np.unique(training_set.digests[known], return_inverse=True)
     fold = np.random.default_rng(seed).permutation(int(image.max()) + 1) % FOLDS
     return [known[fold[image] == number] for number in range(FOLDS)]
 
 
 def write_page(
-    store: Store, bought: Bought, facts: Mapping[str, Any], answers: Sequence[str]
+    store: Store, bought: AnswerImpact, facts: Mapping[str, Any], answers: Sequence[str]
 ) -> str:
     """Write the page that tells what the answers bought; returns its full path."""
     environment = Environment(

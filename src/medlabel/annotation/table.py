@@ -19,8 +19,8 @@ and the student, and comes out the same, bit for bit, whenever it is made again.
 | `digest` | 32 hex digits of the SHA-256 of the content, as in the embedding table |
 | `label`, `confidence` | the most probable class, and its probability |
 | `p_CLASS` | one float32 a class; they sum to 1 |
-| `unlikeness` | distance from what the student learned; above 1 is unlike, null where not known |
-| `decision`, `doubts` | `auto` or `review`, and why (see `medlabel.student.decision`) |
+| `ood_score` | distance from what the student learned; above 1 is unlike, null where not known |
+| `decision`, `review_reasons` | `auto` or `review`, and why (see `medlabel.student.decision`) |
 | `bundle`, `weights` | id of the student, and the SHA-256 of its weights |
 | `teacher`, `teacher_model`, `captions` | its name, what names its weights, hash of its captions |
 | `recipe`, `seed`, `auto_above`, `versions`, `time` | the rest of where the label comes from |
@@ -43,7 +43,7 @@ from medlabel.data.listing import UNREADABLE, Part, digest_of, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import Digests, hex_digest, to_digests
 from medlabel.storage.store import Store
-from medlabel.student.decision import Judgement, doubts
+from medlabel.student.decision import Assessment, review_reasons
 
 __all__ = [
     "MANIFEST",
@@ -209,14 +209,14 @@ def read_pieces(part: Part, starts: Sequence[int], layout: Layout) -> Iterator[P
 
 def label_pieces(
     images: NDArray[np.uint8],
-    judge: Callable[[NDArray[np.uint8]], Judgement],
+    judge: Callable[[NDArray[np.uint8]], Assessment],
     batch: int,
-) -> Judgement:
+) -> Assessment:
     """What a student says of a piece's images, by batches that are all of one size."""
     padded = np.zeros((-(-len(images) // batch) * batch, *images.shape[1:]), dtype=np.uint8)
     padded[: len(images)] = images
     found = [judge(padded[at : at + batch]) for at in range(0, len(padded), batch)]
-    return Judgement.joined(found)[: len(images)]
+    return Assessment.joined(found)[: len(images)]
 
 
 class AnnotationTable:
@@ -232,7 +232,7 @@ class AnnotationTable:
     def write(
         self,
         prepared: Prepared,
-        judgement: Judgement,
+        assessment: Assessment,
         classes: Sequence[str],
         origin: Origin,
     ) -> int:
@@ -243,7 +243,7 @@ class AnnotationTable:
             for address, reason in zip(prepared.addresses, prepared.reasons, strict=True)
             if reason is not None
         ]
-        table = _to_table(prepared, kept, judgement[kept], classes, origin)
+        table = _to_table(prepared, kept, assessment[kept], classes, origin)
         buffer = BytesIO()
         pq.write_table(
             table.replace_schema_metadata({"rejects": json.dumps(rejects)}),
@@ -312,24 +312,24 @@ def _check(data: bytes) -> str:
 def _to_table(
     prepared: Prepared,
     kept: NDArray[np.bool_],
-    judgement: Judgement,
+    assessment: Assessment,
     classes: Sequence[str],
     origin: Origin,
 ) -> pa.Table:
-    """The rows of a piece as the module's table has them; the judgement is of those kept."""
+    """The rows of a piece as the module's table has them; the assessment is of those kept."""
     count = int(kept.sum())
-    chances, unlike = judgement.probabilities, judgement.unlikeness
-    why = doubts(judgement, origin.auto_above)
+    chances, unlike = assessment.probabilities, assessment.ood_score
+    why = review_reasons(assessment, origin.auto_above)
     digests = prepared.digests[kept].tolist()
     columns = {
         "uri": pa.array([a for a, keep in zip(prepared.addresses, kept, strict=True) if keep]),
         "digest": pa.array([digest.ljust(16, b"\0").hex() for digest in digests], pa.string()),
         "label": pa.array(classes).take(pa.array(chances.argmax(axis=1))),
-        "confidence": pa.array(judgement.confidence),
+        "confidence": pa.array(assessment.confidence),
         **{f"p_{name}": pa.array(chances[:, k]) for k, name in enumerate(classes)},
-        "unlikeness": pa.array(unlike, mask=np.isnan(unlike)),
+        "ood_score": pa.array(unlike, mask=np.isnan(unlike)),
         "decision": pa.array(["review" if found else "auto" for found in why], pa.string()),
-        "doubts": pa.array([",".join(found) for found in why], pa.string()),
+        "review_reasons": pa.array([",".join(found) for found in why], pa.string()),
         **{name: pa.repeat(pa.scalar(value), count) for name, value in vars(origin).items()},
     }
     columns["uri"] = columns["uri"].cast(pa.string())

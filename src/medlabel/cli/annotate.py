@@ -11,7 +11,7 @@ from medlabel.student.decision import AUTO_ABOVE
 
 if TYPE_CHECKING:
     from medlabel.annotation.explain import Explanation
-    from rayjobs.annotate import Annotated as Outcome
+    from rayjobs.annotate import AnnotateResult as Outcome
 
 __all__ = ["add_annotating"]
 
@@ -66,12 +66,12 @@ def _annotate(
     """Label every image of some sources with a trained student."""
     from medlabel.experiments.run_folder import BUNDLE
     from medlabel.storage.store import Store
-    from rayjobs.annotate import Order, annotate_sources
+    from rayjobs.annotate import AnnotateConfig, annotate_sources
     from rayjobs.image_pipeline import Replicas
 
     run = Store(model)
     bundle = run.path(BUNDLE) if run.exists(f"{BUNDLE}/config.json") else run.uri
-    order = Order(
+    order = AnnotateConfig(
         tuple(sources), bundle, out, auto_above, size, data_root, image_column, Replicas(workers)
     )
     with StageBars() as shown:
@@ -95,10 +95,10 @@ def _label(
     from medlabel.student.recipes import recipe_named
     from medlabel.teacher.caption_sets import captions_in
     from medlabel.teacher.task_captions import unknown_captions
-    from rayjobs.label import Wish, label_sources
+    from rayjobs.label import LabelConfig, label_sources
 
     names = tuple(name.strip() for name in classes.split(","))
-    wish = Wish(
+    wish = LabelConfig(
         tuple(sources), names, out, default_home(), recipe_named(recipe), clip, captions,
         auto_above, pool, seed=seed, column=image_column,
     )  # fmt: skip
@@ -156,12 +156,14 @@ def _plan(
 ) -> None:
     """Pick the images that a human is to be asked about."""
     from medlabel.annotation.audit import plan_audit
-    from medlabel.annotation.audit_history import spent
-    from medlabel.annotation.guarantee import Design, fewest_answers
+    from medlabel.annotation.audit_history import alpha_spent
+    from medlabel.annotation.guarantee import AuditDesign, fewest_answers
     from medlabel.storage.store import Store
 
     store = Store(folder)
-    design = Design(answers, precision, confidence, among, by_class, looks, seed, spent(store))
+    design = AuditDesign(
+        answers, precision, confidence, among, by_class, looks, seed, alpha_spent(store)
+    )
     path = plan_audit(store, design, again)
     fewest = fewest_answers(precision, design.level)
     if answers < fewest:
@@ -205,9 +207,9 @@ def _retrain(
 ) -> None:
     """Train the next student on annotations and on people's answers; say what these bought."""
     from medlabel.student.recipes import recipe_named
-    from rayjobs.retrain import Retraining, retrain
+    from rayjobs.retrain import RetrainConfig, retrain
 
-    asked = Retraining(folder, tuple(answers), out, recipe_named(recipe), pool, weight, seed)
+    asked = RetrainConfig(folder, tuple(answers), out, recipe_named(recipe), pool, weight, seed)
     with StageBars() as shown:
         done = retrain(asked, shown.advance)
     _say(*done.answers, *done.bought.sentences(), f"student: {done.bundle}", f"report: {done.page}")
@@ -261,9 +263,9 @@ def _export(
     ] = "",
 ) -> None:
     """Write annotations for other programs; an audit's guarantee decides what is auto."""
-    from medlabel.annotation.export import Wanted, export_labels, read_names
+    from medlabel.annotation.export import ExportConfig, export_labels, read_names
     from medlabel.storage.store import Store
 
-    wanted = Wanted(only, read_names(names) if names else None, image_root)
+    wanted = ExportConfig(only, read_names(names) if names else None, image_root)
     count = export_labels(Store(folder), to, wanted)
     _say(f"{count:,} annotations: {to}")

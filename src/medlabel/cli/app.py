@@ -21,7 +21,7 @@ from medlabel.errors import MedlabelError, reason
 from medlabel.storage.home import default_home
 
 if TYPE_CHECKING:
-    from rayjobs.embed import Summary
+    from rayjobs.embed import EmbedResult
 
 app = typer.Typer(
     name="medlabel",
@@ -70,9 +70,9 @@ def embed_command(
     ] = None,
 ) -> None:
     """Embed every image of some sources once for each model: a table to score anything from."""
-    from rayjobs.embed import Replicas, Request, embed_sources
+    from rayjobs.embed import EmbedConfig, Replicas, embed_sources
 
-    request = Request(
+    request = EmbedConfig(
         tuple(sources),
         out,
         default_home(),
@@ -90,7 +90,7 @@ def embed_command(
     console.print(f"table: {out}", soft_wrap=True)
 
 
-def _print_summary(summary: "Summary") -> None:
+def _print_summary(summary: "EmbedResult") -> None:
     rate = f", {summary.encoded / summary.seconds:,.0f} images/s" if summary.encoded else ""
     console.print(
         f"{summary.clip}: {summary.images:,} images ({summary.distinct:,} distinct), "
@@ -166,10 +166,10 @@ def fetch_command(
     data_root: DataRoot = None,
 ) -> None:
     """Download weights and sets ahead of a run without a network, and verify them."""
-    from medlabel.teacher.fetch import Places, expand, fetch, fetched_table
+    from medlabel.teacher.fetch import DownloadFolders, expand, fetch, fetched_table
     from medlabel.teacher.weights import Checked
 
-    places = Places(default_home(), data_root, size)
+    places = DownloadFolders(default_home(), data_root, size)
     outcomes: dict[str, Checked | MedlabelError | OSError] = {}
     for item in expand(items, places):
         console.print(f"{item} ...", highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from medlabel.teacher.task_captions import class_captions
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rayjobs.run import Outcome
+    from rayjobs.run import RunResult
 
 __all__ = ["run_command"]
 
@@ -98,11 +98,11 @@ def run_command(
     from medlabel.teacher.adjust import Adjustment, parse_steps
     from medlabel.teacher.caption_sets import check_caption_sets
     from medlabel.teacher.task_captions import unknown_captions
-    from rayjobs.run import Settings, run
+    from rayjobs.run import RunConfig, run
 
     add_looks(looks)
     check_caption_sets(captions)
-    settings = Settings(
+    settings = RunConfig(
         parse_task(task, size), out, recipe_named(recipe), default_home(),
         tuple(dict.fromkeys(clip or ["phantom"])), captions, scores,
         Adjustment(parse_steps(",".join(adjust or [])), vote),
@@ -117,12 +117,12 @@ def run_command(
     _print_outcome(outcome)
 
 
-def _print_outcome(outcome: "Outcome") -> None:
+def _print_outcome(outcome: "RunResult") -> None:
     console.print(_summary_table(outcome.results))
     console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} students")
     console.print(f"student: {outcome.bundle}", soft_wrap=True)
     console.print(f"report:  {outcome.report}", soft_wrap=True)
-    for warning in outcome.trust.warnings:
+    for warning in outcome.diagnostics.warnings:
         warn(warning)
 
 

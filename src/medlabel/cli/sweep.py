@@ -11,7 +11,7 @@ from medlabel.storage.home import default_home
 
 if TYPE_CHECKING:
     from rayjobs.sweep.estimate import Estimate
-    from rayjobs.sweep.job import SweepOutcome
+    from rayjobs.sweep.job import SweepResult
 
 __all__ = ["add_sweep"]
 
@@ -47,9 +47,9 @@ def add_sweep(app: typer.Typer) -> None:
         """Every task by every teacher, recipe and student, with all seeds: tables and a report."""
         from medlabel.experiments.sweep_spec import read_sweep
         from rayjobs.sweep.estimate import Rates, estimate
-        from rayjobs.sweep.job import SweepSettings, sweep
+        from rayjobs.sweep.job import SweepConfig, sweep
 
-        settings = SweepSettings(
+        settings = SweepConfig(
             read_sweep(spec), out, default_home(), data_root, workers=workers, gpus=gpus_per_fit
         )
         with StageBars() as shown:
@@ -71,7 +71,7 @@ def _print_estimate(found: "Estimate") -> None:
     console.print(table)
 
 
-def _print_outcome(outcome: "SweepOutcome") -> None:
+def _print_outcome(outcome: "SweepResult") -> None:
     board = outcome.leaderboard
     table = Table("teacher", "recipe", "student", title=f"{board['tasks'].iloc[0]} tasks")
     for column in ("teacher, %", "student, %", "gain", "tasks lost"):

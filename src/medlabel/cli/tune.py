@@ -10,7 +10,7 @@ from medlabel.cli.shared import StageBars, console
 from medlabel.storage.home import default_home
 
 if TYPE_CHECKING:
-    from rayjobs.tune.job import TuneOutcome
+    from rayjobs.tune.job import TuneResult
 
 __all__ = ["add_tune"]
 
@@ -41,9 +41,9 @@ def add_tune(app: typer.Typer) -> None:
         """Search for a student and a recipe without truth, refit the best, and judge the choice."""
         from medlabel.experiments.sweep_spec import read_sweep
         from medlabel.experiments.tune_spec import TuneSpec
-        from rayjobs.tune.job import TuneSettings, tune
+        from rayjobs.tune.job import TuneConfig, tune
 
-        settings = TuneSettings(
+        settings = TuneConfig(
             read_sweep(spec, TuneSpec),
             out,
             default_home(),
@@ -57,7 +57,7 @@ def add_tune(app: typer.Typer) -> None:
         _print_outcome(outcome)
 
 
-def _print_outcome(outcome: "TuneOutcome") -> None:
+def _print_outcome(outcome: "TuneResult") -> None:
     table = Table("", "recipe", title=f"{len(outcome.trials)} trials, judged by held-out truth")
     for column in ("agreement", "accuracy", "gain"):
         table.add_column(column, justify="right")

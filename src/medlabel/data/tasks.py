@@ -31,16 +31,16 @@ __all__ = [
     "Cell",
     "ClassSpec",
     "Task",
-    "draw_cells",
-    "drawn_ids",
     "first_reason",
     "flag_of",
     "gather_images",
     "open_sources",
     "open_specs",
-    "own_image",
     "parse_class",
     "parse_task",
+    "sample_cells",
+    "sampled_ids",
+    "source_image",
 ]
 
 MIN_POOL, MIN_TEST = 5, 2  # images a class below which an 80/20 split or a test says nothing
@@ -200,7 +200,7 @@ def open_specs(specs: Sequence[str], size: int, data_root: Path | None = None) -
     return sources
 
 
-def draw_cells(
+def sample_cells(
     task: Task, sources: Mapping[str, Source], seeds: Sequence[int], per_class: int | None = None
 ) -> tuple[list[Cell], SealedTruth]:
     """Draw a pool (from train) and a test (from val and test) a seed, equal numbers a class.
@@ -276,13 +276,13 @@ def _draw(
     return tuple(image_id for image_id, _ in shuffled), [label for _, label in shuffled]
 
 
-def drawn_ids(cells: Sequence[Cell]) -> list[str]:
+def sampled_ids(cells: Sequence[Cell]) -> list[str]:
     """Ids of all drawn images, shuffled: in order of name, a row's number would tell its class."""
     ids = sorted({image_id for cell in cells for image_id in (*cell.pool, *cell.test)})
     return [ids[row] for row in np.random.default_rng(0).permutation(len(ids))]
 
 
-def own_image(sources: Mapping[str, Source], image_id: str) -> NDArray[np.uint8]:
+def source_image(sources: Mapping[str, Source], image_id: str) -> NDArray[np.uint8]:
     """One image as its source holds it: uint8 [S, S] or [S, S, 3]."""
     name, split, index = image_id.rsplit("/", 2)
     (source,) = (source for source in sources.values() if source.name == name)

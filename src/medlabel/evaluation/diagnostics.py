@@ -29,14 +29,14 @@ from sklearn.neighbors import NearestNeighbors
 
 __all__ = [
     "ENOUGH",
+    "Diagnostics",
     "Signals",
-    "Trust",
     "best_draw",
     "between_draws",
     "kappa",
     "pixel_features",
     "signals",
-    "summarise_trust",
+    "summarise_diagnostics",
     "warnings_of",
 ]
 
@@ -71,7 +71,7 @@ class Signals:
 
 
 @dataclass(frozen=True)
-class Trust:
+class Diagnostics:
     """A run's signals, the median over its draws, and what to warn of.
 
     Attributes:
@@ -87,7 +87,7 @@ class Trust:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """As `trust.json` has it."""
+        """As `diagnostics.json` has it."""
         return asdict(self)
 
 
@@ -213,11 +213,11 @@ def best_draw(each: Sequence[Signals], draws: Sequence[Mapping[str, int]], k: in
     )
 
 
-def summarise_trust(each: Sequence[Signals], students: float | None) -> Trust:
+def summarise_diagnostics(each: Sequence[Signals], students: float | None) -> Diagnostics:
     """The run's trust: medians over draws, and the warnings that follow from them."""
     rows = [asdict(one) for one in each]
     middle = Signals(**{key: float(np.median([row[key] for row in rows])) for key in rows[0]})
-    return Trust(len(each), middle, students, warnings_of(middle, students))
+    return Diagnostics(len(each), middle, students, warnings_of(middle, students))
 
 
 def warnings_of(found: Signals, students: float | None = None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ cells/seed-0007/    one fitted student: bundle, predictions.parquet, history.par
 results.parquet     one row a seed          baselines.parquet   one row a seed and baseline
 recalls.parquet     one row a seed and class of teacher and student
 timings.parquet     seconds a fit           bundle/             the best student
-trust.json          whether to believe it, told without truth
+diagnostics.json          whether to believe it, told without truth
 report/index.html
 ```
 """
@@ -33,7 +33,7 @@ __all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "wri
 OTHER = "another run (it differs"
 MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
 RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
-RECALLS, TRUST = "recalls.parquet", "trust.json"
+RECALLS, DIAGNOSTICS = "recalls.parquet", "diagnostics.json"
 BUNDLE, REPORT, CEILING = "bundle", "report", "ceiling"
 
 

@@ -16,12 +16,12 @@ from medlabel.data.tasks import Cell
 from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.baselines import embedding_clusters, majority_class, pixel_statistics
 from medlabel.evaluation.diagnostics import (
-    Trust,
+    Diagnostics,
     best_draw,
     between_draws,
     pixel_features,
     signals,
-    summarise_trust,
+    summarise_diagnostics,
 )
 from medlabel.evaluation.metrics import evaluate_baseline, evaluate_cell, recalls
 from medlabel.experiments.run_folder import CellResult, read_cell
@@ -34,12 +34,12 @@ __all__ = [
     "Judged",
     "adjusted_table",
     "baselines_table",
+    "diagnostics_of",
     "judge",
     "recalls_table",
     "result_row",
     "results_table",
     "timings_table",
-    "trust_of",
 ]
 
 
@@ -141,8 +141,8 @@ def recalls_table(
     return pd.DataFrame(rows)
 
 
-def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> tuple[Trust, int]:
-    """`trust.json`, and the seed of the best student; no truth has a part in either."""
+def diagnostics_of(store: Store, board: Board, cells: Sequence[Cell]) -> tuple[Diagnostics, int]:
+    """`diagnostics.json`, and the seed of the best student; no truth has a part in either."""
     each, draws = [], []
     for cell in cells:
         student, at = read_cell(store, cell.seed).test, board.at(cell.test)
@@ -153,7 +153,9 @@ def trust_of(store: Store, board: Board, cells: Sequence[Cell]) -> tuple[Trust, 
         each.append(signals(board.judged[cell.seed].test, student, features))
         draws.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
     k = student.shape[1]
-    return summarise_trust(each, between_draws(draws, k)), cells[best_draw(each, draws, k)].seed
+    return summarise_diagnostics(each, between_draws(draws, k)), cells[
+        best_draw(each, draws, k)
+    ].seed
 
 
 def timings_table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:

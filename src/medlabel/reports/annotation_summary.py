@@ -19,17 +19,17 @@ from PIL import Image
 from medlabel.annotation.table import AnnotationTable, Piece
 from medlabel.storage.store import Store
 
-__all__ = ["PAGE", "Doubt", "Overview", "look_over", "write_page"]
+__all__ = ["PAGE", "Overview", "UncertainImage", "summarise_annotations", "write_page"]
 
 PAGE = "summary/index.html"
 _BINS = 20
-_DOUBTS = 24
+_MOST_UNCERTAIN = 24
 _THUMBNAIL = 84  # CSS pixels; each pixel of a small image stays a square
 _REASONS = 50  # of rejects that the page lists; the table has them all
 
 
 @dataclass(frozen=True, order=True)
-class Doubt:
+class UncertainImage:
     """One of the images that the student was least certain of."""
 
     confidence: float
@@ -45,7 +45,7 @@ class Overview:
         labels: images by label.
         automatic: of them, those that no human has to see.
         histogram: images by confidence, in twenty equal bins from 0 to 1.
-        doubts: the least certain images, worst first.
+        uncertain: the least certain images, worst first.
         reviews: images that a human has to see, by what is doubted.
         reasons: rejects by reason.
     """
@@ -53,7 +53,7 @@ class Overview:
     labels: Counter[str] = field(default_factory=Counter)
     automatic: Counter[str] = field(default_factory=Counter)
     histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
-    doubts: list[Doubt] = field(default_factory=list)
+    uncertain: list[UncertainImage] = field(default_factory=list)
     reviews: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -68,25 +68,25 @@ class Overview:
         return self.reasons.total()
 
 
-def look_over(table: AnnotationTable, pieces: Sequence[Piece]) -> Overview:
+def summarise_annotations(table: AnnotationTable, pieces: Sequence[Piece]) -> Overview:
     """Sum up some pieces of a table."""
     seen = Overview()
     for piece in pieces:
         seen.reasons.update(reason for _, reason in piece.rejects)
-        rows = table.read(piece, ["uri", "label", "confidence", "decision", "doubts"])
+        rows = table.read(piece, ["uri", "label", "confidence", "decision", "review_reasons"])
         labels = rows["label"].to_numpy()
         confidence = rows["confidence"].to_numpy()
         seen.labels.update(labels.tolist())
         seen.automatic.update(labels[rows["decision"].to_numpy() == "auto"].tolist())
-        for why in rows["doubts"].to_pylist():
+        for why in rows["review_reasons"].to_pylist():
             seen.reviews.update(why.split(",") if why else ())
         seen.histogram += np.histogram(confidence, bins=_BINS, range=(0, 1))[0]
-        worst = np.argsort(confidence, kind="stable")[:_DOUBTS].tolist()
-        doubts = (
-            Doubt(float(confidence[row]), rows["uri"][row].as_py(), str(labels[row]))
+        worst = np.argsort(confidence, kind="stable")[:_MOST_UNCERTAIN].tolist()
+        uncertain = (
+            UncertainImage(float(confidence[row]), rows["uri"][row].as_py(), str(labels[row]))
             for row in worst
         )
-        seen.doubts = heapq.nsmallest(_DOUBTS, [*seen.doubts, *doubts])
+        seen.uncertain = heapq.nsmallest(_MOST_UNCERTAIN, [*seen.uncertain, *uncertain])
     return seen
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.data.tasks import Cell, Task, draw_cells, gather_images, open_sources
+from medlabel.data.tasks import Cell, Task, gather_images, open_sources, sample_cells
 from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
 from medlabel.evaluation.metrics import confusion, true_labels
@@ -29,7 +29,7 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
     for spec, source in sources.items():
         if manifest["sources"][spec] != source.content_hash:
             raise MedlabelError(f"{spec} has changed since {store.uri} was made: run it anew")
-    cells, _ = draw_cells(task, sources, range(manifest["seeds"]), manifest["per_class"])
+    cells, _ = sample_cells(task, sources, range(manifest["seeds"]), manifest["per_class"])
     truth = SealedTruth.load(store)
     shown = int(load_bundle(store.path(runs.BUNDLE)).provenance["seed"])
     cell = next(cell for cell in cells if cell.seed == shown)
@@ -59,7 +59,11 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
 
 def _warnings(store: Store) -> tuple[str, ...]:
     """What the run warned of; a run of an older version has judged nothing."""
-    return tuple(store.read_json(runs.TRUST)["warnings"]) if store.exists(runs.TRUST) else ()
+    return (
+        tuple(store.read_json(runs.DIAGNOSTICS)["warnings"])
+        if store.exists(runs.DIAGNOSTICS)
+        else ()
+    )
 
 
 def _teacher_on_tests(

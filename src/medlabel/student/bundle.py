@@ -24,7 +24,7 @@ from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
 from medlabel.student.calibration import Calibration, Reader
-from medlabel.student.decision import Judgement
+from medlabel.student.decision import Assessment
 from medlabel.student.networks import Student, blank, parameter_count
 
 __all__ = ["CALIBRATION", "Bundle", "load_bundle", "save_bundle", "warn"]
@@ -70,15 +70,15 @@ class Bundle:
         """
         return self.judge(images).probabilities
 
-    def judge(self, images: NDArray[np.uint8]) -> Judgement:
+    def judge(self, images: NDArray[np.uint8]) -> Assessment:
         """Probabilities of prepared images, and how far they are from what was learned."""
         probabilities, features = self._reader(images)
         if self.calibration is None:
             unknown = np.full(len(images), np.nan, dtype=np.float32)
-            return Judgement(probabilities, unknown, False, not self.warnings)
-        return Judgement(
+            return Assessment(probabilities, unknown, False, not self.warnings)
+        return Assessment(
             self.calibration.soften(probabilities),
-            self.calibration.unlikeness(features),
+            self.calibration.ood_score(features),
             calibrated=True,
             decidable=not self.warnings,
         )
@@ -163,7 +163,7 @@ def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | N
 def _card(student: Student, provenance: Mapping[str, Any]) -> bytes:
     """A short model card in the hub's format."""
     facts = json.dumps(dict(provenance), indent=2, sort_keys=True)
-    answers = sum(provenance.get("trusted", {}).get("answers", {}).values())
+    answers = sum(provenance.get("human_labels", {}).get("answers", {}).values())
     people = f"and on {answers:,} answers of people." if answers else "no human label was used."
     joint = " " if answers else ": "
     return f"""---

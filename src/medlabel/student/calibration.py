@@ -49,7 +49,7 @@ class Calibration:
     whitening: Floats
     limit: float
 
-    def unlikeness(self, features: Floats) -> Floats:
+    def ood_score(self, features: Floats) -> Floats:
         """Distances of features [N, D] in units of what is usual, float32 [N]."""
         distances = _distance(features, self.centres, self.whitening)
         return np.asarray(distances / self.limit, dtype=np.float32)

@@ -1,7 +1,7 @@
 """Fit one student on one pool: pixels and scores in, a trained CNN and its history out.
 
 Nothing here could know a true label: a pool comes without ids, and its scores are a teacher's. What
-people have answered about some of its images comes apart from them, as `Trusted`.
+people have answered about some of its images comes apart from them, as `HumanLabels`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from medlabel.errors import MedlabelError
 from medlabel.student.augment import Level, level_for
-from medlabel.student.human_labels import Trusted
+from medlabel.student.human_labels import HumanLabels
 from medlabel.student.networks import Student
 from medlabel.student.recipes import Recipe
 from medlabel.student.targets import pruned, targets, weights
@@ -58,7 +58,7 @@ def fit(
     *,
     architecture: str | None = None,
     device: str = "cpu",
-    trusted: Trusted | None = None,
+    human_labels: HumanLabels | None = None,
 ) -> Fitted:
     """Train a student on a pool; each member has an 80/20 split and keeps its best epoch.
 
@@ -70,17 +70,17 @@ def fit(
         seed: decides splits, first weights, order and augmentation.
         architecture: a student by name; the recipe's own when None.
         device: where torch computes.
-        trusted: human labels of some of the images; no teacher and no network overrules them.
+        human_labels: human labels of some of the images; no teacher and no network overrules them.
     """
     torch.manual_seed(seed)
-    bench = _Bench(
+    bench = _FitData(
         to_pixels(images, device),
         classes,
         recipe,
         architecture or recipe.student,
         level_for(recipe.augment, images),
         torch.Generator().manual_seed(seed),
-        trusted,
+        human_labels,
     )
     for _ in range(recipe.rounds - 1):
         scores = _out_of_sample(bench, scores)
@@ -95,7 +95,7 @@ def fit(
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _FitData:
     """What all networks of one fit share; `rng` is where their chance comes from."""
 
     pixels: Tensor
@@ -104,12 +104,12 @@ class _Bench:
     architecture: str
     level: Level | None
     rng: torch.Generator
-    trusted: Trusted | None = None
+    human_labels: HumanLabels | None = None
 
     def targets(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """What is learned from [N, K]: the recipe's targets, and what people said."""
         wanted = targets(scores, self.recipe)
-        return wanted if self.trusted is None else self.trusted.into(wanted)
+        return wanted if self.human_labels is None else self.human_labels.into(wanted)
 
     def weights(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much each image counts [N]."""
@@ -117,24 +117,24 @@ class _Bench:
 
     def weigh(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
         """The same with what people said at its own weight."""
-        return weight if self.trusted is None else self.trusted.weigh(weight)
+        return weight if self.human_labels is None else self.human_labels.weigh(weight)
 
 
-def _new_student(bench: _Bench, members: int) -> Student:
+def _new_student(bench: _FitData, members: int) -> Student:
     """An untrained student for the pool's channels and size, on its device."""
     channels, side = bench.pixels.shape[1], int(bench.pixels.shape[-1])
     student = Student(bench.architecture, channels, list(bench.classes), side, members)
     return student.to(bench.pixels.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _split(bench: _Bench) -> tuple[Tensor, Tensor]:
+def _split(bench: _FitData) -> tuple[Tensor, Tensor]:
     """Rows to train on and to hold back, at random."""
     order = torch.randperm(len(bench.pixels), generator=bench.rng).to(bench.pixels.device)
     cut = len(order) - int(len(order) * VALIDATION_SHARE)
     return order[:cut], order[cut:]
 
 
-def _folds(bench: _Bench) -> list[tuple[Tensor, Tensor]]:
+def _folds(bench: _FitData) -> list[tuple[Tensor, Tensor]]:
     """Splits of which each row is held back once."""
     order = torch.randperm(len(bench.pixels), generator=bench.rng).to(bench.pixels.device)
     held = order.tensor_split(_FOLDS)
@@ -142,7 +142,7 @@ def _folds(bench: _Bench) -> list[tuple[Tensor, Tensor]]:
 
 
 def _train(
-    bench: _Bench,
+    bench: _FitData,
     student: Student,
     scores: NDArray[np.float32],
     keep: NDArray[np.float32],
@@ -159,14 +159,14 @@ def _train(
             raise MedlabelError("the recipe leaves no image to learn from: raise `top`, or drop it")
         counts = None if bool((weight[rows] == 1).all()) else weight / weight[rows].mean()
         # Without this the epoch that is kept would be the teacher's choice, against people's word.
-        said = None if bench.trusted is None else weight[held]
+        said = None if bench.human_labels is None else weight[held]
         pool = Pool(bench.pixels, wanted, counts, rows, held, said)
         outcomes.append(train(member, pool, bench.recipe, bench.level, bench.rng))
     histories, bests = zip(*outcomes, strict=True)
     return histories, bests
 
 
-def _out_of_sample(bench: _Bench, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def _out_of_sample(bench: _FitData, scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities [N, K] of the pool, each by a network that did not learn from its image."""
     student, splits = _new_student(bench, _FOLDS), _folds(bench)
     _train(bench, student, scores, bench.weights(scores), splits)

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOBODY", "Trusted"]
+__all__ = ["UNLABELED", "HumanLabels"]
 
-NOBODY = -1  # has said what is in this image
+UNLABELED = -1  # has said what is in this image
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Trusted:
+class HumanLabels:
     """Human labels of a pool of N images.
 
     Attributes:
-        labels: class indices, int64 [N]; `NOBODY` where there is none.
+        labels: class indices, int64 [N]; `UNLABELED` where there is none.
         weight: how much a trusted label counts; a pseudo-label counts 1 at most.
     """
 
@@ -36,11 +36,11 @@ class Trusted:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Of which images somebody has said what they are, bool [N]."""
-        return np.asarray(self.labels != NOBODY)
+        return np.asarray(self.labels != UNLABELED)
 
-    def of(self, rows: NDArray[np.int64]) -> "Trusted":
+    def of(self, rows: NDArray[np.int64]) -> "HumanLabels":
         """The labels of some of the images."""
-        return Trusted(self.labels[rows], self.weight)
+        return HumanLabels(self.labels[rows], self.weight)
 
     def into(self, targets: Floats) -> Floats:
         """Targets [N, K] with the trusted labels in their places."""

@@ -32,7 +32,7 @@ __all__ = [
     "STEPS",
     "VOTES",
     "Adjustment",
-    "Step",
+    "AdjustmentStep",
     "apply",
     "dawid_skene",
     "em_prior",
@@ -224,7 +224,7 @@ VOTES: Mapping[str, Callable[[Sequence[Scores]], Scores]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Step:
+class AdjustmentStep:
     """One step by name, with the numbers that were typed behind it."""
 
     name: str
@@ -256,7 +256,7 @@ STEPS: Mapping[str, _Apply] = MappingProxyType(
 """Steps by what is typed."""
 
 
-def parse_steps(text: str) -> tuple[Step, ...]:
+def parse_steps(text: str) -> tuple[AdjustmentStep, ...]:
     """Read steps from `temperature=2,prior=0.3:0.7,transduct`, in the order they are taken.
 
     Raises:
@@ -265,7 +265,7 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     return tuple(_parse_step(part.strip()) for part in text.split(",") if part.strip())
 
 
-def _parse_step(text: str) -> Step:
+def _parse_step(text: str) -> AdjustmentStep:
     name, given, behind = text.partition("=")
     if name not in STEPS:
         raise MedlabelError(f"unknown step {name!r}: choose from {', '.join(STEPS)}")
@@ -280,11 +280,11 @@ def _parse_step(text: str) -> Step:
         raise MedlabelError(f"step {text!r}: shares are above 0 and sum to 1, as in prior=0.3:0.7")
     if name in ("em-prior", "transduct") and given:
         raise MedlabelError(f"step {text!r}: {name} takes no numbers")
-    return Step(name, values)
+    return AdjustmentStep(name, values)
 
 
 def apply(
-    steps: Sequence[Step], scores: Scores, embeddings: NDArray[np.floating] | None = None
+    steps: Sequence[AdjustmentStep], scores: Scores, embeddings: NDArray[np.floating] | None = None
 ) -> Scores:
     """The scores [N, K] after all steps; `embeddings` [N, D] are of the same images."""
     for step in steps:
@@ -301,7 +301,7 @@ class Adjustment:
         vote: how the scores of several teachers become one's, by name, before the steps.
     """
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[AdjustmentStep, ...] = ()
     vote: str = "mean"
 
     @property

@@ -20,7 +20,7 @@ from medlabel.storage.digests import Digests, digest_bytes, to_digests
 from medlabel.storage.store import Store
 from medlabel.teacher.embeddings import SHARD, Contents, Shard
 
-__all__ = ["Catalogue", "KeptCatalogues", "RawShard", "catalogue", "missing_rows", "read_shards"]
+__all__ = ["Catalogue", "CatalogueStore", "RawShard", "catalogue", "missing_rows", "read_shards"]
 
 _AS_IS = (28, 64, 128, 224)  # sides that the encoder resizes itself, a batch at once
 _LONGEST = 32  # times as long as wide
@@ -66,7 +66,7 @@ class Catalogue:
         return cls(digests, tuple(reasons))
 
 
-class KeptCatalogues:
+class CatalogueStore:
     """Catalogues in a folder, by part; a file's name holds the checksum of its bytes."""
 
     def __init__(self, store: Store) -> None:
@@ -162,17 +162,17 @@ def read_shards(
 
     A shard ends with its `size`-th row, or as soon as its pixels are 64 MiB.
     """
-    shard = _Growing(framing)
+    shard = _ShardBuilder(framing)
     for content in part.read(rows):
         shard.add(content)
         if shard.rows == size or shard.bytes >= _LARGEST_SHARD:
             yield shard.whole()
-            shard = _Growing(framing)
+            shard = _ShardBuilder(framing)
     if shard.rows:
         yield shard.whole()
 
 
-class _Growing:
+class _ShardBuilder:
     """A shard that is being read."""
 
     def __init__(self, framing: Framing) -> None:

@@ -19,17 +19,17 @@ from medlabel.data.sources import (
 )
 from medlabel.errors import MedlabelError
 from medlabel.teacher.clip import base_name, load_clip
-from medlabel.teacher.model_zoo import LISTED, clip_config, homely
+from medlabel.teacher.model_zoo import LISTED, byte_size, clip_config
 from medlabel.teacher.phantom_clip import is_phantom
 from medlabel.teacher.weights import Checked, LocalFile, check, find_weights
 
-__all__ = ["SHORTHANDS", "Places", "expand", "fetch", "fetched_table"]
+__all__ = ["SHORTHANDS", "DownloadFolders", "expand", "fetch", "fetched_table"]
 
 SHORTHANDS = {"all-models": LISTED, "all-sets": MEDMNIST_FLAGS}
 
 
 @dataclass(frozen=True)
-class Places:
+class DownloadFolders:
     """Where things go, and at what size.
 
     Attributes:
@@ -43,7 +43,7 @@ class Places:
     size: int = 28
 
 
-def expand(items: Iterable[str], places: Places) -> list[str]:
+def expand(items: Iterable[str], places: DownloadFolders) -> list[str]:
     """The items one by one, each known to be something that can be fetched.
 
     Raises:
@@ -68,7 +68,7 @@ def _known(item: str, home: Path) -> None:
         raise MedlabelError(f"{error}; or fetch one of {others}") from error
 
 
-def fetch(item: str, places: Places, train_phantom: Callable[[str], object]) -> Checked:
+def fetch(item: str, places: DownloadFolders, train_phantom: Callable[[str], object]) -> Checked:
     """Make sure that one item is on this machine, whole.
 
     Args:
@@ -87,7 +87,7 @@ def fetch(item: str, places: Places, train_phantom: Callable[[str], object]) -> 
     return _check_model(item, places.home)
 
 
-def _fetch_set(flag: str, places: Places) -> Checked:
+def _fetch_set(flag: str, places: DownloadFolders) -> Checked:
     import medmnist
 
     root = places.data_root or default_data_root()
@@ -139,4 +139,4 @@ def _cells(outcome: Checked | MedlabelError | OSError) -> Sequence[str]:
     if not isinstance(outcome, Checked):
         return "-", "-", "failed, see above", "-"
     size = f"{outcome.size / 1e6:,.1f} MB"
-    return size, outcome.sha256[:12], outcome.how, homely(outcome.kept_in)
+    return size, outcome.sha256[:12], outcome.how, byte_size(outcome.kept_in)

@@ -24,7 +24,7 @@ from medlabel.teacher.clip import PAPER_MODELS, base_name, load_clip, resolve_cl
 from medlabel.teacher.phantom_clip import is_phantom, model_settings, pretraining_named
 from medlabel.teacher.weights import LocalFile, find_weights, hub_file
 
-__all__ = ["LISTED", "ModelFacts", "clip_config", "describe", "homely", "models_table"]
+__all__ = ["LISTED", "ModelFacts", "byte_size", "clip_config", "describe", "models_table"]
 
 LISTED = (
     "phantom",
@@ -164,7 +164,7 @@ def models_table(facts: Sequence[ModelFacts]) -> Table:
             _or_dash(row.side, str),
             _or_dash(row.width, str),
             _or_dash(row.flop, lambda flop: _three_digits(flop / 1e9)),
-            homely(row.weights.kept_in) if row.weights else "no",
+            byte_size(row.weights.kept_in) if row.weights else "no",
         )
     return table
 
@@ -177,7 +177,7 @@ def _three_digits(figure: float) -> str:
     return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
-def homely(path: Path) -> str:
+def byte_size(path: Path) -> str:
     """A path with the user's own folder as `~`."""
     full, own = path.absolute(), Path.home()
     return f"~/{full.relative_to(own)}" if full.is_relative_to(own) else str(full)

@@ -42,14 +42,14 @@ class LocalFile:
             cache, a model's folder, or the file itself.
         promise: the digest (hex) it should have; None where nobody states one.
         algorithm: of that digest, a name that hashlib knows.
-        promised_by: who states it.
+        digest_source: who states it.
     """
 
     path: Path
     kept_in: Path
     promise: str | None = None
     algorithm: str = "sha256"
-    promised_by: str = "nobody"
+    digest_source: str = "nobody"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _in_folder(folder: Path) -> LocalFile | None:
         promise = json.loads((folder / "medlabel.json").read_text()).get("sha256")
     except (OSError, ValueError, AttributeError):
         promise = None
-    return LocalFile(files[0], folder, promise, promised_by="its card")
+    return LocalFile(files[0], folder, promise, digest_source="its card")
 
 
 def _in_cache(repository: str, file: str) -> LocalFile | None:
@@ -127,7 +127,7 @@ def _in_cache(repository: str, file: str) -> LocalFile | None:
         if path := hub_file(repository, candidate):
             blob = path.resolve().name  # large files are kept under their SHA-256
             promise = blob if _SHA256.fullmatch(blob) else None
-            return LocalFile(path, path.parents[2], promise, promised_by="the hub")
+            return LocalFile(path, path.parents[2], promise, digest_source="the hub")
     return None
 
 
@@ -154,9 +154,9 @@ def check(file: LocalFile) -> Checked:
         if found != file.promise:
             raise MedlabelError(
                 f"{file.path.resolve()} is damaged: its {label} is {found}, but "
-                f"{file.promised_by} states {file.promise}; delete it and fetch it again"
+                f"{file.digest_source} states {file.promise}; delete it and fetch it again"
             )
-        how = f"{label} that {file.promised_by} states"
+        how = f"{label} that {file.digest_source} states"
     return Checked(file.kept_in, file.path.stat().st_size, sha256, how)
 
 

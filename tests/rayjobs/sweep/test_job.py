@@ -9,17 +9,17 @@ import ray
 import torch
 from support import write_npz
 
-from medlabel.data.tasks import own_image
+from medlabel.data.tasks import source_image
 from medlabel.errors import MedlabelError
 from medlabel.evaluation.metrics import true_labels
 from medlabel.experiments.sweep_spec import TeacherSpec, plan, read_sweep
 from medlabel.storage.store import Store
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
-from rayjobs.run import Settings, run
+from rayjobs.run import RunConfig, run
 from rayjobs.sweep import fitting as sweep_fit
 from rayjobs.sweep import job
 from rayjobs.sweep.estimate import Rates, estimate
-from rayjobs.sweep.prepare import SweepSettings, prepare
+from rayjobs.sweep.prepare import SweepConfig, prepare
 from rayjobs.sweep.sharing import Pixels, fit_one, gather
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -47,7 +47,7 @@ seeds: {changed.pop("seeds", 2)}
 """
     (folder / "spec.yaml").write_text(text)
     spec = read_sweep(folder / "spec.yaml")
-    return SweepSettings(spec, str(out), folder / "home", **changed)
+    return SweepConfig(spec, str(out), folder / "home", **changed)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_cell_of_a_sweep_is_that_of_a_run(done, folder):
     manifest = Store(str(folder / "done")).read_json("sweep.json")
     assert manifest["recipes"]["quick"]["epochs"] == 1
     one = plan(spec)[1]
-    request = Settings(
+    request = RunConfig(
         one.task,
         str(folder / "run"),
         one.recipe,
@@ -147,7 +147,9 @@ def test_where_a_worker_reads_an_image_tells_nothing_of_its_class(folder):
         assert abs(above - 0.5) < 0.15
     stack = places.stacks()[0]
     for number in range(5):
-        np.testing.assert_array_equal(stack[row[number]], own_image(draw.sources, draw.ids[number]))
+        np.testing.assert_array_equal(
+            stack[row[number]], source_image(draw.sources, draw.ids[number])
+        )
 
 
 def test_a_cell_that_kills_its_worker_takes_no_other_with_it(folder, monkeypatch):

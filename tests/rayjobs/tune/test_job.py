@@ -51,7 +51,7 @@ space:
   learning_rate: {{low: 0.001, high: 0.01, log: true}}
 """)
     spec = read_sweep(folder / "spec.yaml", TuneSpec)
-    return job.TuneSettings(spec, str(out), folder / "home", workers=1)
+    return job.TuneConfig(spec, str(out), folder / "home", workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +147,13 @@ def test_the_objective_is_the_same_whatever_is_true(done, folder, monkeypatch):
     """With every true label shuffled, the same trials win with the same figures."""
 
     def draw_shuffled(*arguments):
-        cells, truth = draw_cells(*arguments)
+        cells, truth = sample_cells(*arguments)
         ids = sorted({i for cell in cells for i in (*cell.pool, *cell.test)})
         labels = np.random.default_rng(1).permutation(truth.unseal(ids))
         return cells, SealedTruth(ids, labels.tolist())
 
-    draw_cells = sweep_prepare.draw_cells
-    monkeypatch.setattr(sweep_prepare, "draw_cells", draw_shuffled)
+    sample_cells = sweep_prepare.sample_cells
+    monkeypatch.setattr(sweep_prepare, "sample_cells", draw_shuffled)
     blind = job.tune(settings(folder, folder / "blind"))
     timed = ["fit_seconds"]
     pd.testing.assert_frame_equal(blind.trials.drop(columns=timed), done.trials.drop(columns=timed))
