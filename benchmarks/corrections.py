@@ -101,7 +101,9 @@ def compare(
             asked = np.sort(order[pick][:size])
             labels = np.full(len(everybody), UNLABELED)
             labels[asked] = bench.people[asked]
-            alone = replace(recipe, balanced=False, rounds=1)  # nothing is left to be relabelled
+            alone = replace(
+                recipe, balanced=False, self_training_rounds=1
+            )  # nothing is left to be relabelled
             supervised, _ = bench.judged(alone, HumanLabels(labels, 1), asked)
             for weight in weights:
                 joined, _ = bench.judged(recipe, HumanLabels(labels, weight), everybody)

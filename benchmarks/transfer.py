@@ -107,8 +107,8 @@ def recipe_for(student: str, quick: bool) -> Recipe:
     """`robust` with one network, one round and, for the large ones, a rate that they can bear."""
     recipe = recipe_named("robust")
     rate = RATES.get(student, recipe.learning_rate)
-    recipe = replace(recipe, learning_rate=rate, members=1, rounds=1)
-    return replace(recipe, epochs=4, steps=None, settle=0) if quick else recipe
+    recipe = replace(recipe, learning_rate=rate, ensemble_size=1, self_training_rounds=1)
+    return replace(recipe, epochs=4, min_steps=None, average_from_epoch=0) if quick else recipe
 
 
 def measure(unit: Unit) -> dict[str, Any]:

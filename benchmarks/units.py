@@ -242,7 +242,15 @@ def without(recipe: Recipe, plain: Recipe) -> dict[str, Recipe]:
     }
 
 
-_NEITHER = ("name", "steps")  # of `steps`: pools of this size come to them anyway
+_NEITHER = ("name", "min_steps")  # of `min_steps`: pools of this size come to them anyway
 _TRAINING = (
-    *("optimiser", "learning_rate", "schedule", "epochs", "patience", "settle", "batch_size"),
+    *(
+        "optimiser",
+        "learning_rate",
+        "schedule",
+        "epochs",
+        "patience",
+        "average_from_epoch",
+        "batch_size",
+    ),
 )

@@ -36,7 +36,7 @@ def test_what_is_finished_is_not_fitted_again_but_another_seed_is(asked):
 
 
 def test_a_recipe_that_has_changed_is_another_unit(asked):
-    changed = replace(UNIT, recipe=replace(ROBUST, rounds=3))
+    changed = replace(UNIT, recipe=replace(ROBUST, self_training_rounds=3))
     assert asked([UNIT, changed]) == [changed]
 
 
@@ -46,6 +46,8 @@ def test_only_what_was_asked_for(asked):
 
 def test_each_ingredient_is_taken_out_alone():
     taken = without(ROBUST, PAPER)
-    assert taken["members"] == replace(ROBUST, members=PAPER.members, name="robust-without-members")
+    assert taken["ensemble_size"] == replace(
+        ROBUST, ensemble_size=PAPER.ensemble_size, name="robust-without-ensemble_size"
+    )
     assert taken["optimiser"].epochs == PAPER.epochs
-    assert taken["optimiser"].members == ROBUST.members
+    assert taken["optimiser"].ensemble_size == ROBUST.ensemble_size

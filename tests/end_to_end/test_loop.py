@@ -24,7 +24,7 @@ from medlabel.teacher.zero_shot import score_table
 from rayjobs import run as job
 from rayjobs.fit import fit_unit
 
-QUICK = replace(RECIPES["robust"], epochs=2, steps=None, settle=0)
+QUICK = replace(RECIPES["robust"], epochs=2, min_steps=None, average_from_epoch=0)
 
 
 @pytest.fixture

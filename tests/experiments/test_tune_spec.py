@@ -61,9 +61,9 @@ def test_equal_choices_are_one_recipe_and_others_are_another():
 
 
 def test_epochs_take_what_is_settled_along():
-    assert recipe_of(ROBUST, {"epochs": 20}).settle == 8
-    assert recipe_of(ROBUST, {"epochs": 1}).settle == 0
-    assert recipe_of(ROBUST, {"epochs": 3, "settle": 7}).settle == 2
+    assert recipe_of(ROBUST, {"epochs": 20}).average_from_epoch == 8
+    assert recipe_of(ROBUST, {"epochs": 1}).average_from_epoch == 0
+    assert recipe_of(ROBUST, {"epochs": 3, "average_from_epoch": 7}).average_from_epoch == 2
 
 
 def test_maps_and_their_kin_spell_a_student():

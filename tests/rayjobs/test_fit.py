@@ -24,7 +24,7 @@ def workload():
         images,
         np.eye(2, dtype=np.float32)[labels],
         ("a", "b"),
-        replace(RECIPES["robust"], epochs=1, steps=None, settle=0),
+        replace(RECIPES["robust"], epochs=1, min_steps=None, average_from_epoch=0),
         "small",
         {"key": "k", "versions": "v"},
     )

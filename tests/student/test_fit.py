@@ -10,17 +10,23 @@ from medlabel.student.human_labels import UNLABELED, HumanLabels
 from medlabel.student.recipes import RECIPES
 
 QUICK = replace(
-    RECIPES["robust"], epochs=4, steps=None, settle=0, average="none", members=1, rounds=1
+    RECIPES["robust"],
+    epochs=4,
+    min_steps=None,
+    average_from_epoch=0,
+    average="none",
+    ensemble_size=1,
+    self_training_rounds=1,
 )
 MIXED = {
     "symmetric": {"loss": "symmetric"},
     "early-learning": {"loss": "early-learning"},
     "margin": {"weights": "margin"},
-    "top": {"top": 90},
+    "top_k_per_class": {"top_k_per_class": 90},
     "prune": {"prune": True},
     "swa": {"average": "swa"},
     "ema": {"average": "ema"},
-    "rounds": {"rounds": 2},
+    "self_training_rounds": {"self_training_rounds": 2},
     "cosine": {"schedule": "cosine", "optimiser": "rmsprop", "learning_rate": 1e-3},
 }
 
@@ -46,7 +52,7 @@ def accuracy(fitted, images, labels):
 @pytest.mark.parametrize("name", ["paper", "adam", "robust"])
 def test_the_same_seed_gives_the_same_student(pool, name):
     images, labels = pool
-    recipe = replace(RECIPES[name], epochs=2, steps=None, settle=0)
+    recipe = replace(RECIPES[name], epochs=2, min_steps=None, average_from_epoch=0)
     first, again, other = (fit(images, scores(labels), ("a", "b"), recipe, s) for s in (3, 3, 4))
     same = [predict(f.student, images) for f in (first, again, other)]
     np.testing.assert_array_equal(same[0], same[1])
@@ -79,7 +85,7 @@ def test_rows_without_weight_are_not_learned_from(pool):
     unsure[np.arange(200), 1 - labels] = 0.6  # all wrong, and less sure than the right ones
     right = np.random.default_rng(0).random((200, 1)) < 0.5
     teacher = np.where(right, sure, unsure).astype(np.float32)
-    recipe = replace(QUICK, epochs=8, balanced=False, top=40)
+    recipe = replace(QUICK, epochs=8, balanced=False, top_k_per_class=40)
     fitted = fit(images, teacher, ("a", "b"), recipe, 0)
     assert accuracy(fitted, images, labels) > 0.9
 
@@ -114,13 +120,13 @@ def test_it_stops_when_patience_ends(pool):
 
 def test_nothing_before_the_schedule_settles_is_kept(pool):
     images, labels = pool
-    fitted = fit(images, scores(labels, 0.4), ("a", "b"), replace(QUICK, settle=3), 0)
+    fitted = fit(images, scores(labels, 0.4), ("a", "b"), replace(QUICK, average_from_epoch=3), 0)
     assert fitted.best_epochs == (3,)
 
 
 def test_members_learn_apart_and_are_averaged(pool):
     images, labels = pool
-    fitted = fit(images, scores(labels, 0.2), ("a", "b"), replace(QUICK, members=2), 0)
+    fitted = fit(images, scores(labels, 0.2), ("a", "b"), replace(QUICK, ensemble_size=2), 0)
     assert fitted.histories[0] != fitted.histories[1]
     pixels = to_pixels(images[:5])
     with torch.inference_mode():
@@ -142,13 +148,15 @@ def test_colour_and_three_classes():
 
 def test_a_recipe_that_leaves_nothing_to_learn_from_is_told(pool):
     images, labels = pool
-    recipe = replace(QUICK, epochs=1, top=1)  # of few images, some seed holds all of them back
+    recipe = replace(
+        QUICK, epochs=1, top_k_per_class=1
+    )  # of few images, some seed holds all of them back
 
     def fit_each(seeds):
         for seed in seeds:
             fit(images, scores(labels), ("a", "b"), recipe, seed)
 
-    with pytest.raises(MedlabelError, match="raise `top`"):
+    with pytest.raises(MedlabelError, match="raise `top_k_per_class`"):
         fit_each(range(40))
 
 
@@ -159,7 +167,9 @@ def test_a_pool_smaller_than_a_batch_can_be_learned(recipe):
     assert predict(fitted.student, images).shape == (10, 2)
 
 
-@pytest.mark.parametrize("changed", [{}, {"rounds": 2}, {"prune": True}, {"top": 20}])
+@pytest.mark.parametrize(
+    "changed", [{}, {"self_training_rounds": 2}, {"prune": True}, {"top_k_per_class": 20}]
+)
 def test_what_people_say_is_learned_against_a_teacher_that_is_wrong(pool, changed):
     images, labels = pool
     wrong = np.tile(np.array([0.6, 0.4], dtype=np.float32), (200, 1))  # one label for all

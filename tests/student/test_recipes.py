@@ -39,7 +39,9 @@ def test_a_yaml_changes_what_it_names_and_nothing_else(write):
 
 
 def test_a_yaml_without_a_base_starts_from_robust(write):
-    assert recipe_named(write("rounds: 3")) == replace(RECIPES["robust"], name="mine", rounds=3)
+    assert recipe_named(write("self_training_rounds: 3")) == replace(
+        RECIPES["robust"], name="mine", self_training_rounds=3
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,11 +74,13 @@ def test_a_recipe_made_in_python_is_checked_too():
 
 
 def test_an_average_of_no_epoch_is_no_recipe():
-    with pytest.raises(ValueError, match="no epoch is left to average: `settle` is 4 of 4"):
+    with pytest.raises(
+        ValueError, match="no epoch is left to average: `average_from_epoch` is 4 of 4"
+    ):
         replace(RECIPES["robust"], epochs=4)
     for n in (10, 100, 437, 874, 5000):
         sized = RECIPES["robust"].sized(n)
-        assert sized.settle < sized.epochs
+        assert sized.average_from_epoch < sized.epochs
 
 
 def test_optimisers_are_those_that_need_no_closure():

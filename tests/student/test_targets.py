@@ -36,7 +36,7 @@ def test_images_count_by_their_margin():
 
 def test_the_likeliest_of_each_class_are_kept():
     scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]], np.float32)
-    np.testing.assert_array_equal(weights(scores, replace(PAPER, top=1)), [1, 0, 0, 1])
+    np.testing.assert_array_equal(weights(scores, replace(PAPER, top_k_per_class=1)), [1, 0, 0, 1])
     np.testing.assert_array_equal(weights(scores, PAPER), [1, 1, 1, 1])
 
 

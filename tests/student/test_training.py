@@ -42,8 +42,10 @@ def test_every_optimiser_can_be_named(pool, name):
 
 
 def test_a_small_pool_is_gone_through_more_often(pool):
-    recipe = replace(PAPER, batch_size=12, steps=40)  # 48 images to learn from: 4 steps an epoch
-    assert [len(trained(pool, replace(recipe, steps=n))[1]) for n in (40, 15)] == [10, 4]
+    recipe = replace(
+        PAPER, batch_size=12, min_steps=40
+    )  # 48 images to learn from: 4 steps an epoch
+    assert [len(trained(pool, replace(recipe, min_steps=n))[1]) for n in (40, 15)] == [10, 4]
 
 
 @pytest.mark.parametrize("optimiser", ["adagrad", "adadelta", "rprop", "rmsprop", "radam"])
@@ -69,8 +71,11 @@ def test_a_schedule_ends_without_steps(pool, schedule):
 
 
 def test_the_average_is_of_the_weights_after_each_settled_epoch(pool):
-    ends = [trained(pool, replace(PAPER, average="swa", epochs=n, settle=n - 1)) for n in (3, 4)]
-    both = trained(pool, replace(PAPER, average="swa", epochs=4, settle=2))[0]
+    ends = [
+        trained(pool, replace(PAPER, average="swa", epochs=n, average_from_epoch=n - 1))
+        for n in (3, 4)
+    ]
+    both = trained(pool, replace(PAPER, average="swa", epochs=4, average_from_epoch=2))[0]
     mean = (ends[0][0][3].weight + ends[1][0][3].weight) / 2
     np.testing.assert_allclose(both[3].weight.detach(), mean.detach(), atol=1e-6)
 
@@ -87,7 +92,7 @@ def test_an_average_is_kept_and_its_validation_told(pool, average):
 def test_an_image_of_no_weight_does_not_pull(pool):
     weights = torch.ones(60)
     weights[pool.train[::2]], weights[pool.train[1::2]] = 2.0, 0.0
-    recipe = replace(PAPER, epochs=20, settle=20, batch_size=8, learning_rate=1e-2)
+    recipe = replace(PAPER, epochs=20, average_from_epoch=20, batch_size=8, learning_rate=1e-2)
     made, _, _ = trained(replace(pool, weights=weights), recipe)
     said = chances(made, pool.pixels[pool.train]).argmax(dim=1)
     assert float((said == 0).float().mean()) > 0.9  # only images of the first class counted

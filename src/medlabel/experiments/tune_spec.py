@@ -184,7 +184,7 @@ def _ends(values: Range | tuple[Plain, ...]) -> tuple[Plain, ...]:
 def recipe_of(start: Recipe, chosen: Mapping[str, Any]) -> Recipe:
     """The recipe of a trial, named for its content: equal choices are one recipe.
 
-    `settle` goes with `epochs`, unless it is chosen too, and ends before them.
+    `average_from_epoch` goes with `epochs`, unless it is chosen too, and ends before them.
 
     Raises:
         MedlabelError: a value that the recipe's field does not take.
@@ -195,8 +195,10 @@ def recipe_of(start: Recipe, chosen: Mapping[str, Any]) -> Recipe:
         keys = [f"{key}={values[key]}" for key in _SPELLED if key in values]
         changes["student"] = ",".join([f"cnn:{values[_MAPS]}", *keys])
     epochs = int(changes.get("epochs", start.epochs))
-    settle = int(changes.get("settle", round(start.settle * epochs / start.epochs)))
-    changes["settle"] = max(0, min(settle, epochs - 1))
+    average_from_epoch = int(
+        changes.get("average_from_epoch", round(start.average_from_epoch * epochs / start.epochs))
+    )
+    changes["average_from_epoch"] = max(0, min(average_from_epoch, epochs - 1))
     try:
         recipe = replace(start, **changes)
     except ValidationError as error:

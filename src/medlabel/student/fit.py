@@ -82,13 +82,13 @@ def fit(
         torch.Generator().manual_seed(seed),
         human_labels,
     )
-    for _ in range(recipe.rounds - 1):
+    for _ in range(recipe.self_training_rounds - 1):
         scores = _out_of_sample(bench, scores)
     keep = bench.weights(scores)
     if recipe.prune:
         labels = bench.targets(scores).argmax(axis=1)
         keep = bench.weigh(keep * ~pruned(labels, _out_of_sample(bench, scores)))
-    student = _new_student(bench, recipe.members)
+    student = _new_student(bench, recipe.ensemble_size)
     splits = [_split(bench) for _ in student.members]
     histories, bests = _train(bench, student, scores, keep, splits)
     return Fitted(student.cpu().eval(), histories, bests)
@@ -156,7 +156,9 @@ def _train(
     for member, (rows, held) in zip(student.members, splits, strict=True):
         rows = rows[weight[rows] > 0]
         if not len(rows):
-            raise MedlabelError("the recipe leaves no image to learn from: raise `top`, or drop it")
+            raise MedlabelError(
+                "the recipe leaves no image to learn from: raise `top_k_per_class`, or drop it"
+            )
         counts = None if bool((weight[rows] == 1).all()) else weight / weight[rows].mean()
         # Without this the epoch that is kept would be the teacher's choice, against people's word.
         said = None if bench.human_labels is None else weight[held]

@@ -10,7 +10,7 @@
 ```yaml
 base: robust
 loss: symmetric
-rounds: 2
+self_training_rounds: 2
 ```
 """
 
@@ -52,13 +52,13 @@ class Recipe:
         learning_rate: the constant, or the highest, rate.
         schedule: of the rate: `constant`, `onecycle` (Smith & Topin 2019) or `cosine`.
         epochs: at most so many.
-        steps: at least so many (None: no matter): a small pool is gone through more often, and
-            `epochs`, `patience` and `settle` grow alike.
+        min_steps: at least so many (None: no matter): a small pool is gone through more often, and
+            `epochs`, `patience` and `average_from_epoch` grow alike.
         patience: epochs without a lower validation loss before it stops early (None: it goes to
             the end of its schedule; either way the epoch of the lowest loss is kept).
-        settle: epochs whose weights are not kept, while the learning rate is still high.
-        batch_size: images a step.
-        loss: `cross-entropy`; `generalised` (Zhang & Sabuncu 2018); `symmetric` (Wang et al.
+        average_from_epoch: epochs whose weights are not kept, while the learning rate is still
+        high. batch_size: images a step. loss: `cross-entropy`; `generalised` (Zhang & Sabuncu
+        2018); `symmetric` (Wang et al.
             2019); `early-learning` (Liu et al. 2020), which remembers what it thought of each
             image.
         loss_exponent: q of the generalised loss (1 - p^q) / q: at 0 it is cross-entropy, at 1 the
@@ -66,16 +66,18 @@ class Recipe:
         targets: `hard`, the likeliest class, or `soft`, the probabilities.
         balanced: the pool is drawn balanced, so let the pseudo-labels be so too.
         weights: `none`, or `margin`: an image counts as much as its two likeliest classes differ.
-        top: of each class only so many of its likeliest images are trained on (None: all).
-        prune: leave out what confident learning takes for wrong (Northcutt et al. 2021; cleanlab).
-        augment: random changes of the images: `none`, `light`, `films`, `cells`, or `auto`, which
+        top_k_per_class: of each class only so many of its likeliest images are trained on (None:
+        all). prune: leave out what confident learning takes for wrong (Northcutt et al. 2021;
+        cleanlab). augment: random changes of the images: `none`, `light`, `films`, `cells`, or
+        `auto`, which
             takes `cells` where all images are in colour and `films` elsewhere.
-        average: `none`; `swa`, the mean of the weights after each epoch from `settle` on (Izmailov
-            et al. 2018); `ema`, a moving mean of them after each step. Then the last epoch is kept.
-        members: networks fitted on splits of their own; the student is the mean of their
+        average: `none`; `swa`, the mean of the weights after each epoch from `average_from_epoch`
+            on (Izmailov et al. 2018); `ema`, a moving mean of them after each step. Then the last
+            epoch is kept.
+        ensemble_size: networks fitted on splits of their own; the student is the mean of their
             probabilities.
-        rounds: after each but the last, the student relabels the pool, out of sample, and a new
-            one learns from that.
+        self_training_rounds: after each but the last, the student relabels the pool, out of
+            sample, and a new one learns from that.
     """
 
     name: str
@@ -84,30 +86,31 @@ class Recipe:
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "onecycle", "cosine"] = "constant"
     epochs: _Count = 20
-    steps: _Count | None = None
+    min_steps: _Count | None = None
     patience: _Count | None = None
-    settle: Annotated[int, Field(ge=0)] = 0
+    average_from_epoch: Annotated[int, Field(ge=0)] = 0
     batch_size: _Count = 32
     loss: Literal["cross-entropy", "generalised", "symmetric", "early-learning"] = "cross-entropy"
     loss_exponent: _Share = 0.7
     targets: Literal["hard", "soft"] = "hard"
     balanced: bool = False
     weights: Literal["none", "margin"] = "none"
-    top: _Count | None = None
+    top_k_per_class: _Count | None = None
     prune: bool = False
     augment: Literal["none", "light", "films", "cells", "auto"] = "none"
     average: Literal["none", "swa", "ema"] = "none"
-    members: _Count = 1
-    rounds: _Count = 1
+    ensemble_size: _Count = 1
+    self_training_rounds: _Count = 1
 
     def __post_init__(self) -> None:
         if self.optimiser not in OPTIMISERS:
             raise ValueError(
                 f"unknown optimiser {self.optimiser!r}: choose from {', '.join(OPTIMISERS)}"
             )
-        if self.average == "swa" and self.settle >= self.epochs:
+        if self.average == "swa" and self.average_from_epoch >= self.epochs:
             raise ValueError(
-                f"no epoch is left to average: `settle` is {self.settle} of {self.epochs} epochs"
+                "no epoch is left to average: `average_from_epoch` is "
+                f"{self.average_from_epoch} of {self.epochs} epochs"
             )
 
     def steps_an_epoch(self, n: int) -> int:
@@ -115,15 +118,17 @@ class Recipe:
         return max(1, n // self.batch_size)
 
     def sized(self, n: int) -> "Recipe":
-        """This recipe for `n` images to learn from: with the epochs that make `steps`."""
-        if self.steps is None or self.steps <= self.epochs * self.steps_an_epoch(n):
+        """This recipe for `n` images to learn from: with the epochs that make `min_steps`."""
+        if self.min_steps is None or self.min_steps <= self.epochs * self.steps_an_epoch(n):
             return self
-        grown = math.ceil(self.steps / self.steps_an_epoch(n)) / self.epochs
+        grown = math.ceil(self.min_steps / self.steps_an_epoch(n)) / self.epochs
         return replace(
             self,
             epochs=round(grown * self.epochs),
             patience=None if self.patience is None else round(grown * self.patience),
-            settle=min(round(grown * self.settle), round(grown * self.epochs) - 1),
+            average_from_epoch=min(
+                round(grown * self.average_from_epoch), round(grown * self.epochs) - 1
+            ),
         )
 
 
@@ -138,16 +143,16 @@ RECIPES = {
         learning_rate=1e-2,
         schedule="onecycle",
         epochs=10,
-        steps=110,
-        settle=4,
+        min_steps=110,
+        average_from_epoch=4,
         batch_size=64,
         loss="generalised",
         targets="soft",
         balanced=True,
         augment="auto",
         average="swa",
-        members=3,
-        rounds=2,
+        ensemble_size=3,
+        self_training_rounds=2,
     ),
 }
 

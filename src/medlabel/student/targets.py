@@ -31,8 +31,8 @@ def weights(scores: Scores, recipe: Recipe) -> Scores:
         ordered = np.sort(chances, axis=1)
         margin = ordered[:, -1] - ordered[:, -2]
         weight *= margin if margin.any() else 1  # equal scores have no margin to go by
-    if recipe.top is not None:
-        weight *= _likeliest(chances, recipe.top)
+    if recipe.top_k_per_class is not None:
+        weight *= _likeliest(chances, recipe.top_k_per_class)
     return weight
 
 

@@ -73,10 +73,13 @@ def train(
     best, best_weights = 0, deepcopy(network.state_dict())
     for epoch in range(recipe.epochs):
         seen = _pass(network, pool, recipe, level, rng, step, average)
-        if recipe.average == "swa" and epoch >= recipe.settle and average is not None:
+        if recipe.average == "swa" and epoch >= recipe.average_from_epoch and average is not None:
             average.update_parameters(network)
         history.append(Epoch(epoch, *seen, *_validate(network, pool, recipe)))
-        if epoch <= recipe.settle or history[-1].validation_loss < history[best].validation_loss:
+        if (
+            epoch <= recipe.average_from_epoch
+            or history[-1].validation_loss < history[best].validation_loss
+        ):
             best, best_weights = epoch, deepcopy(network.state_dict())
         elif recipe.patience is not None and epoch - best >= recipe.patience:
             break
