@@ -34,6 +34,7 @@ from medlabel.data.decoding import ImageError
 from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.reports.annotation_summary import Overview, summarise_annotations, write_page
+from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_other
 from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
@@ -41,8 +42,6 @@ from medlabel.student.provenance import versions
 from rayjobs.cluster import connect
 from rayjobs.image_pipeline import (
     READING,
-    OnProgress,
-    Progress,
     Replicas,
     a_block_a_row,
     blocks,
@@ -92,7 +91,7 @@ class AnnotateResult:
 
 
 def annotate_sources(
-    order: AnnotateConfig, on_progress: OnProgress = lambda stage, done, total: None
+    order: AnnotateConfig, on_progress: OnProgress = ignore_progress
 ) -> AnnotateResult:
     """Label what has no label yet in `order.out`, check the sums, and write the page."""
     check_auto_above(order.auto_above)
@@ -197,7 +196,7 @@ def _annotate(
     parts: Sequence[Part],
     starts: Sequence[Sequence[int]],
     replicas: Replicas,
-    on_progress: Progress,
+    on_progress: StageProgress,
 ) -> int:
     """Run readers beside annotators until all is written; returns how many images that were."""
     items: list[dict[str, Any]] = [

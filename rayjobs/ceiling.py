@@ -4,7 +4,7 @@ It runs after the students are there, in tasks of its own. Its networks are not 
 for one row of the baselines table are all that comes of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from medlabel.data.tasks import Cell
 from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.metrics import true_scores
 from medlabel.experiments.run_folder import CEILING, finished_seeds, read_cell
+from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.teacher.adjust import RAW
 from rayjobs.cluster import fitting_resources, one_line_errors
@@ -37,7 +38,7 @@ def fit_ceiling(
     units: Mapping[int, Unit],
     cells: Sequence[Cell],
     truth: SealedTruth,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: StageProgress = ignore_progress,
 ) -> dict[int, NDArray[np.float32]]:
     """Test probabilities float32 [N, K] a seed of students that learned from the truth."""
     if not cells:

@@ -21,6 +21,7 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from medlabel.data.listing import Part
 from medlabel.storage.digests import digest_image, to_digests
+from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.teacher.catalogue import Catalogue, CatalogueStore, RawShard, missing_rows
 from medlabel.teacher.clip import Clip, check_clip, load_clip
@@ -30,8 +31,6 @@ from rayjobs.cluster import connect
 from rayjobs.image_pipeline import (
     READING,
     WORKING,
-    OnProgress,
-    Progress,
     Replicas,
     a_block_a_row,
     blocks,
@@ -111,7 +110,7 @@ class EmbedResult:
 
 
 def embed_sources(
-    request: EmbedConfig, on_progress: OnProgress = lambda stage, done, total: None
+    request: EmbedConfig, on_progress: OnProgress = ignore_progress
 ) -> list[EmbedResult]:
     """Embed sources by models, doing only what is missing, and write the table to `request.out`."""
     for name in request.clips:
@@ -179,7 +178,7 @@ def embed_sampled(
     clip: Clip,
     images: Mapping[str, NDArray[np.uint8]],
     table: EmbeddingTable,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: StageProgress = ignore_progress,
 ) -> tuple[NDArray[np.float16], int]:
     """Embeddings float16 [N, D] in the order of `images`, and how many had to be encoded for it.
 
@@ -210,7 +209,7 @@ def embed_parts(
     catalogues: Sequence[Catalogue],
     table: EmbeddingTable,
     replicas: Replicas,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: StageProgress = ignore_progress,
 ) -> Counts:
     """Make sure that the table holds every image of these parts."""
     missing, distinct = missing_rows(catalogues, table.contents())
@@ -237,7 +236,7 @@ def shard_size(clip: Clip, gpus: float) -> int:
 
 
 def catalogue_parts(
-    parts: Sequence[Part], store: Store, on_progress: Progress = lambda done, total: None
+    parts: Sequence[Part], store: Store, on_progress: StageProgress = ignore_progress
 ) -> list[Catalogue]:
     """The catalogue of each part, in order; those that `store` has are not made again."""
     kept = CatalogueStore(store)
@@ -260,7 +259,7 @@ def _encode(
     items: Sequence[dict[str, Any]],
     todo: int,
     replicas: Replicas,
-    on_progress: Progress,
+    on_progress: StageProgress,
     shards: int | None = None,
 ) -> tuple[int, int]:
     """Run readers beside encoders until all is written; returns encoders, and images encoded."""

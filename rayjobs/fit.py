@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from medlabel.errors import MedlabelError
 from medlabel.experiments.run_folder import finished_seeds, write_cell
 from medlabel.storage.device import default_device
+from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.calibration import calibrate
 from medlabel.student.fit import fit, predict
@@ -94,7 +95,7 @@ def fit_cells(
     store: Store,
     workload: Workload,
     units: Sequence[Unit],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: StageProgress = ignore_progress,
     room: WorkerLimits = WorkerLimits(),
 ) -> int:
     """Fit the cells that are not finished yet; returns how many that were.
@@ -204,9 +205,7 @@ def fit_unit(
 
 
 @contextmanager
-def _watch(
-    store: Store, units: Sequence[Unit], on_progress: Callable[[int, int], None]
-) -> Iterator[None]:
+def _watch(store: Store, units: Sequence[Unit], on_progress: StageProgress) -> Iterator[None]:
     """Report how many cells are whole, while Ray Train has the main thread."""
     wanted, over = {unit.seed for unit in units}, threading.Event()
 

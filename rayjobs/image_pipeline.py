@@ -1,7 +1,7 @@
 """What the jobs on Ray Data share: how sources are listed, work is cut, and workers find room."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,12 @@ from ray.data import DataContext, Dataset
 
 from medlabel.data.listing import Part, list_parts
 from medlabel.errors import MedlabelError
+from medlabel.storage.progress import OnProgress, StageProgress
 from rayjobs.cluster import one_line_errors
 
 __all__ = [
     "READING",
     "WORKING",
-    "OnProgress",
-    "Progress",
     "Replicas",
     "a_block_a_row",
     "blocks",
@@ -32,8 +31,6 @@ __all__ = [
 READING = 0.25  # CPUs a reader asks for, so that readers and workers both find room on two
 WORKING = 0.5  # and a worker; unlike the readers', or Ray Data would make one stage of both
 _WORKING_ON_GPU = 0.125
-Progress = Callable[[int, int], None]
-OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def a_block_a_row() -> Iterator[None]:
         yield
 
 
-def drain(dataset: Dataset, total: int, what: str, on_progress: Progress) -> Counter[str]:
+def drain(dataset: Dataset, total: int, what: str, on_progress: StageProgress) -> Counter[str]:
     """Run it, and tell how many images are through; returns the sum of each of its columns."""
     sums: Counter[str] = Counter()
     on_progress(0, total)

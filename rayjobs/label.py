@@ -24,6 +24,7 @@ from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_other
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import versions, with_key
@@ -37,7 +38,7 @@ from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_sources
 from rayjobs.cluster import connect
 from rayjobs.embed import catalogue_parts, embed_parts
 from rayjobs.fit import Unit, Workload, fit_cells
-from rayjobs.image_pipeline import OnProgress, Replicas, list_sources
+from rayjobs.image_pipeline import Replicas, list_sources
 from rayjobs.scoring import load_teacher
 
 __all__ = ["LabelConfig", "label_sources"]
@@ -83,9 +84,7 @@ class LabelConfig:
     column: str | None = None
 
 
-def label_sources(
-    wish: LabelConfig, on_progress: OnProgress = lambda stage, done, total: None
-) -> AnnotateResult:
+def label_sources(wish: LabelConfig, on_progress: OnProgress = ignore_progress) -> AnnotateResult:
     """Make the student unless it is there, and label everything with it."""
     if len(set(wish.classes)) < 2 or "" in wish.classes:
         raise MedlabelError("name two classes or more: --classes chest,breast")

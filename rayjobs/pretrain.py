@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +27,7 @@ from medlabel import phantoms
 from medlabel.errors import MedlabelError
 from medlabel.phantoms.own import add_looks
 from medlabel.storage.digests import hex_digest
+from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.teacher.clip import base_name
 from medlabel.teacher.phantom_clip import (
     PretrainingConfig,
@@ -40,8 +41,6 @@ from rayjobs.cluster import connect, one_line_errors
 
 __all__ = ["ensure_phantom_clip", "local_name"]
 
-OnProgress = Callable[[str, int, int], None]
-
 _WEIGHTS = "open_clip_model.safetensors"
 _CARD = "medlabel.json"
 _STATE = "state.pt"
@@ -50,7 +49,7 @@ _STATE = "state.pt"
 def ensure_phantom_clip(
     home: Path | str,
     config: PretrainingConfig | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = ignore_progress,
     checkpoint_every: int = 50,
 ) -> str:
     """The folder of the small CLIP, `{home}/clip/phantom-XXXXXXXXXXXX`; trained now if need be.
@@ -69,11 +68,11 @@ def ensure_phantom_clip(
     if not _is_whole(folder):
         with _alone(folder):
             if not _is_whole(folder):
-                _train_into(folder, config, on_progress or _silent, checkpoint_every)
+                _train_into(folder, config, on_progress, checkpoint_every)
     return str(folder)
 
 
-def local_name(name: str, home: Path | str, on_progress: OnProgress | None = None) -> str:
+def local_name(name: str, home: Path | str, on_progress: OnProgress = ignore_progress) -> str:
     """What `load_clip` takes: a phantom CLIP by its folder, trained now if need be."""
     base = base_name(name)
     if not is_phantom(base):
@@ -98,10 +97,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Progress that nobody asked for."""
 
 
 def _is_whole(folder: Path) -> bool:

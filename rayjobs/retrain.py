@@ -25,12 +25,12 @@ from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_other
 from medlabel.student.provenance import versions, with_key
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import connect
 from rayjobs.fit import Unit, Workload, fit_cells
-from rayjobs.image_pipeline import OnProgress, Progress
 
 __all__ = ["RetrainConfig", "RetrainResult", "retrain"]
 
@@ -71,9 +71,7 @@ class RetrainResult:
     page: str
 
 
-def retrain(
-    asked: RetrainConfig, on_progress: OnProgress = lambda stage, done, total: None
-) -> RetrainResult:
+def retrain(asked: RetrainConfig, on_progress: OnProgress = ignore_progress) -> RetrainResult:
     """Train the next student, doing only what is missing in `asked.out`, and say what it is worth.
 
     Raises:
@@ -138,7 +136,11 @@ def _workload(training_set: TrainingSet, recipe: Recipe) -> Workload:
 
 
 def _fit(
-    store: Store, training_set: TrainingSet, workload: Workload, seed: int, on_progress: Progress
+    store: Store,
+    training_set: TrainingSet,
+    workload: Workload,
+    seed: int,
+    on_progress: StageProgress,
 ) -> AnswerImpact:
     """Fit the next student, and those that judge each answer without having seen its image."""
     folds, rows = folds_of(training_set, seed), np.arange(len(training_set.images))

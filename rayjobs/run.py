@@ -1,6 +1,6 @@
 """The loop, end to end: draw, embed, score, fit, evaluate, report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from medlabel.experiments.run_tables import (
 )
 from medlabel.reports.run_report import report_run
 from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_other
 from medlabel.student.networks import check_student
 from medlabel.student.provenance import Identity, digest_scores, versions
@@ -41,8 +42,6 @@ from rayjobs.fit import Unit, WorkerLimits, Workload, fit_cells
 from rayjobs.scoring import TeacherScores, ask, embed_ids, load_teacher, start_ray, together
 
 __all__ = ["RunConfig", "RunResult", "run"]
-
-OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,7 @@ class RunResult:
     diagnostics: Diagnostics
 
 
-def run(
-    settings: RunConfig, on_progress: OnProgress = lambda stage, done, total: None
-) -> RunResult:
+def run(settings: RunConfig, on_progress: OnProgress = ignore_progress) -> RunResult:
     """Run the whole loop, doing only what is missing in `settings.out` and `settings.home`."""
     _check(settings)
     store = Store(settings.out)

@@ -1,6 +1,6 @@
 """Ask teachers: embed what they have not seen yet, and score it. Runs and sweeps share this."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medlabel.data.sources import Source
 from medlabel.data.tasks import source_image
+from medlabel.storage.progress import OnProgress
 from medlabel.storage.store import Store
 from medlabel.teacher.adjust import Adjustment
 from medlabel.teacher.clip import Clip, base_name, load_clip
@@ -30,8 +31,6 @@ __all__ = [
     "start_ray",
     "together",
 ]
-
-OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ truth is read.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -24,6 +24,7 @@ from medlabel.errors import MedlabelError
 from medlabel.evaluation.metrics import measure
 from medlabel.experiments.sweep_spec import SweepUnit
 from medlabel.storage.digests import digest_image, to_digests
+from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe
 from medlabel.teacher.catalogue import Catalogue, missing_rows
@@ -40,7 +41,6 @@ from rayjobs.sweep.prepare import Prepared, SweepConfig, TaskSample, prepare
 
 __all__ = ["Estimate", "Rates", "estimate"]
 
-OnProgress = Callable[[str, int, int], None]  # stage, done, total
 _LOOKED_AT = 128  # images to measure an encoder by
 _JUDGED = 0.04  # seconds a cell where nothing is measured: its predictions read, its metrics
 _JUDGINGS = 20
@@ -149,7 +149,7 @@ def _duration(seconds: float) -> str:
 def estimate(
     settings: SweepConfig,
     rates: Rates,
-    on_progress: OnProgress = lambda stage, done, total: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Estimate:
     """Plan a sweep; with both rates stated, Ray is not started and `settings.workers` is told."""
     if rates.all_stated and settings.workers is None:

@@ -5,7 +5,7 @@ keeps the workers' processes, with torch imported, from one chunk to the next.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from ray.exceptions import RayError
 from medlabel.experiments import sweep_tables as tables
 from medlabel.experiments.run_folder import finished_seeds
 from medlabel.experiments.sweep_spec import chunks
+from medlabel.storage.progress import StageProgress
 from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import fitting_resources, last_line
@@ -49,7 +50,7 @@ def fit_all(
     store: Store,
     prepared: Prepared,
     seen: Mapping[str, Seen],
-    on_progress: Callable[[int, int], None],
+    on_progress: StageProgress,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Fit what is missing; returns how many cells that were, and those that failed."""
     total = len(prepared.units) * settings.spec.seeds

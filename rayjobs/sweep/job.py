@@ -6,7 +6,7 @@ with what is missing.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from medlabel.experiments.run_tables import Board, judge
 from medlabel.experiments.sweep_spec import SweepSpec, SweepUnit
 from medlabel.reports.sweep_report import report_sweep
 from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.provenance import versions
 from rayjobs.scoring import start_ray
@@ -36,8 +37,6 @@ from rayjobs.sweep.prepare import (
 
 __all__ = ["Clock", "SweepConfig", "SweepResult", "judge_units", "sweep"]
 
-OnProgress = Callable[[str, int, int], None]  # stage, done, total
-
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -51,9 +50,7 @@ class SweepResult:
     fitted: int
 
 
-def sweep(
-    settings: SweepConfig, on_progress: OnProgress = lambda stage, done, total: None
-) -> SweepResult:
+def sweep(settings: SweepConfig, on_progress: OnProgress = ignore_progress) -> SweepResult:
     """Do what is missing of a sweep, and write its tables and its report."""
     store = Store(settings.out)
     refuse_kinds(store, tables.MANIFEST)
@@ -99,7 +96,7 @@ def _judge(
     store: Store,
     prepared: Prepared,
     seen: Mapping[str, Seen],
-    on_progress: Callable[[int, int], None],
+    on_progress: StageProgress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Open the truth, now that every student is there: results and fits, a row a cell."""
     done, total = 0, len(prepared.units)

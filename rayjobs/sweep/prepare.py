@@ -1,6 +1,6 @@
 """Before a sweep fits: spec checked, cells drawn, images embedded, teachers asked."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +12,7 @@ from medlabel.data.sources import Source
 from medlabel.data.tasks import Cell, Task, open_specs, sample_cells, sampled_ids
 from medlabel.data.truth import SealedTruth
 from medlabel.experiments.sweep_spec import SweepSpec, SweepUnit, TeacherSpec, check_sweep, plan
+from medlabel.storage.progress import OnProgress
 from medlabel.student.provenance import Identity
 from medlabel.teacher.clip import Clip
 from medlabel.teacher.task_captions import class_captions
@@ -28,8 +29,6 @@ __all__ = [
     "identity_of",
     "prepare",
 ]
-
-OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ what Tune hands to its trials is a `TuneData`, which has no label and no id.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from medlabel.experiments.tune_spec import (
 )
 from medlabel.reports.tune_report import report_tune
 from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.provenance import versions
 from medlabel.student.recipes import Recipe
@@ -55,8 +56,6 @@ from rayjobs.tune.tracking import trackers
 from rayjobs.tune.trial import TuneData, TuneTaskData
 
 __all__ = ["TuneConfig", "TuneResult", "tune"]
-
-OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,7 @@ class TuneResult:
     report: str
 
 
-def tune(
-    settings: TuneConfig, on_progress: OnProgress = lambda stage, done, total: None
-) -> TuneResult:
+def tune(settings: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneResult:
     """Search, choose, refit and judge, doing only what is missing in `settings.out`."""
     spec, store, clock = settings.spec, Store(settings.out), Clock()
     refuse_kinds(store, tables.MANIFEST)
@@ -189,7 +186,7 @@ def _search_all(
     store: Store,
     bench: TuneData,
     callbacks: Sequence[Callback],
-    on_progress: Callable[[int, int], None],
+    on_progress: StageProgress,
 ) -> pd.DataFrame:
     """The trials of every search that was asked for, a row each."""
     resources = room(settings.sweep), fitting_resources(1, settings.gpus)[1]

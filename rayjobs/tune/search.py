@@ -9,7 +9,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from medlabel.errors import MedlabelError
 from medlabel.experiments.tune_spec import FIRST, WORST, Range, TuneSpec, plain, recipe_of
+from medlabel.storage.progress import StageProgress
 from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import last_line
@@ -36,8 +37,6 @@ _FOLDER = re.compile(r"[^_]+_[0-9a-f]+(?:_\d{5})?_(\d+)")  # a trial's: name, id
 _HALVING = 2  # of the trials that have come so far, one in so many goes on
 _CRASHES = 5  # of a trial's worker, before it is given up
 
-OnProgress = Callable[[int, int], None]
-
 
 def search(
     kind: str,
@@ -46,7 +45,7 @@ def search(
     bench: TuneData,
     resources: tuple[int, dict[str, float]],
     callbacks: Sequence[tune.Callback],
-    on_progress: OnProgress,
+    on_progress: StageProgress,
 ) -> pd.DataFrame:
     """All trials of one search, a row each, in the order in which they were made.
 
@@ -175,7 +174,7 @@ class _Progress(tune.Callback):
     part of one.
     """
 
-    told: ClassVar[OnProgress | None] = None
+    told: ClassVar[StageProgress | None] = None
     total: ClassVar[int] = 0
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -185,7 +184,7 @@ class _Progress(tune.Callback):
 
 
 @contextmanager
-def _watched(total: int, on_progress: OnProgress) -> Iterator[None]:
+def _watched(total: int, on_progress: StageProgress) -> Iterator[None]:
     """While the block runs, `on_progress` is told, and Tune and Optuna are quiet."""
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one speaks whatever `verbose` says
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -4,7 +4,7 @@ The teacher is judged, and learned from, by its adjusted scores, those of each p
 adjusted on their own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from medlabel.evaluation.diagnostics import (
 )
 from medlabel.evaluation.metrics import evaluate_baseline, evaluate_cell, recalls
 from medlabel.experiments.run_folder import CellResult, read_cell
+from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.teacher.adjust import Adjustment
 from medlabel.teacher.zero_shot import score_table
@@ -169,7 +170,7 @@ def baselines_table(
     cells: Sequence[Cell],
     truth: SealedTruth,
     ceiling: Mapping[int, NDArray[np.float32]],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: StageProgress = ignore_progress,
 ) -> pd.DataFrame:
     """`baselines.parquet`. `ceiling` has the probabilities of students fitted on truth, by seed."""
     rows = []

@@ -10,7 +10,7 @@ Images in = rows + rejects, always: it is counted here, and a difference is an e
 """
 
 import glob
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from medlabel.data.listing import Part
 from medlabel.errors import MedlabelError
+from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.teacher.catalogue import Catalogue
 from medlabel.teacher.embeddings import Contents, EmbeddingTable, Shard
@@ -36,7 +37,7 @@ def export(
     parts: Sequence[Part],
     catalogues: Sequence[Catalogue],
     table: EmbeddingTable,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: StageProgress = ignore_progress,
 ) -> dict[str, str]:
     """Write the rows of these parts; returns the rejects, a reason by image id.
 
