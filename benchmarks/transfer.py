@@ -9,7 +9,6 @@ not done again.
 """
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -27,6 +26,7 @@ from torch import nn
 from benchmarks.common import FILES, arguments, class_of, finish
 from medlabel.data.tasks import Task, gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import evaluate_baseline, true_labels
+from medlabel.storage.digests import hex_digest
 from medlabel.student.fit import fit, predict
 from medlabel.student.networks import STUDENTS, parameter_count
 from medlabel.student.recipes import Recipe, recipe_named
@@ -77,7 +77,7 @@ class Unit:
     def key(self) -> str:
         """Differs for everything that decides the figures, but for the code."""
         facts = (self.title, self.side, self.student, asdict(self.recipe), self.per_class, WRONG)
-        return f"{self.seed}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+        return f"{self.seed}-{hex_digest(repr(facts), 16)}"
 
 
 def tasks(root: Path) -> dict[str, Task]:

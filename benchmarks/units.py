@@ -1,6 +1,5 @@
 """A unit of the benchmarks of students: one draw of a task, one teacher, one recipe, one fit."""
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from medlabel.evaluation.diagnostics import (
     summarise_diagnostics,
 )
 from medlabel.evaluation.metrics import evaluate_cell, recalls, true_labels
+from medlabel.storage.digests import hex_digest
 from medlabel.student.fit import Fitted, fit, predict
 from medlabel.student.recipes import Recipe
 from medlabel.teacher.clip import Clip, load_clip
@@ -102,7 +102,7 @@ class Unit:
     def key(self) -> str:
         """What makes a line this unit's."""
         fields = json.dumps(asdict(self.recipe), sort_keys=True)
-        made_by = hashlib.sha256(fields.encode()).hexdigest()[:12]
+        made_by = hex_digest(fields, 12)
         taught_by = f"/{Path(self.clip).name}" if self.clip else ""
         return f"{self.path}/{self.seed}/{self.per_class}/{made_by}{taught_by}"
 

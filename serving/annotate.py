@@ -3,13 +3,13 @@
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from medlabel.storage.digests import hex_digest
 from medlabel.student.bundle import Bundle
 from medlabel.student.decision import Assessment, review_reasons
 from serving.images import Budget, Refused, open_images
@@ -63,7 +63,7 @@ def annotate(jobs: Sequence[Job]) -> list[list[Result]]:
 
 
 def _open(job: Job, upload: Upload) -> _Opened:
-    opened = _Opened(job, upload, sha256(upload.data).hexdigest())
+    opened = _Opened(job, upload, hex_digest(upload.data))
     try:
         images = open_images(upload.data, job.budget)
     except Refused as refused:

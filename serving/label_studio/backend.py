@@ -16,13 +16,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Annotated, Any
 from uuid import uuid4
 from xml.etree import ElementTree
 
 from fastapi import APIRouter, BackgroundTasks, Body
 
+from medlabel.storage.digests import hex_digest
 from medlabel.student.bundle import Bundle
 from serving.corrections import choice
 from serving.images import Refused
@@ -222,9 +222,9 @@ def _named(address: object, task: Any) -> str:
     if not isinstance(address, str):
         return f"task {task.get('id')}"[:255]
     if address.startswith("data:"):
-        return f"data:{sha256(address.encode()).hexdigest()}"
+        return f"data:{hex_digest(address)}"
     if len(address) > 255:
-        return f"{address[:180]} {sha256(address.encode()).hexdigest()}"
+        return f"{address[:180]} {hex_digest(address)}"
     return address
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from medlabel.errors import MedlabelError
-from medlabel.storage.store import Store
+from medlabel.storage.store import Store, checked_stem
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -120,3 +120,17 @@ def test_folders_with_glob_characters_are_listed(tmp_path):
 def test_probing_leaves_nothing(tmp_path):
     Store(str(tmp_path / "new")).check_writable()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checked_file_is_read_until_a_bit_of_it_changes(store):
+    name = store.write_checked("part-a", ".bin", b"content")
+    assert (store.list("*"), checked_stem(name)) == ([name], "part-a")
+    assert store.read_checked(name) == b"content"
+    store.write(name, b"Content")
+    assert store.read_checked(name) is None
+
+
+@pytest.mark.parametrize("name", ["part.bin", "part-.bin", "part-ed70.bin", "part-a/b.bin"])
+def test_a_file_without_a_checksum_in_its_name_is_not_taken_for_a_whole_one(store, name):
+    store.write(name, b"content")
+    assert store.read_checked(name) is None

@@ -42,7 +42,7 @@ from medlabel.data.framing import CentreSquare
 from medlabel.data.listing import UNREADABLE, Part, digest_of, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import Digests, hex_digest, to_digests
-from medlabel.storage.store import Store
+from medlabel.storage.store import Store, checked_stem
 from medlabel.student.decision import Assessment, review_reasons
 
 __all__ = [
@@ -250,20 +250,19 @@ class AnnotationTable:
             buffer,
             compression="zstd",
         )
-        data = buffer.getvalue()
-        name = f"part-{prepared.key}-{prepared.start:010d}-{_check(data)}.parquet"
-        self._store.write(name, data)
+        stem = f"part-{prepared.key}-{prepared.start:010d}"
+        self._store.write_checked(stem, ".parquet", buffer.getvalue())
         return len(rejects)
 
     def pieces(self) -> list[Piece]:
         """What is there, whole; a file that was damaged since it was written is removed."""
         found = []
         for name in self._store.list("part-*.parquet"):
-            data = self._store.read(name)
-            _, key, start, check = name.removesuffix(".parquet").split("-")
-            if _check(data) != check:
+            data = self._store.read_checked(name)
+            if data is None:
                 self._store.remove(name)
                 continue
+            _, key, start = checked_stem(name).split("-")
             footer = pq.read_metadata(BytesIO(data))
             rejects = json.loads((footer.metadata or {})[b"rejects"])
             pairs = tuple((address, reason) for address, reason in rejects)
@@ -303,10 +302,6 @@ def signed_pieces(store: Store) -> tuple[str, list[Piece]]:
             f"the annotations in {store.uri} are not whole: run the command that made them again"
         )
     return found, pieces
-
-
-def _check(data: bytes) -> str:
-    return hex_digest(data, 16)
 
 
 def _to_table(

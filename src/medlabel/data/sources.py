@@ -4,7 +4,6 @@ A source gives images freely. What it knows of their true labels it gives to one
 `Split.eligible`, which images may be drawn for a class. Nothing else can be asked.
 """
 
-import hashlib
 import os
 import zipfile
 import zlib
@@ -13,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from medlabel import phantoms
 from medlabel.errors import MedlabelError
+from medlabel.storage.digests import hex_digest_of_pieces
 
 __all__ = [
     "MEDMNIST_FLAGS",
@@ -105,12 +106,9 @@ class Source:
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 (hex) of all pixels: two sources with equal hashes hold equal images."""
-        digest = hashlib.sha256()
-        for split in SPLITS:
-            images = self.splits[split].images
-            digest.update(repr(images.shape).encode())
-            digest.update(np.ascontiguousarray(images).tobytes())
-        return digest.hexdigest()
+        images = (self.splits[split].images for split in SPLITS)
+        pairs = ((repr(some.shape).encode(), some.tobytes()) for some in images)
+        return hex_digest_of_pieces(chain.from_iterable(pairs))
 
 
 def source_name(spec: str) -> str:

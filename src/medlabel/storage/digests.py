@@ -1,11 +1,12 @@
-"""SHA-256 digests: the names of contents, of settings and of files, each made in one way.
+"""SHA-256 digests of contents, settings and files. Every digest of the project is computed here.
 
 >>> hex_digest("chest", 16)
 '1d0f7f0a4ef0a1b5'
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ __all__ = [
     "Digests",
     "digest_bytes",
     "digest_image",
+    "file_digest",
     "hex_digest",
+    "hex_digest_of_pieces",
     "to_digests",
 ]
 
@@ -27,6 +30,30 @@ def hex_digest(content: bytes | str, digits: int = 64) -> str:
     """The first hexadecimal digits of the SHA-256 of bytes, or of text in UTF-8."""
     data = content.encode() if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()[:digits]
+
+
+def hex_digest_of_pieces(pieces: Iterable[bytes]) -> str:
+    """The SHA-256 (64 hexadecimal digits) of pieces joined, of which one is in memory at a time."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """The digest of a local file in hexadecimal; the file may be larger than memory.
+
+    Args:
+        path: of the file.
+        algorithm: a name that `hashlib.new` accepts, such as `md5` where a publisher states that.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(
+            file, lambda: hashlib.new(algorithm, usedforsecurity=False)
+        ).hexdigest()
 
 
 def digest_image(image: NDArray[np.uint8]) -> bytes:

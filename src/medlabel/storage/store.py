@@ -2,6 +2,10 @@
 
 A file appears whole or not at all: it is written beside its place and then moved. So a partial
 output is never read as a whole one. What a killed process leaves is a `.part` file nobody reads.
+
+Tables of many files name each of them `STEM-CHECKSUM.SUFFIX`, where the checksum is the first 16
+hexadecimal digits of the SHA-256 of the bytes. So a file that was damaged after it was written is
+noticed when it is read, without a second file that could disagree with it.
 """
 
 import glob
@@ -17,8 +21,11 @@ import fsspec
 import pandas as pd
 
 from medlabel.errors import MedlabelError
+from medlabel.storage.digests import hex_digest
 
-__all__ = ["Store", "refuse_other"]
+__all__ = ["Store", "checked_stem", "refuse_other"]
+
+_CHECKSUM = 16  # hexadecimal digits in the names of checked files, at least
 
 
 class Store:
@@ -30,6 +37,7 @@ class Store:
     | `store / "cells"` | a folder within it |
     | `store.write("a.json", data)` | writes bytes, whole or not at all |
     | `store.write_table("a.parquet", frame)` | the same for a data frame |
+    | `store.write_checked("a", ".bin", data)` | writes `a-CHECKSUM.bin`, and returns this name |
     """
 
     def __init__(self, uri: str) -> None:
@@ -79,6 +87,19 @@ class Store:
         with self._clear_errors(name, "read"):
             return bytes(self._fs.cat_file(self._full(name)))
 
+    def write_checked(self, stem: str, suffix: str, data: bytes) -> str:
+        """Write `STEM-CHECKSUM.SUFFIX` and return this name; equal contents have equal names."""
+        name = f"{stem}-{hex_digest(data, _CHECKSUM)}{suffix}"
+        self.write(name, data)
+        return name
+
+    def read_checked(self, name: str) -> bytes | None:
+        """The bytes of a file that `write_checked` wrote, or None if they have changed since."""
+        data = self.read(name)
+        stated = posixpath.splitext(name)[0].rpartition("-")[2]
+        whole = len(stated) >= _CHECKSUM and hex_digest(data, len(stated)) == stated
+        return data if whole else None
+
     def check_writable(self) -> None:
         """Write and remove an empty file, to fail before the work and not after it."""
         name, new = f".probe-{uuid4().hex[:8]}", not self.exists("")
@@ -126,6 +147,11 @@ class Store:
         except OSError as error:
             reason = error.strerror or str(error)
             raise MedlabelError(f"cannot {verb} {self.path(name)}: {reason}") from error
+
+
+def checked_stem(name: str) -> str:
+    """The stem that `Store.write_checked` was given for a file of this name."""
+    return posixpath.splitext(name)[0].rpartition("-")[0]
 
 
 def refuse_other(

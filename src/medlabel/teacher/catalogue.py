@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from medlabel.data.decoding import Fault, ImageError
 from medlabel.data.framing import Framing
 from medlabel.data.listing import UNREADABLE, Content, Part, digest_of, pixels_of
-from medlabel.storage.digests import Digests, digest_bytes, to_digests
-from medlabel.storage.store import Store
+from medlabel.storage.digests import Digests, to_digests
+from medlabel.storage.store import Store, checked_stem
 from medlabel.teacher.embeddings import SHARD, Contents, Shard
 
 __all__ = ["Catalogue", "CatalogueStore", "RawShard", "catalogue", "missing_rows", "read_shards"]
@@ -67,15 +67,14 @@ class Catalogue:
 
 
 class CatalogueStore:
-    """Catalogues in a folder, by part; a file's name holds the checksum of its bytes."""
+    """Catalogues in a folder, one checked file per part (see `Store.write_checked`)."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def write(self, part: Part, entry: Catalogue) -> None:
         """Keep the catalogue of a part."""
-        data = entry.to_parquet()
-        self._store.write(f"{part.key}-{digest_bytes(data).hex()}.parquet", data)
+        self._store.write_checked(part.key, ".parquet", entry.to_parquet())
 
     def read(self, parts: Sequence[Part], *, final: bool = True) -> dict[str, Catalogue]:
         """What there is of these parts, by key; the damaged, and all but the final, are removed.
@@ -86,11 +85,11 @@ class CatalogueStore:
         """
         wanted, found = {part.key for part in parts}, dict[str, Catalogue]()
         for name in self._store.list("*.parquet"):
-            key, _, check = name.removesuffix(".parquet").partition("-")
+            key = checked_stem(name)
             if key not in wanted:
                 continue
-            data = self._store.read(name)
-            entry = Catalogue.from_parquet(data) if digest_bytes(data).hex() == check else None
+            data = self._store.read_checked(name)
+            entry = None if data is None else Catalogue.from_parquet(data)
             if entry is None or (final and not entry.final):
                 self._store.remove(name)
             else:

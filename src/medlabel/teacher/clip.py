@@ -13,7 +13,6 @@
 | any of these and `+views` | embeds an image five times, moved a little, and takes the mean |
 """
 
-import hashlib
 import json
 import re
 import warnings
@@ -21,6 +20,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from torchvision.transforms import v2  # isort: skip
 from medlabel.data.framing import PIXELS, Framing
 from medlabel.errors import MedlabelError
 from medlabel.storage.device import default_device
-from medlabel.storage.digests import hex_digest
+from medlabel.storage.digests import hex_digest, hex_digest_of_pieces
 from medlabel.teacher.phantom_clip import is_phantom
 
 __all__ = ["PAPER_MODELS", "VIEWS", "Clip", "base_name", "check_clip", "load_clip", "resolve_clip"]
@@ -78,11 +78,9 @@ class Clip:
     @cached_property
     def weights_hash(self) -> str:
         """First 16 hex digits of the SHA-256 of all weights, by name: what an embedding is of."""
-        digest = hashlib.sha256()
-        for key, tensor in sorted(self.model.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        weights = sorted(self.model.state_dict().items())
+        pairs = ((key.encode(), _bytes_of(tensor)) for key, tensor in weights)
+        return hex_digest_of_pieces(chain.from_iterable(pairs))[:16]
 
     @cached_property
     def key(self) -> str:
@@ -319,6 +317,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the format is old; it is OpenAI's
         return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+
+
+def _bytes_of(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().float().contiguous().numpy().tobytes()
 
 
 def _is_torchscript(path: Path) -> bool:

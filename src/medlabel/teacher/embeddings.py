@@ -119,16 +119,13 @@ class EmbeddingTable:
 
     def write(self, shard: Shard) -> None:
         """Add a shard, whole or not at all. The same content again is the same file."""
-        data = _to_parquet(shard)
-        which, check = hex_digest(shard.digests.tobytes(), 16), hex_digest(data, 16)
-        self._store.write(f"shard-{which}-{check}.parquet", data)
+        contents = hex_digest(shard.digests.tobytes(), 16)
+        self._store.write_checked(f"shard-{contents}", ".parquet", _to_parquet(shard))
 
     def _read(self, name: str) -> Shard | None:
-        """A shard, or None when its bytes are not those that its name promises."""
-        data = self._store.read(name)
-        if hex_digest(data, 16) != name.removesuffix(".parquet").rsplit("-", 1)[1]:
-            return None
-        return _from_parquet(data)
+        """A shard, or None when it was damaged after it was written."""
+        data = self._store.read_checked(name)
+        return None if data is None else _from_parquet(data)
 
 
 def embed_captions(

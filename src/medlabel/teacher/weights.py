@@ -3,7 +3,6 @@
 Nothing here touches the network: a hub's cache is looked into the way open_clip does.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import open_clip  # isort: skip
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME  # isort: skip
 
 from medlabel.errors import MedlabelError
+from medlabel.storage.digests import file_digest
 from medlabel.teacher.clip import base_name, resolve_clip
 from medlabel.teacher.phantom_clip import (
     PretrainingConfig,
@@ -146,10 +146,10 @@ def check(file: LocalFile) -> Checked:
     Raises:
         MedlabelError: the file is damaged; the message says what to delete.
     """
-    sha256 = _digest(file.path, "sha256")
+    sha256 = file_digest(file.path)
     how = "it loads; nobody states a hash"  # a model's: every other file has a promise
     if file.promise:
-        found = sha256 if file.algorithm == "sha256" else _digest(file.path, file.algorithm)
+        found = sha256 if file.algorithm == "sha256" else file_digest(file.path, file.algorithm)
         label = {"sha256": "SHA-256", "md5": "MD5"}[file.algorithm]
         if found != file.promise:
             raise MedlabelError(
@@ -158,12 +158,3 @@ def check(file: LocalFile) -> Checked:
             )
         how = f"{label} that {file.digest_source} states"
     return Checked(file.kept_in, file.path.stat().st_size, sha256, how)
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    """A file's digest (hex), read in pieces: sets can be larger than memory."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
