@@ -1,7 +1,12 @@
-"""What many tests share: small files in MedMNIST's layout, the real images where they lie, Ray."""
+"""What many tests share: small files in MedMNIST's layout, the real images, Ray, and two tiers.
+
+A test that starts Ray is marked `ray`, one that drives a browser `browser`, one that takes more
+than a few seconds `slow`. `make test-quick` leaves all three out. The first two marks are set here,
+by the fixtures that a test uses and by its folder.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,34 @@ from medlabel.phantoms import own
 from medlabel.teacher.phantom_captions import kind_paraphrases, set_paraphrases
 
 REAL = Path(os.environ.get("MEDLABEL_TEST_IMAGES", Path(__file__).parents[2] / "shared/medmnist"))
+
+_RAY_FIXTURES = {"ray_cluster", "served"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs Ray or a browser; all tests of a file, and all that use Ray, run together."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & _RAY_FIXTURES or item.path.parent.name == "end_to_end":
+            item.add_marker("ray")
+        if "browser" in fixtures:
+            item.add_marker("browser")
+        uses_ray = item.get_closest_marker("ray") is not None
+        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else str(item.path)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that starts Ray without being marked fails, whichever tier it is run in."""
+    with pytest.MonkeyPatch.context() as patched:
+        if item.get_closest_marker("ray") is None:
+            patched.setattr("ray.init", _refuse_ray)
+        return (yield)
+
+
+def _refuse_ray(*_: object, **__: object) -> None:
+    raise RuntimeError("this test starts Ray: use the fixture `ray_cluster`, or mark it `ray`")
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Scripts about the code itself: its shape as a table, its packages as a picture."""

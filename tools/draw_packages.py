@@ -1,0 +1,207 @@
+"""Draws docs/packages.svg, the packages and the data's way: `python tools/draw_packages.py`.
+
+What each package imports is read from the code. Where a package stands and what it hands on are
+written below, and checked: every package must have a place, and data passes only from a package to
+one that imports it, or where a third imports both. A test fails while the picture and the code
+disagree.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script's own folder is all Python adds
+
+from tools.source_tree import edges_between, read_tree
+
+__all__ = ["PICTURE", "main", "package_edges", "render"]
+
+ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "docs" / "packages.svg"
+
+_WIDTH, _HEIGHT = 1040, 560
+_BOX = (176, 92)  # width and height of a package in the middle rows
+_COLUMNS = (20, 226, 432, 638, 844)
+_ROWS = (196, 352)
+
+_ABOUT = {
+    "cli": "the command line: may import everything, and nothing imports it",
+    "rayjobs": "one file or folder per job, each a thin use of one Ray library; runs the stages",
+    "data": "reads images, samples cells",
+    "teacher": "scores images by captions",
+    "student": "learns, predicts, decides",
+    "evaluation": "compares with the truth",
+    "experiments": "keeps runs and sweeps",
+    "phantoms": "draws images",
+    "serving": "answers over HTTP",
+    "annotation": "labels, audits, explains",
+    "reports": "writes pages and figures",
+    "storage": "files behind URIs, whole or not at all; digests; beside it medlabel.errors and "
+    "medlabel.versions",
+}
+
+_PLACES = {
+    "data": (0, 0),
+    "teacher": (1, 0),
+    "student": (2, 0),
+    "evaluation": (3, 0),
+    "experiments": (4, 0),
+    "phantoms": (0, 1),
+    "serving": (1, 1),
+    "annotation": (2, 1),
+    "reports": (4, 1),
+}
+_BARS = {"cli": 20, "rayjobs": 100, "storage": 480}
+_EVERYWHERE = {"storage", "errors", "versions", "_torchvision"}
+"""Imported by nearly all packages, so not repeated in each box."""
+
+_WAY = {
+    ("phantoms", "data"): "drawings",
+    ("data", "teacher"): "images",
+    ("teacher", "student"): "scores",
+    ("student", "evaluation"): "predictions",
+    ("evaluation", "experiments"): "metrics",
+    ("experiments", "reports"): "tables",
+    ("student", "annotation"): "decisions",
+    ("student", "serving"): "a bundle",
+    ("annotation", "reports"): "annotations",
+}
+
+
+def package_edges(root: Path = ROOT) -> set[tuple[str, str]]:
+    """Which package imports which, `medlabel.` left out, and medlabel's own `__init__` too."""
+    edges = edges_between(read_tree(root).values())
+    named = {(a.removeprefix("medlabel."), b.removeprefix("medlabel.")) for a, b in edges}
+    return {(a, b) for a, b in named if "medlabel" not in (a, b)}
+
+
+def render(edges: Iterable[tuple[str, str]]) -> str:
+    """The picture as SVG.
+
+    Raises:
+        ValueError: where a package has no place, or data passes where no imports allow it.
+    """
+    edges = set(edges)
+    _check(edges)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'width="{_WIDTH}" height="{_HEIGHT}" font-family="system-ui, sans-serif">',
+        "<title>The packages of medlabel, and the way of the data through them</title>",
+        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" '
+        'markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" fill="#c2410c"/></marker></defs>',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" rx="8" fill="#ffffff"/>',
+        *(_bar(name, top) for name, top in _BARS.items()),
+        *(_box(name, edges) for name in _PLACES),
+        *(_arrow(giver, taker, what) for (giver, taker), what in _WAY.items()),
+        _text(20, 546, "Orange: the way of the data. Grey: what a package imports, beside storage "
+              "and errors; imports go from later packages to earlier ones.", 12, "#57606a"),
+        "</svg>",
+    ]  # fmt: skip
+    return "\n".join(parts) + "\n"
+
+
+def _check(edges: set[tuple[str, str]]) -> None:
+    packages = {name for edge in edges for name in edge}
+    homeless = packages - set(_ABOUT) - _EVERYWHERE
+    if homeless:
+        raise ValueError(f"no place in the picture for {sorted(homeless)}: see _PLACES")
+    unfounded = [(a, b) for a, b in _WAY if (b, a) not in edges and not _met(a, b, edges)]
+    if unfounded:
+        raise ValueError(f"no imports allow data to pass here: {unfounded}; see _WAY")
+
+
+def _met(giver: str, taker: str, edges: set[tuple[str, str]]) -> bool:
+    """Whether arrays can pass between two packages in a third of the middle rows."""
+    backwards = (giver, taker) in edges
+    return not backwards and any({(c, giver), (c, taker)} <= edges for c in _PLACES)
+
+
+def _bar(name: str, top: int) -> str:
+    width = _WIDTH - 40
+    return (
+        f'<rect x="20" y="{top}" width="{width}" height="44" rx="6" fill="#f6f8fa" '
+        f'stroke="#8c959f"/>'
+        + _text(34, top + 28, name, 16, "#1f2328", weight="bold")
+        + _text(120, top + 28, _ABOUT[name], 13, "#1f2328")
+    )
+
+
+def _box(name: str, edges: set[tuple[str, str]]) -> str:
+    left, top = _corner(name)
+    order = [*_BARS, *_PLACES]
+    imported = sorted({b for a, b in edges if a == name} - _EVERYWHERE, key=order.index)
+    lines = _wrapped("imports " + ", ".join(imported)) if imported else []
+    return (
+        f'<rect x="{left}" y="{top}" width="{_BOX[0]}" height="{_BOX[1]}" rx="6" fill="#f6f8fa" '
+        f'stroke="#8c959f"/>'
+        + _text(left + 12, top + 24, name, 16, "#1f2328", weight="bold")
+        + _text(left + 12, top + 44, _ABOUT[name], 12.5, "#1f2328")
+        + "".join(
+            _text(left + 12, top + 62 + 13 * i, line, 10.5, "#6e7781")
+            for i, line in enumerate(lines)
+        )
+    )
+
+
+def _wrapped(text: str, width: int = 32) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def _arrow(giver: str, taker: str, what: str) -> str:
+    (x1, y1), (x2, y2) = _ends(_corner(giver), _corner(taker))
+    level, upright = y1 == y2, x1 == x2
+    beside = 8 if upright else 10
+    where = ((x1 + x2) / 2, y1 - 8) if level else ((x1 + x2) / 2 + beside, (y1 + y2) / 2 + 5)
+    return (
+        f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="#c2410c" '
+        'stroke-width="2.5" marker-end="url(#tip)"/>'
+        + _text(*where, what, 11.5, "#c2410c", anchor="middle" if level else "start")
+    )
+
+
+def _ends(
+    giver: tuple[int, int], taker: tuple[int, int]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where an arrow leaves one box and meets another: sides in a row, top and bottom else."""
+    (x1, y1), (x2, y2), (width, height) = giver, taker, _BOX
+    if y1 == y2:
+        middle = y1 + height / 2
+        return (x1 + width, middle), (x2, middle)
+    leave, meet = (y1 + height, y2) if y1 < y2 else (y1, y2 + height)
+    lean = width * 0.35 * ((x2 > x1) - (x2 < x1))
+    return (x1 + width / 2 + lean, leave), (x2 + width / 2 - lean, meet)
+
+
+def _corner(name: str) -> tuple[int, int]:
+    column, row = _PLACES[name]
+    return _COLUMNS[column], _ROWS[row]
+
+
+def _text(
+    x: float, y: float, text: str, size: float, fill: str, weight: str = "", anchor: str = ""
+) -> str:
+    more = (f' font-weight="{weight}"' if weight else "") + (
+        f' text-anchor="{anchor}"' if anchor else ""
+    )
+    return (
+        f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{fill}"{more}>{escape(text)}</text>'
+    )
+
+
+def main() -> int:
+    """Write the picture."""
+    PICTURE.write_text(render(package_edges()))
+    print(f"wrote {PICTURE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
