@@ -46,7 +46,7 @@ def fastapi(folder: str, port: int) -> None:
     uvicorn.run(api, port=port, log_level="error")
 
 
-class Annotate(ls.LitAPI if ls else object):  # type: ignore[misc, unused-ignore]
+class Annotate(ls.LitAPI if ls else object):  # type: ignore[misc, unused-ignore]  # optional
     """LitServe's way to answer: its workers, which are spawned, have to find this by its name."""
 
     folder = ""
@@ -113,7 +113,7 @@ def ray(folder: str, port: int) -> None:
 
     connect()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(Annotate.bind(), route_prefix="/")  # type: ignore[attr-defined]
+    serve.run(Annotate.bind(), route_prefix="/")  # type: ignore[attr-defined]  # `deployment` adds it
     signal.pause()
 
 

@@ -210,7 +210,7 @@ def _train(
             "config": config, "drawn": drawn, "tally": tally, "checkpoint_every": checkpoint_every,
         },
         scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
-        run_config=RunConfig(  # type: ignore[call-arg]
+        run_config=RunConfig(  # type: ignore[call-arg]  # V2 has logging_config
             name=training.name,
             storage_path=str(training.parent),
             failure_config=FailureConfig(max_failures=2),

@@ -1,6 +1,11 @@
-"""Modules stay short; which package may import which is import-linter's contract."""
+"""Modules stay short, and checks are silenced for a reason alone.
+
+Which package may import which is import-linter's contract in pyproject.toml.
+"""
 
 import ast
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -8,6 +13,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("src", "rayjobs", "serving")
 MODULES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+FILES = [
+    path
+    for folder in (*FOLDERS, "benchmarks", "docs", "tests", "tools")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 MAX_LINES = 400
 MAX_MODULES = 16
 
@@ -28,3 +38,16 @@ def test_every_package_says_what_it_is_for(path):
     source = path / "__init__.py"
     if source.exists():
         assert ast.get_docstring(ast.parse(source.read_text()))
+
+
+def test_whatever_silences_a_check_gives_its_reason():
+    """The reason follows on the line, or stands in a comment above a line that is full."""
+    silencer = re.compile(r"# (?:noqa\b:?|type: ignore\b)[\w\[\], -]*(?P<reason>.*)$")
+    silent = []
+    for path in FILES:
+        lines = ["", *path.read_text().splitlines()]
+        for above, line in pairwise(lines):
+            found = silencer.search(line)
+            if found and not found["reason"] and not above.strip().startswith("# "):
+                silent.append(f"{path}: {line.strip()}")
+    assert silent == []

@@ -67,7 +67,7 @@ class Annotator:
         bundle: Bundle = await self._load(place.key)
         return bundle
 
-    @serve.multiplexed(max_num_models_per_replica=_KEPT)  # type: ignore[untyped-decorator]
+    @serve.multiplexed(max_num_models_per_replica=_KEPT)  # type: ignore[untyped-decorator]  # Ray
     async def _load(self, key: str) -> Bundle:
         bundle = await asyncio.to_thread(load_bundle, key.rpartition("#")[0])
         bundle.student.to(self._device)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import medlabel._torchvision  # noqa: F401
+import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 from medlabel.data.framing import Framing
 
 from open_clip.transform import PreprocessCfg, image_transform_v2  # isort: skip

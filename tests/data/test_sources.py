@@ -93,7 +93,7 @@ def test_a_download_can_be_interrupted(tmp_path, monkeypatch):
         try:
             raise KeyboardInterrupt
         except BaseException:  # as medmnist does
-            raise RuntimeError("Automatic download failed!")  # noqa: B904
+            raise RuntimeError("Automatic download failed!")  # noqa: B904  (as medmnist raises it)
 
     monkeypatch.setattr(medmnist, "BreastMNIST", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import medlabel._torchvision  # noqa: F401
+import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 from medlabel.data.sources import open_source
 from medlabel.data.tasks import gather_images, parse_task, source_image
 from medlabel.storage.store import Store

@@ -10,7 +10,7 @@ from medlabel.student.bundle import load_bundle
 
 with warnings.catch_warnings():  # Ray Serve's own module warns once, and warnings are errors
     warnings.simplefilter("ignore", PydanticDeprecatedSince20)
-    import ray.serve  # noqa: F401
+    import ray.serve  # noqa: F401  (for what it warns of)
 
 
 @pytest.fixture(scope="module")

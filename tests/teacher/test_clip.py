@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-import medlabel._torchvision  # noqa: F401
+import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 from medlabel.errors import MedlabelError
 from medlabel.teacher.clip import PAPER_MODELS, _moved, check_clip, load_clip
 

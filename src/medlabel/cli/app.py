@@ -50,6 +50,7 @@ def embed_command(
         ),
     ],
     out: Annotated[str, typer.Option(help="Folder or bucket for the table.")],
+    # typer reads the default, and nothing changes it
     clip: Annotated[list[str], typer.Option(help="A model, as in `run`; give several.")] = [  # noqa: B006
         "phantom"
     ],

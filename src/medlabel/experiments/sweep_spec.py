@@ -197,6 +197,7 @@ class SweepUnit:
         }
 
 
+# mypy knows no default for a type variable: https://github.com/python/mypy/issues/3737
 def read_sweep(path: Path, kind: type[Spec] = SweepSpec) -> Spec:  # type: ignore[assignment]
     """Read a spec, of a sweep or of a search, which is one with more fields.
 

@@ -60,10 +60,11 @@ class Look:
     | description | what a textbook says such an image looks like |
     | kinds | its classes |
     | finish | what the machine does to every drawing: exposure, blur, noise |
-    | findings | None: an image is of one kind. A number: an image may have several findings, the first so many kinds, and the kinds after them have none |
+    | findings | None: an image is of one kind; a number: it may have several of the first so many |
+    | | kinds as findings, and the kinds after them mean that it has none |
     | mirrored | whether its mirror image is as good; not so where left is told from right |
     | captions | what a teacher reads of the set as a whole, as in `Kind` |
-    """  # noqa: E501
+    """
 
     flag: str
     colour: bool

@@ -124,6 +124,7 @@ def _new_student(bench: _FitData, members: int) -> Student:
     """An untrained student for the pool's channels and size, on its device."""
     channels, side = bench.pixels.shape[1], int(bench.pixels.shape[-1])
     student = Student(bench.architecture, channels, list(bench.classes), side, members)
+    # torch's stubs have no overload of Module.to with a memory format beside a device
     return student.to(bench.pixels.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

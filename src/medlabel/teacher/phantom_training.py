@@ -195,7 +195,7 @@ class Pretraining:
         self.model.train()
         loss = self._loss(dice)
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]  # untyped in some torch
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         with torch.no_grad():

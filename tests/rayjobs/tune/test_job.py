@@ -111,7 +111,7 @@ def test_a_search_that_was_stopped_goes_on_and_finished_trials_are_not_run_again
             raise _Stopped
 
     search = tune_search.search
-    stopping = lambda *arguments: search(*arguments[:-1], stop)  # noqa: E731
+    stopping = lambda *arguments: search(*arguments[:-1], stop)  # noqa: E731  (used once)
     monkeypatch.setattr(job, "search", stopping)
     with pytest.raises(Exception):  # noqa: B017, PT011  (Tune may wrap it)
         job.tune(asked)
