@@ -9,6 +9,12 @@ from tools.source_tree import cycles, longest_chain, read_tree
 from tools.vocabulary import command_line_options
 
 ROOT = Path(__file__).parents[2]
+FUNCTION = """
+from medlabel.b import two
+def f():
+    '''Doc.'''
+    return 1
+"""
 CLI = """
 import typer
 from typing import Annotated
