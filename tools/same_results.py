@@ -14,6 +14,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,7 @@ def table_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _column_bytes(column: "pd.Series[object]") -> bytes:
+def _column_bytes(column: "pd.Series[Any]") -> bytes:
     if column.dtype.kind in "iufb":
         return np.ascontiguousarray(column.to_numpy()).tobytes()
     return "\0".join(
