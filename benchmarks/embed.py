@@ -38,7 +38,7 @@ from medlabel.storage.store import Store
 from medlabel.teacher.catalogue import catalogue
 from medlabel.teacher.clip import Clip, load_clip
 from medlabel.teacher.embeddings import EmbeddingTable
-from medlabel.teacher.model_zoo import describe
+from medlabel.teacher.zoo.facts import describe
 from rayjobs.cluster import connect
 from rayjobs.embed import Replicas, embed_parts, shard_size
 from rayjobs.pretrain import ensure_phantom_clip

@@ -36,7 +36,7 @@ from medlabel.teacher.phantom_clip import (
     save_clip,
 )
 from medlabel.teacher.phantom_training import Drawn, Pretraining, trained_clip
-from medlabel.teacher.weights import phantom_folder
+from medlabel.teacher.zoo.weights import phantom_folder
 from rayjobs.cluster import connect, one_line_errors
 
 __all__ = ["ensure_phantom_clip", "local_name"]

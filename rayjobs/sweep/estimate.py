@@ -30,7 +30,7 @@ from medlabel.student.recipes import Recipe
 from medlabel.teacher.catalogue import Catalogue, missing_rows
 from medlabel.teacher.clip import Clip, base_name, load_clip
 from medlabel.teacher.phantom_clip import build_clip, is_phantom, pretraining_named, save_clip
-from medlabel.teacher.weights import find_weights
+from medlabel.teacher.zoo.weights import find_weights
 from rayjobs.cluster import fitting_resources, one_line_errors
 from rayjobs.embed import shard_size
 from rayjobs.fit import Unit, Workload, fit_unit

@@ -147,7 +147,7 @@ def models_command(
     ] = None,
 ) -> None:
     """List teachers: their size, their input, an image's work, and whether they are here."""
-    from medlabel.teacher.model_zoo import LISTED, describe, models_table
+    from medlabel.teacher.zoo.facts import LISTED, describe, models_table
 
     with console.status("building architectures without weights"):
         facts = [describe(name, default_home()) for name in names or LISTED]
@@ -167,8 +167,8 @@ def fetch_command(
     data_root: DataRoot = None,
 ) -> None:
     """Download weights and sets ahead of a run without a network, and verify them."""
-    from medlabel.teacher.fetch import DownloadFolders, expand, fetch, fetched_table
-    from medlabel.teacher.weights import Checked
+    from medlabel.teacher.zoo.fetch import DownloadFolders, expand, fetch, fetched_table
+    from medlabel.teacher.zoo.weights import Checked
 
     places = DownloadFolders(default_home(), data_root, size)
     outcomes: dict[str, Checked | MedlabelError | OSError] = {}

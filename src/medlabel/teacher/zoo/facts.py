@@ -22,7 +22,7 @@ import open_clip  # isort: skip
 from medlabel.errors import MedlabelError
 from medlabel.teacher.clip import PAPER_MODELS, base_name, load_clip, resolve_clip
 from medlabel.teacher.phantom_clip import is_phantom, model_settings, pretraining_named
-from medlabel.teacher.weights import LocalFile, find_weights, hub_file
+from medlabel.teacher.zoo.weights import LocalFile, find_weights, hub_file
 
 __all__ = ["LISTED", "ModelFacts", "byte_size", "clip_config", "describe", "models_table"]
 

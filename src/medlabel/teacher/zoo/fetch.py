@@ -19,9 +19,9 @@ from medlabel.data.sources import (
 )
 from medlabel.errors import MedlabelError
 from medlabel.teacher.clip import base_name, load_clip
-from medlabel.teacher.model_zoo import LISTED, byte_size, clip_config
 from medlabel.teacher.phantom_clip import is_phantom
-from medlabel.teacher.weights import Checked, LocalFile, check, find_weights
+from medlabel.teacher.zoo.facts import LISTED, byte_size, clip_config
+from medlabel.teacher.zoo.weights import Checked, LocalFile, check, find_weights
 
 __all__ = ["SHORTHANDS", "DownloadFolders", "expand", "fetch", "fetched_table"]
 

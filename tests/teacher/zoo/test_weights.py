@@ -5,7 +5,7 @@ import pytest
 from support import write_hub_file
 
 from medlabel.errors import MedlabelError
-from medlabel.teacher.weights import LocalFile, check, find_weights, phantom_folder
+from medlabel.teacher.zoo.weights import LocalFile, check, find_weights, phantom_folder
 
 B32 = "timm/vit_base_patch32_clip_224.openai"
 

@@ -6,8 +6,8 @@ from support import write_hub_file
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 from medlabel.errors import MedlabelError
-from medlabel.teacher.model_zoo import LISTED, describe
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
+from medlabel.teacher.zoo.facts import LISTED, describe
 
 import open_clip  # isort: skip
 

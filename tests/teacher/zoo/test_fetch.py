@@ -5,10 +5,10 @@ import pytest
 from support import write_hub_file, write_npz
 
 from medlabel.errors import MedlabelError
-from medlabel.teacher import fetch as job
-from medlabel.teacher.fetch import DownloadFolders, expand, fetch
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
-from medlabel.teacher.weights import phantom_folder
+from medlabel.teacher.zoo import fetch as job
+from medlabel.teacher.zoo.fetch import DownloadFolders, expand, fetch
+from medlabel.teacher.zoo.weights import phantom_folder
 
 B32 = "timm/vit_base_patch32_clip_224.openai"
 
