@@ -1,15 +1,19 @@
-# Three commands: make demo (the main job), make test (everything), make check (quick: lint, types, imports).
+# make demo: the main job. make test-quick: no Ray, no browser, under two minutes. make test: everything.
+# make check: lint, types and the direction of imports.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-quick check format clean
 
 demo: $(READY)
 	$(BIN)/medlabel run tasks/phantom-demo.yaml --seeds 5 --ceiling-seeds 1 --out runs/demo
 
 test: check
 	$(BIN)/python -m pytest
+
+test-quick: $(READY)
+	$(BIN)/python -m pytest -m 'not ray and not browser and not slow'
 
 check: $(READY)
 	$(BIN)/ruff check .

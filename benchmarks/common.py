@@ -1,4 +1,4 @@
-"""What the benchmarks share: where the real images are, their options, and how rows are told."""
+"""What the benchmarks share: where the real images are, their options, and tables of results."""
 
 import argparse
 import json
@@ -52,7 +52,7 @@ def class_of(name: str, root: Path) -> str:
     """`chest=/path/chestmnist-nih1000.npz`: one class of a task, from the real images."""
     path = root / FILES[name]
     if not path.exists():
-        sys.exit(f"{path}: no such file; CONTRIBUTING.md says which images benchmarks want")
+        sys.exit(f"{path}: no such file; CONTRIBUTING.md says where benchmarks look for images")
     return f"{name}={path}"
 
 

@@ -51,3 +51,13 @@ def test_whatever_silences_a_check_gives_its_reason():
             if found and not found["reason"] and not above.strip().startswith("# "):
                 silent.append(f"{path}: {line.strip()}")
     assert silent == []
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_page_names_exist(page):
+    text = (ROOT / page).read_text()
+    named = set(re.findall(r"`((?:src|rayjobs|serving|tests|tools|benchmarks)/[\w/.]*)`", text))
+    assert named
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    known = {path.name for path in FILES}
+    assert set(re.findall(r"`(?:\w+/)*(\w+\.py)`", text)) <= known
