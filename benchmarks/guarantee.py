@@ -2,7 +2,7 @@
 
 `python -m benchmarks.guarantee [--quick] [--resamples 1000]`: all images of a task are labelled by
 a student of a noisy teacher (`noises.py`), or by that teacher itself. Then, over and over, some of
-them are drawn, their truth is told, and what `medlabel.annotation.guarantee` promises is held
+them are drawn, their truth is right, and what `medlabel.annotation.guarantee` promises is held
 against the truth of all. Coverage beside it: by the binary search of SGR (Geifman & El-Yaniv
 2017) from the same answers, and by an oracle that knows all truth.
 """
@@ -22,15 +22,15 @@ from scipy.stats import binom, binomtest
 from benchmarks.common import arguments, class_of, finish
 from benchmarks.noises import noisy_scores
 from benchmarks.units import TASKS
-from medlabel.annotation.guarantee import AuditDesign, certify, draw
+from medlabel.annotation.guarantee import AuditDesign, certify, sample_rows
 from medlabel.data.tasks import gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import true_labels
 from medlabel.student.fit import fit, predict
 from medlabel.student.recipes import recipe_named
 
-PROMISES = (0.95, 0.99)
+PRECISIONS = (0.95, 0.99)
 ANSWERS = (100, 300, 1000)
-AMONG = (1.0, 0.5)
+MAX_COVERAGE = (1.0, 0.5)
 SUBJECTS = (  # task, noise of the teacher, who labels
     ("chest-breast", "symmetric-40", "student"),
     ("blood-cells", "image-soft-80", "student"),
@@ -69,26 +69,28 @@ def labelled(task_name: str, noise: str, who: str, per_class: int, root: Path) -
 
 
 def resampled(population: Labelled, design: AuditDesign, resamples: int) -> dict[str, Any]:
-    """Promise again and again; returns shares of broken promises and mean coverage."""
-    broken, classes_broken, promised = 0, 0, 0
+    """Repeat the audit with new samples: the share of wrong guarantees, and mean coverage."""
+    broken, classes_broken, guaranteed = 0, 0, 0
     covered: list[float] = []
     by_sgr: list[float] = []
     for seed in range(resamples):
-        one = AuditDesign(design.answers, design.precision, among=design.among, seed=seed)
-        asked = draw(population.confidences, population.labels, one)
-        told = population.right[asked]
-        whole, classes = certify(population.confidences, population.labels, asked, told, one)
-        promised += whole.step is not None
+        one = AuditDesign(
+            design.answers, design.precision, max_coverage=design.max_coverage, seed=seed
+        )
+        asked = sample_rows(population.confidences, population.labels, one)
+        right = population.right[asked]
+        whole, classes = certify(population.confidences, population.labels, asked, right, one)
+        guaranteed += whole.accepted is not None
         covered.append(whole.coverage)
         broken += _broken(population, whole.threshold, design.precision)
         classes_broken += any(
             _broken(population, part.threshold, design.precision, label)
             for label, part in classes.items()
         )
-        by_sgr.append(_sgr(population, asked, told, one))
+        by_sgr.append(_sgr(population, asked, right, one))
     low, high = binomtest(broken, resamples).proportion_ci()
     return {
-        "promised": round(promised / resamples, 3),
+        "guaranteed": round(guaranteed / resamples, 3),
         "broken": round(broken / resamples, 4),
         "broken_95": f"{low:.3f}-{high:.3f}",
         "any_class_broken": round(classes_broken / resamples, 4),
@@ -143,11 +145,15 @@ def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         population = labelled(task, noise, who, 200 if options.quick else 546, options.data_root)
         facts = {"task": task, "noise": noise, "labels_by": who, "images": len(population.right)}
         facts["right"] = round(float(population.right.mean()), 4)
-        for precision in PROMISES:
+        for precision in PRECISIONS:
             for answers in ANSWERS:
-                for among in AMONG:
-                    design = AuditDesign(answers, precision, among=among)
-                    asked = {"precision": precision, "answers": answers, "among": among}
+                for max_coverage in MAX_COVERAGE:
+                    design = AuditDesign(answers, precision, max_coverage=max_coverage)
+                    asked = {
+                        "precision": precision,
+                        "answers": answers,
+                        "max_coverage": max_coverage,
+                    }
                     yield {**facts, **asked, **resampled(population, design, options.resamples)}
 
 

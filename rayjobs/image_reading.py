@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from medlabel.annotation.table import Layout, Prepared, read_pieces
+from medlabel.annotation.table import DecodedPiece, Layout, read_pieces
 from medlabel.data.framing import Framing
 from medlabel.data.listing import Part
 from medlabel.teacher.catalogue import CatalogueStore, RawShard, catalogue, read_shards
@@ -78,7 +78,7 @@ def read_annotated(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield pack_prepared(prepared)
 
 
-def pack_prepared(prepared: Prepared) -> dict[str, Any]:
+def pack_prepared(prepared: DecodedPiece) -> dict[str, Any]:
     """A piece as a row of plain values, as `pack` does with a shard."""
     return {
         "key": prepared.key,
@@ -91,9 +91,9 @@ def pack_prepared(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def unpack_prepared(row: dict[str, Any]) -> Prepared:
+def unpack_prepared(row: dict[str, Any]) -> DecodedPiece:
     """The piece that `pack_prepared` made a row of."""
-    return Prepared(
+    return DecodedPiece(
         row["key"],
         int(row["start"]),
         tuple(json.loads(row["addresses"])),

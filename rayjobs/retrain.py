@@ -1,7 +1,7 @@
 """Correction flows back: train the next student on annotations and on people's answers.
 
 Three more students are fitted without a third of the answers each, and three with none of them, to
-say what the answers bought: every answer is judged by students that had no part in it.
+measure what the answers changed: every answer is compared with students that did not learn from it.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from medlabel.annotation.retraining import (
     TrainingSet,
     folds_of,
     make_training_set,
-    write_page,
 )
 from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
+from medlabel.reports.retraining_report import report_retraining
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.folders import refuse_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
@@ -63,9 +63,9 @@ class RetrainConfig:
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """What came of it: what the answers bought, the next student's folder, and the page."""
+    """What the answers changed, remarks, and the paths of the next student and of the report."""
 
-    bought: AnswerImpact
+    impact: AnswerImpact
     answers: list[str]
     bundle: str
     page: str
@@ -103,14 +103,14 @@ def retrain(asked: RetrainConfig, on_progress: OnProgress = ignore_progress) -> 
         store.write_json(MANIFEST, {"asked": decisive})
     on_progress("reading", 1, 1)
     connect()
-    bought = _fit(store, training_set, workload, asked.seed, partial(on_progress, "fitting"))
+    impact = _fit(store, training_set, workload, asked.seed, partial(on_progress, "fitting"))
     # what made the last student's task look undecidable has not gone away by itself
     runs.publish(store / "with", asked.seed, training_set.bundle.warnings, store)
-    told = training_set.sentences()
-    facts = {"asked": decisive, "bought": asdict(bought), "says": told + bought.sentences()}
+    remarks = training_set.sentences()
+    facts = {"asked": decisive, "impact": asdict(impact), "sentences": remarks + impact.sentences()}
     store.write_json(MANIFEST, {**facts, "provenance": workload.provenance})
-    page = write_page(store, bought, workload.provenance, told)
-    return RetrainResult(bought, told, store.path(runs.BUNDLE), page)
+    page = report_retraining(store, impact, workload.provenance, remarks)
+    return RetrainResult(impact, remarks, store.path(runs.BUNDLE), page)
 
 
 def _workload(training_set: TrainingSet, recipe: Recipe) -> Workload:

@@ -99,7 +99,7 @@ def test_files_that_contradict_each_other_are_refused(store, tmp_path):
     [
         ("a,b\n", "no column answer and no uri"),
         ("sha256,label\n", "no column index"),
-        ("uri,answer\n{uri},knee\n", "'knee' about .* is no class"),
+        ("uri,answer\n{uri},knee\n", "'knee' about .* is not a class"),
     ],
 )
 def test_mistakes_in_files_are_one_line(store, tmp_path, text, said):

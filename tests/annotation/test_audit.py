@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from support_annotations import sign
 
-from medlabel.annotation.audit import plan_audit, promised, read_answers, report_audit, sentences
+from medlabel.annotation.audit import guaranteed_thresholds, plan_audit, read_answers, report_audit
 from medlabel.annotation.audit_history import alpha_spent
+from medlabel.annotation.audit_report import sentences
 from medlabel.annotation.guarantee import AuditDesign
-from medlabel.annotation.table import AnnotationTable, Origin, Prepared
+from medlabel.annotation.table import AnnotationTable, DecodedPiece, Origin
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
@@ -29,7 +30,7 @@ def annotated(tmp_path, strange=0):
         sure = rng.uniform(0.5, 1, 200)
         even = np.arange(200) % 2 == 0
         found = np.stack([np.where(even, sure, 1 - sure), np.where(even, 1 - sure, sure)], axis=1)
-        prepared = Prepared(
+        prepared = DecodedPiece(
             "k" * 32, start, tuple(f"/a/{start + n}.png" for n in range(200)),
             np.zeros((200, 28, 28), np.uint8), to_digests([b"d" * 16] * 200), (None,) * 200,
         )  # fmt: skip
@@ -65,13 +66,13 @@ def test_a_plan_asks_about_images_and_does_not_tell_their_labels(store):
 def test_without_answers_nothing_is_guaranteed(store):
     plan_audit(store, DESIGN)
     report = report_audit(store, {})
-    assert sentences(report)[0] == "Nothing is guaranteed: no human has answered yet."
+    assert sentences(report)[0] == "Nothing is guaranteed: no person has answered yet."
     assert report.thresholds == {"even": None, "odd": None}
 
 
-def test_right_answers_make_a_promise(store):
+def test_right_answers_give_a_guarantee(store):
     report = report_audit(store, {uri: truth(uri) for uri in asked(plan_audit(store, DESIGN))})
-    assert (report.whole.coverage, report.answered, report.strangers) == (1.0, 60, 0)
+    assert (report.whole.coverage, report.answered, report.of_no_class) == (1.0, 60, 0)
     assert "at least 90.0% of 400 labels are right (100.0% of 400)" in sentences(report)[0]
     assert store.read_json("audit/guarantee.json")["thresholds"]["odd"] == report.whole.threshold
 
@@ -80,32 +81,32 @@ def test_what_is_not_answered_and_what_is_of_no_class_counts_as_wrong(store):
     uris = asked(plan_audit(store, DESIGN))
     answers = {uri: truth(uri) for uri in uris[:40]} | dict.fromkeys(uris[:5], "neither")
     report = report_audit(store, answers | {"/other.png": "odd"})
-    assert (report.whole.largest.wrong, report.strangers, report.ignored) == (25, 5, 1)
+    assert (report.whole.largest.wrong, report.of_no_class, report.not_sampled) == (25, 5, 1)
     assert report.whole.coverage == 0
     said = "\n".join(sentences(report))
     assert "20 without an answer count as wrong" in said
-    assert "1 answers are about images that the plan did not ask about" in said
+    assert "1 answers are about images that were not sampled" in said
 
 
-def test_a_plan_by_class_promises_by_class(store):
+def test_a_plan_by_class_guarantees_by_class(store):
     path = plan_audit(store, AuditDesign(160, precision=0.9, by_class=True))
     answers = {uri: truth(uri) if truth(uri) == "odd" else "odd" for uri in asked(path)}
     report = report_audit(store, answers)
     assert report.thresholds["even"] is None
     assert report.classes["odd"].coverage == 1
-    assert report.whole.step.images == 200
+    assert report.whole.accepted.images == 200
 
 
-def test_more_looks_than_planned_are_said(store):
+def test_more_reports_than_planned_are_reported(store):
     uris = asked(plan_audit(store, DESIGN))
     answers = {uri: truth(uri) for uri in uris}
     report_audit(store, dict(list(answers.items())[:50]))
     again = report_audit(store, answers)
     same = report_audit(store, answers)
-    assert (again.looks, same.looks) == (2, 2)
-    assert "This is look 2 and 1 was planned" in sentences(again)[-1]
+    assert (again.reports_read, same.reports_read) == (2, 2)
+    assert "This is report 2, and 1 planned" in sentences(again)[-1]
     with pytest.raises(MedlabelError, match=r"2 reports were read and 1 planned.*--again"):
-        promised(store)
+        guaranteed_thresholds(store)
 
 
 def test_answers_are_read_and_mistakes_in_them_named(store, tmp_path):
@@ -113,45 +114,49 @@ def test_answers_are_read_and_mistakes_in_them_named(store, tmp_path):
     path.write_text("\ufeffuri,answer,by\n/a/1.png, odd ,me\n/a/2.png,,\n", encoding="utf-8")
     assert read_answers(path) == {"/a/1.png": "odd"}
     path.write_text("uri,answer\n/a/1.png,odd\n/a/1.png,even\n")
-    with pytest.raises(MedlabelError, match="line 3: another answer about"):
+    with pytest.raises(MedlabelError, match="line 3: contradicts an earlier answer about"):
         read_answers(path)
     path.write_text("image,label\n")
     with pytest.raises(MedlabelError, match="no column answer and no uri"):
         read_answers(path)
     plan_audit(store, DESIGN)
-    with pytest.raises(MedlabelError, match="is no class: choose from even, odd"):
+    with pytest.raises(MedlabelError, match="is not a class: choose from even, odd"):
         report_audit(store, {"/a/1.png": "od"})
 
 
 def test_a_plan_is_made_once_and_for_these_annotations(store):
-    with pytest.raises(MedlabelError, match=r"nothing is guaranteed of .* run medlabel audit plan"):
+    with pytest.raises(
+        MedlabelError, match=r"nothing is guaranteed of .* run `medlabel audit plan`"
+    ):
         report_audit(store, {})
     plan_audit(store, DESIGN)
-    with pytest.raises(MedlabelError, match="is there: answer it"):
+    with pytest.raises(MedlabelError, match="exists: answer it"):
         plan_audit(store, DESIGN)
     report_audit(store, {})
-    assert promised(store) == {"even": None, "odd": None}
+    assert guaranteed_thresholds(store) == {"even": None, "odd": None}
     table = AnnotationTable(store)
     table.remove(table.pieces()[0])
-    for call in (report_audit, lambda store, _: promised(store)):
-        with pytest.raises(MedlabelError, match="are not whole"):
+    for call in (report_audit, lambda store, _: guaranteed_thresholds(store)):
+        with pytest.raises(MedlabelError, match="are incomplete"):
             call(store, {})
     sign(store, ORIGIN)
-    for call in (report_audit, lambda store, _: promised(store)):
+    for call in (report_audit, lambda store, _: guaranteed_thresholds(store)):
         with pytest.raises(MedlabelError, match="have changed since the plan"):
             call(store, {})
 
 
 def test_a_further_plan_asks_about_others_and_keeps_what_was_answered(store):
-    first = asked(plan_audit(store, replace(DESIGN, looks=2)))
+    first = asked(plan_audit(store, replace(DESIGN, reports=2)))
     report_audit(store, {uri: truth(uri) for uri in first})
     second = asked(plan_audit(store, DESIGN, again=True))
     assert set(first) != set(second)
     assert asked(store.path("audit-1/plan.csv")) == first
-    assert promised(store) is not None  # the last promise holds until the next report
+    assert (
+        guaranteed_thresholds(store) is not None
+    )  # the last guarantee holds until the next report
     report = report_audit(store, {uri: truth(uri) for uri in second})
-    assert report.design.left == pytest.approx(0.025)
-    assert "Earlier plans have spent 2.5% of the chance" in sentences(report)[-1]
+    assert report.design.alpha_left == pytest.approx(0.025)
+    assert "Earlier plans have spent 2.5% of the error probability" in sentences(report)[-1]
 
 
 def test_a_plan_that_was_not_reported_on_has_spent_nothing(store):
@@ -161,28 +166,36 @@ def test_a_plan_that_was_not_reported_on_has_spent_nothing(store):
     assert alpha_spent(store) == 0
 
 
-def test_a_plan_from_before_the_ledger_is_entered_with_its_looks(store):
-    uris = asked(plan_audit(store, DESIGN))
-    plan = store.read_json("audit/plan.json")
-    del plan["number"]
-    store.write_json("audit/plan.json", plan | {"looks": ["abc"]})
+def test_a_plan_without_its_history_is_refused(store):
+    plan_audit(store, DESIGN)
     store.remove("audits.json")
-    with pytest.raises(MedlabelError, match=r"have spent 5\.0%"):
-        plan_audit(store, DESIGN, again=True)
-    assert report_audit(store, {uri: truth(uri) for uri in uris}).looks == 2
-    store.remove("audits.json")
-    with pytest.raises(MedlabelError, match=r"audits.json, which counts reports, is gone"):
+    with pytest.raises(MedlabelError, match=r"audits.json, which counts reports, is missing"):
         report_audit(store, {})
+    with pytest.raises(MedlabelError, match=r"audits.json, which counts reports, is missing"):
+        plan_audit(store, DESIGN, again=True)
 
 
-def test_who_plans_until_a_promise_comes_out_has_no_more_chances_than_said(store):
+def test_files_of_another_version_are_refused(store):
+    plan_audit(store, DESIGN)
+    plan = store.read_json("audit/plan.json")
+    store.write_json("audit/plan.json", plan | {"design": {"looks": 1}})
+    with pytest.raises(MedlabelError, match=r"plan.json was written by another version"):
+        report_audit(store, {})
+    store.write_json("audits.json", [{"level": 0.05, "looks": []}])
+    with pytest.raises(MedlabelError, match=r"audits.json was written by another version"):
+        alpha_spent(store)
+
+
+def test_planning_until_a_guarantee_comes_out_gives_no_more_chances_than_stated(store):
     uris = asked(plan_audit(store, DESIGN))
     report_audit(store, dict.fromkeys(uris, "neither"))
-    with pytest.raises(MedlabelError, match=r"spent 5\.0% .* such as --confidence 0\.9$"):
+    with pytest.raises(
+        MedlabelError, match=r"spent an error probability of 5\.0%.* such as --confidence 0\.9$"
+    ):
         plan_audit(store, DESIGN, again=True)
     assert asked(store.path("audit/plan.csv")) == uris
     shutil.rmtree(store.path("audit"))
-    with pytest.raises(MedlabelError, match=r"have spent 5\.0%"):
+    with pytest.raises(MedlabelError, match=r"have spent an error probability of 5\.0%"):
         plan_audit(store, DESIGN)
     path = plan_audit(store, replace(DESIGN, confidence=0.9))
     report = report_audit(store, {uri: truth(uri) for uri in asked(path)})
@@ -190,7 +203,7 @@ def test_who_plans_until_a_promise_comes_out_has_no_more_chances_than_said(store
     assert "With 90% confidence" in sentences(report)[0]
 
 
-def test_strangers_do_not_cost_the_others_their_promise(tmp_path):
+def test_out_of_distribution_images_do_not_reduce_the_guarantee_of_the_others(tmp_path):
     store = annotated(tmp_path, strange=40)
     answers = {}
     for uri in asked(plan_audit(store, AuditDesign(200, precision=0.97))):
@@ -198,8 +211,8 @@ def test_strangers_do_not_cost_the_others_their_promise(tmp_path):
         answers[uri] = "neither" if number % 200 < 40 else truth(uri)
     report = report_audit(store, answers)
     assert 0 < report.whole.threshold < 1
-    assert 280 <= report.whole.step.images <= 330  # of 400, 80 of them strangers
-    assert "but for images told unlike" in sentences(report)[0]
+    assert 280 <= report.whole.accepted.images <= 330  # of 400, 80 of them out of distribution
+    assert "except out-of-distribution images" in sentences(report)[0]
 
 
 def test_another_student_is_not_asked_about_the_same_images(tmp_path):

@@ -54,7 +54,7 @@ def test_a_guarantee_decides_what_is_automatic(store, tmp_path):
     report_audit(store, answers)
     assert export_labels(store, tmp_path / "a.csv", ExportConfig(only="auto")) == 12
     report_audit(store, dict(list(answers.items())[:9]))
-    with pytest.raises(MedlabelError, match="the promise does not hold"):
+    with pytest.raises(MedlabelError, match="the guarantee does not hold"):
         export_labels(store, tmp_path / "a.csv", ExportConfig())
 
 
@@ -80,9 +80,9 @@ def test_classes_that_get_one_name_are_one(store, tmp_path):
 @pytest.mark.parametrize(
     ("name", "wanted", "said"),
     [
-        ("a.xlsx", {}, r"ends in .coco.json, .csv, .parquet, .json, or a folder"),
-        ("a.csv", {"names": {"chest": "x"}}, "no name for breast"),
-        ("a.json", {"image_root": "/elsewhere"}, "is not below /elsewhere"),
+        ("a.xlsx", {}, r"has to end in .coco.json, .csv, .parquet, .json, or"),
+        ("a.csv", {"names": {"chest": "x"}}, "no new name for breast"),
+        ("a.json", {"image_root": "/elsewhere"}, "is not in /elsewhere"),
     ],
 )
 def test_what_cannot_be_exported_is_said_and_leaves_nothing(store, tmp_path, name, wanted, said):

@@ -44,16 +44,16 @@ def test_links_lie_in_a_folder_a_class_and_lead_to_the_images(store, tmp_path):
     assert {link.parent.name for link in links} <= set(NAMES.values())
     for link in links:
         assert link.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(MedlabelError, match="is there already"):
+    with pytest.raises(MedlabelError, match="already exists"):
         export_labels(store, folder, ExportConfig())
 
 
 @pytest.mark.parametrize(
     ("uri", "label", "said"),
     [
-        ("/a.npz#train/0", "chest", "no file on this machine"),
-        ("s3://bucket/a.png", "chest", "no file on this machine"),
-        ("{here}", "../chest", "no name for a folder"),
+        ("/a.npz#train/0", "chest", "not a file on this machine"),
+        ("s3://bucket/a.png", "chest", "not a file on this machine"),
+        ("{here}", "../chest", "cannot be a folder's name"),
     ],
 )
 def test_what_cannot_be_linked_is_said_and_leaves_nothing(tmp_path, uri, label, said):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from medlabel.annotation.guarantee import AuditDesign, certify, draw, fewest_answers
+from medlabel.annotation.guarantee import AuditDesign, certify, fewest_answers, sample_rows
 from medlabel.errors import MedlabelError
 
 FEW = 0.05  # of 1,000 promises so many may be broken
@@ -17,17 +17,17 @@ def population(n=4000, wrong=0.2, seed=0):
 
 
 def promise(confidences, labels, right, design, salt=0):
-    asked = draw(confidences, labels, design, salt)
+    asked = sample_rows(confidences, labels, design, salt)
     return certify(confidences, labels, asked, right[asked], design)
 
 
-@pytest.mark.parametrize("among", [1.0, 0.4])
-def test_a_promise_is_broken_no_more_often_than_said(among):
+@pytest.mark.parametrize("coverage", [1.0, 0.4])
+def test_a_guarantee_is_wrong_no_more_often_than_stated(coverage):
     confidences, labels, right = population(wrong=0.1)
     broken = kept = 0
     for seed in range(300):
-        design = AuditDesign(200, precision=0.95, among=among, seed=seed)
-        step = promise(confidences, labels, right, design)[0].step
+        design = AuditDesign(200, precision=0.95, max_coverage=coverage, seed=seed)
+        step = promise(confidences, labels, right, design)[0].accepted
         if step is not None:
             broken += right[confidences >= np.float32(step.threshold)].mean() < 0.95
             kept += 1
@@ -41,7 +41,7 @@ def test_nor_where_no_threshold_deserves_one():
     right = np.ones(4000, dtype=bool)
     right[rng.permutation(4000)[:202]] = False  # 5.05 %, whatever the confidence
     found = [
-        promise(confidences, labels, right, AuditDesign(200, precision=0.95, seed=seed))[0].step
+        promise(confidences, labels, right, AuditDesign(200, precision=0.95, seed=seed))[0].accepted
         for seed in range(300)
     ]
     broken = [s for s in found if s and right[confidences >= np.float32(s.threshold)].mean() < 0.95]
@@ -58,7 +58,7 @@ def test_plans_made_until_one_holds_break_their_promises_no_more_often_than_said
         for plan in range(most):
             before = 0.05 * plan
             design = AuditDesign(200, 0.95, 1 - before - 0.05, seed=seed, alpha_spent=before)
-            step = promise(confidences, labels, right, design, salt=plan)[0].step
+            step = promise(confidences, labels, right, design, salt=plan)[0].accepted
             if step and right[confidences >= np.float32(step.threshold)].mean() < 0.95:
                 broken += 1
                 break
@@ -75,9 +75,9 @@ def test_the_classes_promises_hold_together():
         design = AuditDesign(400, precision=0.95, by_class=True, seed=seed)
         _, classes = promise(confidences, labels, right, design)
         broken += any(
-            right[(labels == k) & (confidences >= np.float32(one.step.threshold))].mean() < 0.95
+            right[(labels == k) & (confidences >= np.float32(one.accepted.threshold))].mean() < 0.95
             for k, one in classes.items()
-            if one.step
+            if one.accepted
         )
     assert broken <= binom.ppf(0.999, 200, FEW)
 
@@ -87,8 +87,8 @@ def test_299_right_answers_promise_99_percent_of_many_and_290_do_not():
     n = 10**6
     everything = np.linspace(0, 1, n, dtype=np.float32), np.zeros(n, dtype=int), np.ones(n, bool)
     whole, _ = promise(*everything, AuditDesign(299))
-    assert (whole.coverage, whole.step.asked, whole.step.wrong) == (1.0, 299, 0)
-    assert promise(*everything, AuditDesign(290))[0].step is None
+    assert (whole.coverage, whole.accepted.asked, whole.accepted.wrong) == (1.0, 299, 0)
+    assert promise(*everything, AuditDesign(290))[0].accepted is None
 
 
 def test_who_asks_about_all_knows_all():
@@ -96,9 +96,9 @@ def test_who_asks_about_all_knows_all():
     design = AuditDesign(200, precision=0.9)
     whole, _ = promise(confidences, labels, right, design)
     assert whole.largest.asked == 200
-    assert whole.lower() == pytest.approx(right.mean())
-    assert right[confidences >= np.float32(whole.step.threshold)].mean() >= 0.9
-    assert right[confidences >= np.float32(whole.failed.threshold)].mean() < 0.9
+    assert whole.lower_bound() == pytest.approx(right.mean())
+    assert right[confidences >= np.float32(whole.accepted.threshold)].mean() >= 0.9
+    assert right[confidences >= np.float32(whole.rejected.threshold)].mean() < 0.9
 
 
 def test_the_lower_bound_is_clopper_and_pearsons_where_images_are_many():
@@ -106,45 +106,45 @@ def test_the_lower_bound_is_clopper_and_pearsons_where_images_are_many():
     right = np.ones(100, dtype=bool)
     right[:3] = False
     design = AuditDesign(100)
-    whole, _ = certify(confidences, labels, draw(confidences, labels, design), right, design)
-    assert whole.lower() == pytest.approx(beta.ppf(0.05, 97, 4), abs=1e-4)
+    whole, _ = certify(confidences, labels, sample_rows(confidences, labels, design), right, design)
+    assert whole.lower_bound() == pytest.approx(beta.ppf(0.05, 97, 4), abs=1e-4)
 
 
 def test_the_further_answers_that_it_names_are_enough():
     confidences, labels = np.linspace(0, 1, 10**5, dtype=np.float32), np.zeros(10**5, dtype=int)
     design = AuditDesign(100)
-    asked = draw(confidences, labels, design)
+    asked = sample_rows(confidences, labels, design)
     few, _ = certify(confidences, labels, asked, np.ones(100, dtype=bool), design)
-    assert few.step is None
-    more = AuditDesign(100 + few.further())
-    asked = draw(confidences, labels, more)
+    assert few.accepted is None
+    more = AuditDesign(100 + few.answers_needed())
+    asked = sample_rows(confidences, labels, more)
     enough, _ = certify(confidences, labels, asked, np.ones(len(asked), dtype=bool), more)
     assert enough.coverage == 1
     wrong, _ = certify(confidences, labels, asked, np.zeros(len(asked), dtype=bool), more)
-    assert wrong.further() is None
+    assert wrong.answers_needed() is None
 
 
 def test_only_the_most_confident_are_asked_about_and_nobody_twice():
     confidences, labels, _ = population(1000)
-    asked = draw(confidences, labels, AuditDesign(300, among=0.4))
+    asked = sample_rows(confidences, labels, AuditDesign(300, max_coverage=0.4))
     assert len(set(asked.tolist())) == 300
     assert confidences[asked].min() >= np.quantile(confidences, 0.6)
-    assert len(draw(confidences, labels, AuditDesign(5000))) == 1000
+    assert len(sample_rows(confidences, labels, AuditDesign(5000))) == 1000
 
 
 def test_a_plan_by_class_asks_as_much_about_a_rare_label():
     confidences, _, _ = population(1000)
     labels = (np.arange(1000) % 10 == 0).astype(int)
-    asked = draw(confidences, labels, AuditDesign(100, by_class=True))
+    asked = sample_rows(confidences, labels, AuditDesign(100, by_class=True))
     assert np.bincount(labels[asked]).tolist() == [50, 50]
 
 
 def test_the_order_of_the_sets_does_not_depend_on_the_sample():
     confidences, labels, right = population(4000, wrong=0)
     starts = {
-        certify(c, labels, a, ~right[a], d)[0].failed.threshold
+        certify(c, labels, a, ~right[a], d)[0].rejected.threshold
         for d in (AuditDesign(1000, seed=s) for s in range(20))
-        for c, a in [(confidences, draw(confidences, labels, d))]
+        for c, a in [(confidences, sample_rows(confidences, labels, d))]
     }
     assert len(starts) == 1
 
@@ -152,7 +152,7 @@ def test_the_order_of_the_sets_does_not_depend_on_the_sample():
 def test_one_early_mistake_is_not_the_end():
     confidences, labels = np.linspace(0, 1, 10**5, dtype=np.float32), np.zeros(10**5, dtype=int)
     design = AuditDesign(1000, precision=0.95)
-    asked = draw(confidences, labels, design)
+    asked = sample_rows(confidences, labels, design)
     right = np.ones(1000, dtype=bool)
     right[confidences[asked].argmax()] = False
     whole, _ = certify(confidences, labels, asked, right, design)
@@ -162,15 +162,15 @@ def test_one_early_mistake_is_not_the_end():
 def test_of_a_label_that_nobody_was_asked_about_nothing_is_promised():
     confidences = np.array([0.9] * 500 + [0.1] * 500, dtype=np.float32)
     labels = np.repeat([0, 1], 500)
-    design = AuditDesign(200, precision=0.9, among=0.5)
-    asked = draw(confidences, labels, design)
+    design = AuditDesign(200, precision=0.9, max_coverage=0.5)
+    asked = sample_rows(confidences, labels, design)
     whole, classes = certify(confidences, labels, asked, np.ones(200, dtype=bool), design)
     assert (whole.coverage, classes[0].coverage, classes[1].coverage) == (0.5, 1.0, 0.0)
-    assert classes[1].further() is None
+    assert classes[1].answers_needed() is None
 
 
 def test_looking_twice_costs_half_the_level():
-    assert AuditDesign(10, looks=2).level == pytest.approx(0.025)
+    assert AuditDesign(10, reports=2).level == pytest.approx(0.025)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_looking_twice_costs_half_the_level():
     [
         ({"precision": 1.0}, "precision 1"),
         ({"confidence": 0}, "confidence 0"),
-        ({"among": 0}, "among 0"),
-        ({"looks": 0}, "one look"),
+        ({"max_coverage": 0}, "max-coverage 0"),
+        ({"reports": 0}, "one report"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(wrong, said):

@@ -132,7 +132,7 @@ def test_a_table_is_whole_as_it_was_signed_or_not_at_all(written, tmp_path):
     signed, pieces = signed_pieces(store)
     assert (len(signed), len(pieces)) == (64, 2)
     written.remove(pieces[1])
-    with pytest.raises(MedlabelError, match="are not whole: run the command that made them"):
+    with pytest.raises(MedlabelError, match="are incomplete: run the command that wrote them"):
         signed_pieces(store)
 
 

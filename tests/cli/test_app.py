@@ -1,11 +1,13 @@
 """What a person meets on the command line: mistakes are one line and exit code 2."""
 
+import collections
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from support import write_npz
 
 from medlabel.cli import app as cli
@@ -134,12 +136,12 @@ def test_serving_what_is_no_bundle(medlabel, tmp_path):
     assert "no bundle" in errors
 
 
-def test_folders_that_hold_nothing_are_said_to(medlabel, tmp_path):
+def test_empty_folders_are_reported(medlabel, tmp_path):
     code, _, errors = medlabel("report", tmp_path / "nope")
     assert (code, errors) == (2, f"error: {tmp_path}/nope holds no run, sweep or search\n")
     code, _, errors = medlabel("explain", tmp_path / "nope", "x.png")
     assert (code, errors.count("\n")) == (2, 1)
-    assert "holds no annotations: run medlabel annotate first" in errors
+    assert "holds no annotations: run `medlabel annotate` first" in errors
 
 
 def test_help_answers_without_heavy_imports():
@@ -178,3 +180,26 @@ def test_nothing_is_fetched_when_one_item_is_unknown(medlabel, tmp_path):
     code, output, errors = medlabel("fetch", "breastmnist", "kneemnist", "--data-root", tmp_path)
     assert (code, output) == (2, "")
     assert "unknown model 'kneemnist'" in errors
+
+
+def test_the_version_is_an_option_and_a_command(medlabel):
+    assert medlabel("--version") == medlabel("version")
+    assert medlabel("--version")[1].startswith("medlabel ")
+
+
+def test_an_option_has_one_help_text_and_one_default_in_every_command():
+    command = typer.main.get_command(cli.app)
+    found = collections.defaultdict(set)
+    for name, one in command.commands.items():
+        for option in one.params if name != "serve" else ():
+            if option.param_type_name == "option":
+                default = 28 if option.name == "size" else option.default
+                found[option.name].add((option.help, default))
+    own = {"out", "clip"}  # a folder or a file; one teacher or several
+    assert {name for name, texts in found.items() if len(texts) > 1} <= own
+
+
+def test_the_words_in_capitals_are_explained_at_the_end_of_the_help(medlabel):
+    code, shown, _ = medlabel("run", "-h")
+    assert code == 0
+    assert all(word in shown for word in ("[NAME=]SOURCE[#[!]LABEL,…]", "hf-hub:", "em-prior"))

@@ -42,7 +42,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(medlabel, tmp_path, spec):
 def test_options_reach_the_sweep_as_they_are_typed(medlabel, monkeypatch, tmp_path, spec):
     asked = []
     monkeypatch.setattr("rayjobs.sweep.job.sweep", lambda s, _: asked.append(s) or sys.exit(0))
-    medlabel("sweep", spec, "--out", tmp_path / "out", "--workers", 3, "--gpus-per-fit", 0.1)
+    medlabel("sweep", spec, "--out", tmp_path / "out", "--workers", 3, "--gpus-per-worker", 0.1)
     assert (asked[0].workers, asked[0].gpus) == (3, 0.1)
     assert asked[0].spec.seeds == 2
 
@@ -52,7 +52,7 @@ def test_a_plan_by_stated_rates_needs_no_ray_no_teacher_and_writes_nothing(
 ):
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
     rates = ("--seconds-per-fit", 3600, "--images-per-second", 1, "--workers", 4)
-    options = (*rates, "--gpus-per-fit", 0.25, "--dry-run")
+    options = (*rates, "--gpus-per-worker", 0.25, "--dry-run")
     code, printed, _ = medlabel("sweep", spec, "--out", tmp_path / "out", *options)
     assert code == 0
     lines = dict(line.strip().split("  ", 1) for line in printed.splitlines() if "  " in line)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from medlabel.annotation.table import Prepared
+from medlabel.annotation.table import DecodedPiece
 from medlabel.storage.digests import to_digests
 from medlabel.teacher.catalogue import RawShard
 from rayjobs.image_reading import pack, pack_prepared, unpack, unpack_prepared
@@ -29,7 +29,7 @@ def test_a_shard_of_rejects_survives_its_row():
 def test_a_piece_to_label_survives_its_row():
     images = np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28)
     digests = to_digests([bytes(16), b"d" * 16])
-    sent = Prepared("key", 4, ("/a.png", "/b\n.png"), images, digests, ("broken", None))
+    sent = DecodedPiece("key", 4, ("/a.png", "/b\n.png"), images, digests, ("broken", None))
     got = unpack_prepared(pack_prepared(sent))
     np.testing.assert_array_equal(got.images, images)
     assert (got.key, got.start, got.addresses) == (sent.key, 4, sent.addresses)

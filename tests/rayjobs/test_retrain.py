@@ -37,7 +37,7 @@ def test_answers_become_a_student_whose_bundle_says_so(asked, tmp_path):
     assert (human_labels["answers"], human_labels["weight"]) == ({"breast": 6, "chest": 6}, 5.0)
     assert bundle.provenance["teacher"]["name"] == "annotations by b1"
     assert "12 answers of people" in (tmp_path / "next" / "bundle" / "README.md").read_text()
-    assert done.bought.answers == 12
+    assert done.impact.answers == 12
     before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "next").rglob("cell.json"))
     assert len(before) == 1 + 3 + 3
     assert retrain(asked) == done

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medlabel.annotation.table import AnnotationTable, Origin, Prepared
+from medlabel.annotation.table import AnnotationTable, DecodedPiece, Origin
 from medlabel.reports.annotation_summary import summarise_annotations, write_page
 from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
@@ -16,7 +16,7 @@ def table(tmp_path):
     table = AnnotationTable(Store(str(tmp_path)))
     for start, confident, reason in ((0, (0.9, 0.5, 0.6), None), (3, (0.8, 0.8, 0.7), "<broken>")):
         bright = np.array(confident, dtype=np.float32)
-        prepared = Prepared(
+        prepared = DecodedPiece(
             "k" * 32, start, tuple(f"/a/{start + n}.png" for n in range(3)),
             np.zeros((3, 28, 28), np.uint8), to_digests([b"d" * 16] * 3), (None, None, reason),
         )  # fmt: skip

@@ -1,14 +1,15 @@
-"""What people have said of images that are in a folder of annotations, from the files they fill in.
+"""People's answers about annotated images, read from the files in which they are given.
 
-| file | where it is from | an image is told by |
+| columns | written by | identifies an image by |
 | --- | --- | --- |
-| columns `uri`, `answer` | `medlabel audit plan` | its address |
-| columns `sha256`, `index`, `label`, `classes` | `corrections.csv` of the service | its bytes |
+| `uri`, `answer` | `medlabel audit plan` | its address |
+| `sha256`, `index`, `label`, `classes` | the service: `corrections.csv` | its content |
 
-An image's bytes name it only where it is a file of its own, or bytes in Parquet: one of a stack
-that was sent to the service cannot be told. Of several corrections of an image the last one counts.
-The service's file may be about several students; what it says to the others' classes, and choices
-that are no class and no word for none, are counted and left out.
+The digest of a file identifies an image only if the image is a file of its own, or bytes in a
+Parquet file; images of a stack that was sent to the service cannot be identified. If an image was
+corrected several times, the last correction counts. The service's file may concern several
+students: corrections with other classes, and choices that name no class and are not in `NEITHER`,
+are counted and left out.
 """
 
 import csv
@@ -23,14 +24,14 @@ from medlabel.annotation.table import AnnotationTable, Piece
 from medlabel.errors import MedlabelError, reason
 from medlabel.storage.store import Store
 
-__all__ = ["Answered", "Answers", "find_answered", "read_all_answers"]
+__all__ = ["AnsweredImage", "Answers", "find_answered", "read_all_answers"]
 
-ELSEWHERE = "about images that are not annotated here"
-STACKED = "about images of a stack, which cannot be told"
-OTHERS = "about other classes than these"
-NO_CLASS = "of a choice that is no class"
+ELSEWHERE = "the image is not annotated here"
+STACKED = "the image is one of a stack and cannot be identified"
+OTHERS = "the classes are not the student's"
+NO_CLASS = "the choice is not a class"
 
-_DIGEST = 32  # hex digits of a SHA-256 that the annotations keep
+_DIGEST = 32  # hex digits of the SHA-256 that the annotations keep
 _MOST_LINES = 10**6
 
 
@@ -38,18 +39,21 @@ _MOST_LINES = 10**6
 class Answers:
     """Answers by address, and by the first 32 hex digits of a file's SHA-256.
 
-    `left_out` counts those that are neither, by what is the matter.
+    Attributes:
+        by_uri: answer by address.
+        by_digest: answer by digest.
+        left_out: number of answers that cannot be used, by reason.
     """
 
     by_uri: Mapping[str, str] = field(default_factory=dict)
     by_digest: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def about(self, uri: str, digest: str) -> str | None:
-        """What was said of an image.
+    def of(self, uri: str, digest: str) -> str | None:
+        """The answer about an image; None if there is none.
 
         Raises:
-            MedlabelError: two files say different things of it.
+            MedlabelError: two files contradict each other.
         """
         one, other = self.by_uri.get(uri), self.by_digest.get(digest)
         if one is not None and other is not None and one != other:
@@ -60,12 +64,13 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """An annotated image that somebody has said something of.
+class AnsweredImage:
+    """An annotated image about which there is an answer.
 
     Attributes:
-        row: of the whole table, pieces in their order.
-        label: class index; -1 where it is of no class.
+        row: in the whole table, its pieces in order.
+        digest: of the image's content, 32 hex digits.
+        label: class index; -1 if the image is of no class.
     """
 
     row: int
@@ -74,10 +79,10 @@ class Answered:
 
 
 def read_all_answers(paths: Sequence[Path], classes: Sequence[str]) -> Answers:
-    """Read files of either kind, for a student of these classes.
+    """Read files of either kind, for a student with these classes.
 
     Raises:
-        MedlabelError: a file is of neither kind, or two of them contradict each other.
+        MedlabelError: a file is of neither kind, or two files contradict each other.
     """
     by_uri: dict[str, str] = {}
     by_digest: dict[str, str] = {}
@@ -96,30 +101,31 @@ def read_all_answers(paths: Sequence[Path], classes: Sequence[str]) -> Answers:
 
 def find_answered(
     store: Store, pieces: Sequence[Piece], classes: Sequence[str], answers: Answers
-) -> tuple[list[Answered], dict[str, int]]:
-    """The annotations that the answers are about, in the table's order; copies of an image too.
+) -> tuple[list[AnsweredImage], dict[str, int]]:
+    """The annotations that have an answer, in the table's order; copies of an image included.
 
-    And how many answers were left out, by what is the matter with them.
+    Returns:
+        the annotations, and the number of answers that are left out, by reason.
 
     Raises:
-        MedlabelError: an answer is no class, or contradicts another.
+        MedlabelError: an answer names no class, or contradicts another.
     """
-    said: dict[str, int] = {}
+    labels: dict[str, int] = {}
     placed = 0
     elsewhere = set(answers.by_digest)
     for _, uri, digest in _rows(store, pieces):
-        answer = answers.about(uri, digest)
+        answer = answers.of(uri, digest)
         if answer is None:
             continue
         placed += uri in answers.by_uri
         elsewhere.discard(digest)
         label = class_of(answer, uri, classes)
-        if said.setdefault(digest, label) != label:
+        if labels.setdefault(digest, label) != label:
             raise MedlabelError(f"the answers about {uri} and about its copy differ: correct one")
     found = [
-        Answered(row, digest, said[digest])
+        AnsweredImage(row, digest, labels[digest])
         for row, _, digest in _rows(store, pieces)
-        if digest in said
+        if digest in labels
     ]
     left_out = Counter(answers.left_out)
     left_out[ELSEWHERE] += len(answers.by_uri) - placed + len(elsewhere)
@@ -145,9 +151,9 @@ def _columns(path: Path) -> list[str]:
 
 
 def _read_corrections(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
-    """Labels by digest, of the service's CSV: the last word on each file."""
+    """Labels by digest from the service's CSV file: the last correction of each image."""
     try:
-        words = _last_words(path, classes, left_out)
+        words = _last_corrections(path, classes, left_out)
     except (OSError, ValueError, csv.Error) as error:
         raise MedlabelError(f"{path}: {reason(error)}") from error
     known = {digest: word for digest, word in words.items() if _is_answer(word, classes)}
@@ -159,7 +165,7 @@ def _is_answer(word: str, classes: Sequence[str]) -> bool:
     return word in classes or word.lower() in NEITHER
 
 
-def _last_words(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
+def _last_corrections(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
@@ -168,11 +174,11 @@ def _last_words(path: Path, classes: Sequence[str], left_out: Counter[str]) -> d
         for number, line in enumerate(reader, start=2):
             if number > _MOST_LINES:
                 raise MedlabelError(f"{path} has more than {_MOST_LINES:,} lines")
-            chosen_from = json.loads(line.get("classes") or "[]")
-            if not isinstance(chosen_from, list):
-                raise MedlabelError(f"{path} line {number}: classes are no list of names")
+            offered = json.loads(line.get("classes") or "[]")
+            if not isinstance(offered, list):
+                raise MedlabelError(f"{path} line {number}: classes is not a list of names")
             digest = (line["sha256"] or "").strip()[:_DIGEST]
-            if chosen_from and sorted(map(str, chosen_from)) != sorted(classes):
+            if offered and sorted(map(str, offered)) != sorted(classes):
                 left_out[OTHERS] += 1
             elif (line["index"] or "0").strip() != "0":
                 left_out[STACKED] += 1

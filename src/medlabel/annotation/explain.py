@@ -1,8 +1,8 @@
-"""Where one label comes from, and whether it comes out the same when it is made again.
+"""Where one label comes from, and whether it can be reproduced.
 
-The image is read from where it was, shown to the same student at the same place of a batch of the
-same size, and every figure is compared bit for bit. On other hardware than that which labelled
-it the last digits may differ; then the explanation says by how much.
+The image is read again and given to the same student, at the same place in a batch of the same
+size; label and probabilities are compared bit for bit. On other hardware the last digits may
+differ; then the explanation says by how much.
 """
 
 import math
@@ -28,19 +28,19 @@ __all__ = ["Explanation", "explain", "layout_of", "parts_of"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """A row of the table, and what came of making it again.
+    """A row of the table, and the result of computing it again.
 
     Attributes:
         row: the annotation, by column.
-        again: probabilities by class, as they came out now.
-        ood_score: as it came out now; None where it cannot be told.
+        probabilities: computed again, by class.
+        ood_score: computed again; None if the student has none.
         same_content: whether the image is still the one that was labelled.
-        same_weights: whether the bundle is still the one that labelled it.
-        piece: file of the table that the row is in.
+        same_weights: whether the student is still the one that labelled it.
+        piece: name of the table's file that holds the row.
     """
 
     row: Mapping[str, Any]
-    again: Mapping[str, float]
+    probabilities: Mapping[str, float]
     ood_score: float | None
     same_content: bool
     same_weights: bool
@@ -48,36 +48,36 @@ class Explanation:
 
     @property
     def label(self) -> str:
-        """What the student says now."""
-        return max(self.again, key=lambda name: self.again[name])
+        """The label, computed again."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
 
     @property
     def difference(self) -> float:
-        """The largest between a probability then and now."""
-        return float(max(abs(p - self.row[f"p_{name}"]) for name, p in self.again.items()))
+        """The largest absolute difference between a probability then and now."""
+        return float(max(abs(p - self.row[f"p_{name}"]) for name, p in self.probabilities.items()))
 
     @property
     def reproduced(self) -> bool:
-        """Whether label, every probability and the ood_score are the same to the last bit."""
+        """Whether label, probabilities and out-of-distribution score are the same, bit for bit."""
         unchanged = self.same_content and self.same_weights
         alike = self.label == self.row["label"] and self.ood_score == self.row["ood_score"]
         return unchanged and alike and self.difference == 0
 
 
 def layout_of(bundle: Bundle) -> Layout:
-    """How images are prepared and cut for a student."""
+    """How images are preprocessed for a student and split into pieces and batches."""
     return Layout.of(bundle.square)
 
 
 def explain(store: Store, image: str) -> Explanation:
-    """Find an image's annotation and make it again.
+    """Find an image's annotation and compute it again.
 
     Args:
         store: a folder of annotations.
-        image: its address as the table has it, or enough of its end to tell it from the others.
+        image: its address as in the table, or a unique end of it.
 
     Raises:
-        MedlabelError: there is no such annotation, or the image or the bundle is gone.
+        MedlabelError: there is no such annotation, or the image or the student is missing.
     """
     piece, row = _find(store, image)
     asked = store.read_json(MANIFEST)["asked"]
@@ -88,12 +88,12 @@ def explain(store: Store, image: str) -> Explanation:
     assert number is not None, "a part with the same key has the same rows"
     content = next(part.read(np.array([number])))
     if isinstance(content, ImageError):
-        raise MedlabelError(f"{row['uri']} can no longer be read: {content.reason}")
+        raise MedlabelError(f"{row['uri']} cannot be read any more: {content.reason}")
     layout = layout_of(bundle)
     batch = np.zeros((layout.batch, *layout.square.shape), dtype=np.uint8)
     place = (number - piece.start) % layout.batch
     batch[place] = layout.square(pixels_of(content))
-    found = _alone(bundle, batch)
+    found = _assess(bundle, batch)
     (ood_score,) = found.ood_score[place : place + 1].tolist()
     return Explanation(
         row,
@@ -105,8 +105,8 @@ def explain(store: Store, image: str) -> Explanation:
     )
 
 
-def _alone(bundle: Bundle, batch: NDArray[np.uint8]) -> Assessment:
-    """What is said of a batch, with one thread as annotators have it."""
+def _assess(bundle: Bundle, batch: NDArray[np.uint8]) -> Assessment:
+    """The student's assessment of a batch, with one thread as when annotating."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -136,7 +136,7 @@ def _why_not(store: Store, image: str, wanted: set[str], ends: int) -> str:
     if ends:
         return f"{ends} annotations end with /{image}: give more of the path"
     if not store.exists(MANIFEST):
-        return f"{store.uri} holds no annotations: run medlabel annotate first"
+        return f"{store.uri} holds no annotations: run `medlabel annotate` first"
     if store.exists(REJECTS):
         rejects = store.read_table(REJECTS)
         mine = rejects[rejects["uri"].isin(wanted) | rejects["uri"].str.endswith(f"/{image}")]
@@ -146,7 +146,7 @@ def _why_not(store: Store, image: str, wanted: set[str], ends: int) -> str:
 
 
 def parts_of(asked: Mapping[str, Any]) -> dict[str, Part]:
-    """The parts by key, as they are now, of all that a manifest says was asked for."""
+    """The parts of all sources that a manifest names, as they are now, by key."""
     root = Path(asked["data_root"]) if asked["data_root"] else None
     return {
         part.key: part
@@ -156,11 +156,11 @@ def parts_of(asked: Mapping[str, Any]) -> dict[str, Part]:
 
 
 def _part(asked: Mapping[str, Any], piece: Piece, uri: str) -> Part:
-    """The part of the input that a piece was made of."""
+    """The part of the input that a piece holds annotations of."""
     found = parts_of(asked)
     if piece.key in found:
         return found[piece.key]
     raise MedlabelError(
-        f"{uri}, or a file beside it, has changed since it was labelled: run medlabel annotate "
-        "again to label what is there now"
+        f"{uri}, or another file in its folder, has changed since it was labelled: run `medlabel "
+        "annotate` again to label the files as they are now"
     )

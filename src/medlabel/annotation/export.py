@@ -1,16 +1,16 @@
-"""Annotations for other programs: one file of CSV, Parquet, Label Studio's JSON or COCO, or links.
+"""Annotations for other programs: a CSV, Parquet, Label Studio or COCO file, or a folder of links.
 
-| `--to` | what it holds |
+| `--out` | content |
 | --- | --- |
-| `labels.csv` | uri, digest, label, confidence, one column a class, decision, bundle |
+| `labels.csv` | uri, digest, label, confidence, one column per class, decision, bundle |
 | `labels.parquet` | all columns of the table, in one file |
-| `labels.json` | Label Studio's tasks with predictions, to be imported there |
-| `labels.coco.json` | COCO's images, annotations and categories: one of each an image, no boxes |
-| `sorted/` | torchvision's ImageFolder: a folder a class, with links to files on this machine |
+| `labels.json` | tasks with predictions, to import into Label Studio |
+| `labels.coco.json` | COCO: one image and one annotation per row, no boxes; the categories |
+| `sorted/` | torchvision's ImageFolder: one folder per class, with links to files on this machine |
 
-Where an audit gave a guarantee, its thresholds decide between `auto` and `review`, not the one that
-the annotations were made with. Names of classes can be mapped by a YAML file. Rows are written as
-they are read: memory does not grow with their number.
+After an audit, the thresholds of its guarantee decide between `auto` and `review`, in place of the
+one that the annotations were made with. A YAML file can rename classes. Rows are written as they
+are read: memory does not grow with their number.
 """
 
 import json
@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from medlabel.annotation.audit import class_names, promised
+from medlabel.annotation.audit import class_names, guaranteed_thresholds
 from medlabel.annotation.export_formats import link_images, write_coco
 from medlabel.annotation.table import AnnotationTable
 from medlabel.errors import MedlabelError
@@ -42,13 +42,16 @@ _LOCAL = "/data/local-files/?d="  # how Label Studio names a file on its own dis
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What is to be exported.
+    """What to export.
 
     Attributes:
-        only: `auto` or `review`; None for both.
-        names: what classes are to be called, by their names here.
-        image_root: what Label Studio's document root is here: the images' addresses are given
-            relative to it. Empty: addresses stay as they are.
+        only: the decision of the rows to export, `auto` or `review`; None for both.
+        names: new names of the classes by their present ones.
+        image_root: the local folder that is Label Studio's document root: addresses of images are
+            written relative to it. If empty, addresses are written as they are.
+
+    Raises:
+        MedlabelError: `only` is neither.
     """
 
     only: str | None = None
@@ -57,21 +60,26 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         if self.only not in (None, *DECISIONS):
-            raise MedlabelError(f"--only {self.only}: give {' or '.join(DECISIONS)}")
+            raise MedlabelError(f"--only {self.only}: choose {' or '.join(DECISIONS)}")
 
 
 def export_labels(store: Store, path: Path, wanted: ExportConfig) -> int:
-    """Write annotations to a file, or a folder of links, by its name; returns how many.
+    """Write annotations to a file, or to a folder of links; returns how many.
+
+    Args:
+        store: the folder of annotations.
+        path: where to write; its ending decides the format (see this module's table).
+        wanted: which rows, and under which names.
 
     Raises:
-        MedlabelError: the name ends with nothing that is known, a class is not mapped, or an image
-            is no file that can be linked or opened where that is asked for.
+        MedlabelError: the ending is unknown, a class has no new name, or an image that has to be
+            linked or opened is not a file.
     """
     write = _writer(path)
     classes = class_names(store)
     missing = set(classes) - set(wanted.names or classes)
     if missing:
-        raise MedlabelError(f"the mapping has no name for {', '.join(sorted(missing))}")
+        raise MedlabelError(f"--names has no new name for {', '.join(sorted(missing))}")
     if write is None:
         return link_images(path, _tables(store, wanted))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +94,7 @@ def export_labels(store: Store, path: Path, wanted: ExportConfig) -> int:
 
 
 def _writer(path: Path) -> Callable[[IO[bytes], Iterator[pa.Table], ExportConfig], int] | None:
-    """What writes a file of this name; None: a folder of links."""
+    """The function that writes this format; None for a folder of links."""
     writers = {
         ".coco.json": write_coco,
         ".csv": _write_csv,
@@ -96,20 +104,20 @@ def _writer(path: Path) -> Callable[[IO[bytes], Iterator[pa.Table], ExportConfig
     found = next((write for end, write in writers.items() if path.name.endswith(end)), None)
     if found is None and path.suffix:
         raise MedlabelError(
-            f"{path}: give a name that ends in {', '.join(writers)}, or a folder's for links"
+            f"{path}: the name has to end in {', '.join(writers)}, or to be that of a new folder"
         )
     return found
 
 
 def read_names(path: Path) -> dict[str, str]:
-    """New names by old ones, of a YAML file of `old: new` lines."""
-    names = read_mapping(path, "names", f"{path}: write one `old: new` a line")
+    """New names of classes by old ones, from a YAML file with a line `old: new` per class."""
+    names = read_mapping(path, "names", f"{path}: write one line `old: new` per class")
     return {str(old): str(new) for old, new in names.items()}
 
 
 def _tables(store: Store, wanted: ExportConfig) -> Iterator[pa.Table]:
-    """The table piece by piece, decided and named as wanted."""
-    table, thresholds = AnnotationTable(store), promised(store)
+    """The rows to export, piece by piece, with their decisions and names."""
+    table, thresholds = AnnotationTable(store), guaranteed_thresholds(store)
     for piece in table.pieces():
         rows = table.read(piece).replace_schema_metadata(None)
         if thresholds is not None:
@@ -120,7 +128,7 @@ def _tables(store: Store, wanted: ExportConfig) -> Iterator[pa.Table]:
 
 
 def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table:
-    """Rows with the decision that a guarantee's thresholds make of them."""
+    """Rows with the decisions that follow from the thresholds of a guarantee."""
     least = [thresholds[label] for label in rows["label"].to_pylist()]
     bound = np.array([np.inf if t is None else t for t in least], dtype=np.float32)
     automatic = ranks(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()) >= bound
@@ -132,10 +140,10 @@ def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table
 
 
 def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
-    """Rows with other names; probabilities of classes that get the same one are added up.
+    """Rows with renamed classes; probabilities of classes with the same new name are added.
 
-    A label is renamed and not reconsidered, for an audit promises what was given; its confidence is
-    the sum of those that go by its name now.
+    A label is renamed but not chosen again, because the guarantee of an audit is about the label
+    that was given. Its confidence is the sum of the probabilities that have its new name.
     """
     labels = pa.array([names[label] for label in rows["label"].to_pylist()], pa.string())
     columns: dict[str, Any] = {}
@@ -172,7 +180,7 @@ def _write_parquet(file: IO[bytes], tables: Iterator[pa.Table], wanted: ExportCo
 
 
 def _write_tasks(file: IO[bytes], tables: Iterator[pa.Table], wanted: ExportConfig) -> int:
-    """Label Studio's list of tasks, for a project with `<Choices name="choice" toName="image">`."""
+    """Label Studio's tasks, for a project with `<Choices name="choice" toName="image">`."""
     count = 0
     file.write(b"[")
     for rows in tables:
@@ -203,14 +211,14 @@ def _task(row: Mapping[str, Any], image_root: str) -> dict[str, Any]:
 
 
 def _address(uri: str, image_root: str) -> str:
-    """An image as Label Studio can open it."""
+    """The address at which Label Studio opens an image."""
     if "#" in uri:
         raise MedlabelError(
-            f"{uri} is no file of its own, and Label Studio opens files: export CSV instead"
+            f"{uri} is not a file of its own, and Label Studio opens files: export CSV instead"
         )
     if not image_root:
         return uri
     root = str(Path(image_root).absolute()).rstrip("/") + "/"
     if not uri.startswith(root):
-        raise MedlabelError(f"{uri} is not below {image_root}: give a folder that holds all images")
+        raise MedlabelError(f"{uri} is not in {image_root}: give a folder that holds all images")
     return _LOCAL + quote(uri.removeprefix(root))

@@ -1,4 +1,4 @@
-"""Two shapes that other programs read: COCO's JSON, and a folder a class as torchvision has it."""
+"""Two formats that other programs read: COCO's JSON, and torchvision's ImageFolder."""
 
 import json
 import shutil
@@ -15,10 +15,10 @@ __all__ = ["link_images", "write_coco"]
 
 
 def write_coco(file: IO[bytes], tables: Iterator[pa.Table], _wanted: object) -> int:
-    """Images, annotations and categories as COCO names them; what an image has is its category.
+    """Write COCO's images, annotations and categories; returns the number of images.
 
-    There are no boxes, and no sizes, for the annotations know none. Annotations wait in a file of
-    their own until the images are written, so that memory does not grow with their number.
+    There are no boxes and no image sizes, as the table has none. Annotations are kept in a
+    temporary file until the images are written, so that memory does not grow with their number.
     """
     categories: dict[str, int] = {}
     count = 0
@@ -54,13 +54,14 @@ def _annotation(number: int, category: int, row: Mapping[str, Any]) -> dict[str,
 
 
 def link_images(folder: Path, tables: Iterator[pa.Table]) -> int:
-    """Make `folder/CLASS/DIGEST-NAME`, a link to each image; returns how many.
+    """Create `folder/CLASS/DIGEST-NAME`, a link to each image; returns the number of links.
 
     Raises:
-        MedlabelError: the folder is there and not empty, or an image is no file on this machine.
+        MedlabelError: the folder exists and is not empty, or an image is not a file on this
+            machine.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise MedlabelError(f"{folder} is there already: give the name of a new folder")
+        raise MedlabelError(f"{folder} already exists: give the name of a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
@@ -76,12 +77,12 @@ def link_images(folder: Path, tables: Iterator[pa.Table]) -> int:
 
 
 def _link(folder: Path, row: Mapping[str, Any]) -> int:
-    """One image's link; images of one content and name are one, for links cannot share a name."""
+    """Link one image; returns 0 if an image with the same content and name was linked before."""
     path = Path(row["uri"])
     if "#" in row["uri"] or not path.is_file():
-        raise MedlabelError(f"{path} is no file on this machine to link to: export CSV instead")
+        raise MedlabelError(f"{path} is not a file on this machine: export CSV instead")
     if row["label"] in (".", "..") or "/" in row["label"]:
-        raise MedlabelError(f"{row['label']!r} is no name for a folder: map it with --names")
+        raise MedlabelError(f"{row['label']!r} cannot be a folder's name: rename it with --names")
     within = folder / row["label"]
     within.mkdir(exist_ok=True)
     link = within / f"{row['digest'][:12]}-{path.name}"

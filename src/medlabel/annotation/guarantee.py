@@ -1,23 +1,24 @@
-"""What may be promised of labels that nobody has checked, given a few human answers.
+"""A guarantee for labels that nobody has checked, from a small random sample of human answers.
 
-Selective classification: of N labelled images the most confident are labelled automatically, so
-many that, with the confidence asked for (95 %), the precision asked for (99 %) of them is right.
-The rest goes to review. Nothing is assumed of the student or of its confidences: an overconfident
-one costs coverage, never the promise.
+Selective classification: of N labelled images, the most confident ones are accepted automatically,
+as many as possible such that, with the chosen confidence (95 %), the chosen precision (99 %) of
+their labels are right. The rest goes to review. Nothing is assumed about the student or its
+confidences: an overconfident student costs coverage, but does not break the guarantee.
 
-| step | why the promise holds |
+| part | why the guarantee holds |
 | --- | --- |
 | nested sets | "at least this confident", at fixed shares of all N: known before any answer |
-| a sample | drawn at random from the largest set, so it is a random sample of each of them |
-| its test | hypergeometric: so few wrong answers are unlikely if too many of the set are wrong |
-| which set | from small sets to ever larger ones, each at the level that the last one passed at; |
-| | a set that fails loses it (learn then test, Angelopoulos et al. 2021) |
+| sample | drawn at random from the largest set, so it is a random sample of each of them |
+| test | hypergeometric: so few wrong answers are unlikely if too many labels of the set are wrong |
+| order | from small sets to larger ones, each tested at the level that the last one passed on; |
+| | a set that fails spends it (learn then test, Angelopoulos et al. 2021) |
 
-The threshold is chosen after looking and needs no further correction, for the order of the sets was
-fixed before. Two sets have a share of the level to start with (the fallback procedure, Wiens 2003),
-so the promise is broken no more often than the shares add up to, however the tests depend on each
-other. The binary search of SGR (Geifman & El-Yaniv 2017) pays for its looks with a smaller level,
-and covers less where answers are few (`python -m benchmarks.guarantee`).
+The threshold is chosen after the answers are known, and yet needs no further correction, because
+the order of the sets was fixed before. Two sets have a share of the level to start with (the
+fallback procedure, Wiens 2003), so the probability of a wrong guarantee is at most the sum of the
+shares, however the tests depend on each other. The binary search of SGR (Geifman & El-Yaniv 2017)
+divides the level by its number of tests instead, and covers less where answers are few
+(`python -m benchmarks.guarantee`).
 """
 
 import math
@@ -30,39 +31,44 @@ from scipy.stats import hypergeom
 
 from medlabel.errors import MedlabelError
 
-__all__ = ["AuditDesign", "Guarantee", "ThresholdTest", "certify", "draw", "fewest_answers"]
+__all__ = ["AuditDesign", "Guarantee", "ThresholdTest", "certify", "fewest_answers", "sample_rows"]
 
 _STEPS = 20  # nested sets: 5 % of the images each
-_EARLY = 0.8  # of the level, for the smallest set
-_MARGIN = 1.1  # more answers in the first set than it could do with: how many fall there is chance
-_HALF = 0.5  # a promise that is as likely broken as kept is none
-_ROUNDING = 1e-9  # a chance that is left by rounding alone is none
-_FURTHER = 400  # sizes of a sample that are looked at for how many more answers would do
+_EARLY = 0.8  # share of the level that the first set starts with
+_MARGIN = (
+    1.1  # more answers in the first set than it needs, as the number that falls there is random
+)
+_HALF = 0.5  # a guarantee that is as likely wrong as right is worthless
+_ROUNDING = 1e-9  # an error probability that only rounding leaves is zero
+_SAMPLE_SIZES = 400  # tried to find how many more answers are needed
 
 
 @dataclass(frozen=True)
 class AuditDesign:
-    """What is to be promised, and whom is asked about what. Fixed before the first answer.
+    """What is to be guaranteed, and how images are sampled. Fixed before the first answer.
 
     Attributes:
-        answers: images that a human is asked about.
+        answers: number of images that a person is asked about.
         precision: the share of automatic labels that must be right.
-        confidence: of the promise: 0.95 lets one promise in twenty be broken.
-        among: only the most confident share of all images is asked about, and can ever become
-            automatic. Less of it: more answers where they count.
-        by_class: as many answers for each label, so that each can be promised something of.
-        looks: how often the answers are looked at in all; each look is tested at its share.
-        seed: of the draw.
-        alpha_spent: how likely a promise of an earlier plan of these labels is broken.
-            `confidence` is of all of them together, so this plan has what is left.
+        confidence: with 0.95, at most one guarantee in twenty is wrong.
+        max_coverage: only this most confident share of all images is sampled, and can become
+            automatic. A smaller share puts more answers where they count.
+        by_class: sample as many images for each label, so that each can have a guarantee.
+        reports: how many reports will be read in all; each is tested at its share of the level.
+        seed: of the random sample.
+        alpha_spent: upper bound of the probability that a guarantee of an earlier plan for these
+            labels is wrong. `confidence` covers all plans, so this plan has what is left.
+
+    Raises:
+        MedlabelError: a value is out of range, or no error probability is left.
     """
 
     answers: int
     precision: float = 0.99
     confidence: float = 0.95
-    among: float = 1.0
+    max_coverage: float = 1.0
     by_class: bool = False
-    looks: int = 1
+    reports: int = 1
     seed: int = 0
     alpha_spent: float = 0.0
 
@@ -70,45 +76,48 @@ class AuditDesign:
         for name in ("precision", "confidence"):
             if not 0 < getattr(self, name) < 1:
                 raise MedlabelError(f"{name} {getattr(self, name):g}: give a share between 0 and 1")
-        if not 0 < self.among <= 1:
-            raise MedlabelError(f"among {self.among:g}: give a share above 0 and at most 1")
-        if self.answers < 1 or self.looks < 1:
-            raise MedlabelError("ask for one answer and one look at least")
-        if self.left <= 0:
+        if not 0 < self.max_coverage <= 1:
             raise MedlabelError(
-                f"reports of earlier plans have spent {self.alpha_spent:.1%} of the chance to be "
-                f"wrong, and a confidence of {self.confidence:.1%} allows no more: {self._advice()}"
+                f"max-coverage {self.max_coverage:g}: give a share above 0 and at most 1"
+            )
+        if self.answers < 1 or self.reports < 1:
+            raise MedlabelError("plan at least one answer and one report")
+        if self.alpha_left <= 0:
+            raise MedlabelError(
+                "earlier plans have spent an error probability of "
+                f"{self.alpha_spent:.1%}, and a confidence of {self.confidence:.1%} allows no "
+                f"more: {self._advice()}"
             )
 
     def _advice(self) -> str:
-        """What to do when nothing is left."""
+        """What to do when no error probability is left."""
         lower = math.floor(1000 * (1 - 2 * self.alpha_spent) + _ROUNDING) / 1000
         if lower < _HALF:
             return "annotate into another folder, and plan once"
-        return f"promise at a lower one, such as --confidence {lower:g}"
+        return f"choose a lower one, such as --confidence {lower:g}"
 
     @property
-    def left(self) -> float:
-        """How likely this plan may break its promise, all its looks together."""
+    def alpha_left(self) -> float:
+        """Probability with which the guarantees of this plan, all together, may be wrong."""
         left = 1 - self.confidence - self.alpha_spent
         return left if left > _ROUNDING else 0.0
 
     @property
     def level(self) -> float:
-        """How likely one look may break the promise."""
-        return self.left / self.looks
+        """Probability with which the guarantee of one report may be wrong."""
+        return self.alpha_left / self.reports
 
 
 @dataclass(frozen=True)
 class ThresholdTest:
-    """One nested set: all images at least as confident as `threshold`, and what was answered.
+    """The test of one nested set: all images at least as confident as `threshold`.
 
     Attributes:
-        threshold: least confidence.
-        images: in the set.
-        asked: of them.
-        wrong: of those asked.
-        p: how likely so few wrong answers are, if the set breaks the promise.
+        threshold: smallest confidence.
+        images: number of images in the set.
+        asked: number of them in the sample.
+        wrong: number of wrong labels in the sample.
+        p: probability of so few wrong labels if the precision of the set is too low.
     """
 
     threshold: float
@@ -120,93 +129,103 @@ class ThresholdTest:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What can be promised of one group of images.
+    """What is guaranteed of one group of images.
 
     Attributes:
-        population: images in the group.
-        precision: what was to be promised.
-        level: how likely the promise may be broken.
-        step: the largest set with a promise; None: nothing can be promised.
-        failed: the first set without one; None where all that was asked about is promised.
-        largest: all that was asked about.
+        population: number of images in the group.
+        precision: the share of right labels that was to be guaranteed.
+        level: probability with which the guarantee may be wrong.
+        accepted: the largest set with a guarantee; None if nothing is guaranteed.
+        rejected: the first set without one; None if everything that was sampled has one.
+        largest: the set that was sampled from.
     """
 
     population: int
     precision: float
     level: float
-    step: ThresholdTest | None
-    failed: ThresholdTest | None
+    accepted: ThresholdTest | None
+    rejected: ThresholdTest | None
     largest: ThresholdTest
 
     @property
     def coverage(self) -> float:
-        """Share of the images that may be labelled automatically."""
-        return self.step.images / self.population if self.step else 0.0
+        """Share of the images that are labelled automatically."""
+        return self.accepted.images / self.population if self.accepted else 0.0
 
     @property
     def threshold(self) -> float | None:
-        """The least confidence of an automatic label; None: every label goes to review."""
-        return self.step.threshold if self.step else None
+        """Smallest confidence of an automatic label; None: every label goes to review."""
+        return self.accepted.threshold if self.accepted else None
 
-    def lower(self) -> float:
-        """The share of all that was asked about that is right at least: a statement of its own."""
-        step, least, most = self.largest, 0, self.largest.images
+    def lower_bound(self) -> float:
+        """Lower confidence bound of the share of right labels in `largest`, at `level`.
+
+        It is a statement of its own, not to be combined with the threshold.
+        """
+        sampled, least, most = self.largest, 0, self.largest.images
         while least < most:  # the most wrong labels that so few wrong answers do not rule out
             middle = (least + most + 1) // 2
-            if hypergeom.cdf(step.wrong, step.images, middle, step.asked) > self.level:
+            if hypergeom.cdf(sampled.wrong, sampled.images, middle, sampled.asked) > self.level:
                 least = middle
             else:
                 most = middle - 1
-        return 1 - least / step.images
+        return 1 - least / sampled.images
 
-    def further(self) -> int | None:
-        """Answers more that would add `failed`, if wrong ones stay as frequent; None: none would.
+    def answers_needed(self) -> int | None:
+        """How many more answers would accept `rejected`, if its error rate stays; None: none would.
 
-        Of the whole plan's, for only some of them fall into that set.
+        Counted over the whole plan, since only some of its answers fall into that set.
         """
-        failed = self.failed
-        if failed is None or not failed.images:
+        rejected = self.rejected
+        if rejected is None or not rejected.images:
             return None
-        rate = failed.wrong / failed.asked if failed.asked else 0.0
-        sizes = np.unique(np.geomspace(1, failed.images, _FURTHER).astype(np.int64))
+        rate = rejected.wrong / rejected.asked if rejected.asked else 0.0
+        sizes = np.unique(np.geomspace(1, rejected.images, _SAMPLE_SIZES).astype(np.int64))
         wrong = np.ceil(rate * sizes - 1e-9)
         chances = hypergeom.cdf(
-            wrong, failed.images, _too_many(failed.images, self.precision), sizes
+            wrong, rejected.images, _too_many(rejected.images, self.precision), sizes
         )
-        enough = sizes[(chances <= self.level) & (sizes > failed.asked)]
+        enough = sizes[(chances <= self.level) & (sizes > rejected.asked)]
         if not len(enough):
             return None
-        return math.ceil((int(enough[0]) - failed.asked) * self.largest.images / failed.images)
+        more = int(enough[0]) - rejected.asked
+        return math.ceil(more * self.largest.images / rejected.images)
 
 
-def draw(
+def sample_rows(
     confidences: NDArray[np.float32],
     labels: NDArray[np.integer],
     design: AuditDesign,
     salt: int = 0,
 ) -> NDArray[np.int64]:
-    """Rows to ask a human about, in the order to ask in: at random, none twice.
+    """Sample the rows to ask a person about, without replacement, in the order to ask in.
 
-    A student that has learned from the answers of one draw must not be judged by the same images
-    again, and a further plan must be another draw: `salt` makes it one, whatever the seed.
+    A student that has learned from the answers to one sample must not be evaluated on the same
+    images, and another plan needs another sample: `salt` ensures both, whatever the seed.
 
     Args:
-        confidences: of all images [N].
-        labels: of all images [N], class indices as the student gave them.
-        design: what is to be promised.
-        salt: names the student and the plan, a whole number from 0.
+        confidences: of all images, float32 [N].
+        labels: of all images, class indices [N] as the student gave them.
+        design: the plan.
+        salt: identifies the student and the plan, a whole number from 0.
+
+    Returns:
+        row numbers int64 [n].
+
+    Raises:
+        MedlabelError: there are no images.
     """
     if not len(confidences):
         raise MedlabelError("there are no annotations to ask about")
     rng = np.random.default_rng([design.seed, salt])
-    able = np.flatnonzero(_reach(confidences, labels, design))
-    groups, share = [able], design.answers
+    eligible = np.flatnonzero(_eligible(confidences, labels, design))
+    groups, share = [eligible], design.answers
     if design.by_class:
         present = np.unique(labels)
-        groups = [able[labels[able] == label] for label in present]
+        groups = [eligible[labels[eligible] == label] for label in present]
         share = max(1, design.answers // len(present))
-    drawn = [rng.choice(rows, min(share, len(rows)), replace=False) for rows in groups]
-    return np.asarray(rng.permutation(np.concatenate(drawn)))
+    sampled = [rng.choice(rows, min(share, len(rows)), replace=False) for rows in groups]
+    return np.asarray(rng.permutation(np.concatenate(sampled)))
 
 
 def certify(
@@ -216,28 +235,31 @@ def certify(
     right: NDArray[np.bool_],
     design: AuditDesign,
 ) -> tuple[Guarantee, Mapping[int, Guarantee]]:
-    """The promise for all images, and one for each label that was given.
+    """The guarantee for all images, and one for each label that was given.
 
-    The classes' promises hold together (each is tested at its share of the level); the one for all
-    images is another statement. In a plan by class the sample is none of all images: what is
-    promised of all is then what is promised of the classes, added up.
+    The guarantees of the classes hold simultaneously (each is tested at its share of the level);
+    the one for all images is a separate statement. A sample by class is not a random sample of all
+    images: the guarantee for all is then the sum of those of the classes.
 
     Args:
-        confidences: of all images [N].
-        labels: of all images [N], class indices.
-        asked: the rows that were drawn [n], all of them.
-        right: whether the label was right [n]; what was not answered counts as wrong.
-        design: what was planned.
+        confidences: of all images, float32 [N].
+        labels: of all images, class indices [N].
+        asked: all rows that were sampled [n].
+        right: whether the label was right [n]; False where there is no answer.
+        design: the plan.
+
+    Returns:
+        the guarantee for all images, and those of the classes by class index.
     """
-    reach = _reach(confidences, labels, design)
+    eligible = _eligible(confidences, labels, design)
     present = np.unique(labels).tolist()
     classes: dict[int, Guarantee] = {}
     for label in present:
         rows, mine = labels == label, labels[asked] == label
-        within = confidences[rows & reach]
+        within = confidences[rows & eligible]
         expected = float(mine.sum())
-        if not design.by_class:  # how many were to fall into this class, not how many did
-            expected = min(design.answers, reach.sum()) * len(within) / reach.sum()
+        if not design.by_class:  # the expected number of answers for this class, not the actual one
+            expected = min(design.answers, eligible.sum()) * len(within) / eligible.sum()
         classes[label] = _certify(
             within, confidences[asked[mine]], right[mine], design.precision,
             design.level / len(present), expected, int(rows.sum()),
@@ -245,33 +267,33 @@ def certify(
     if design.by_class:
         return _added_up(list(classes.values())), classes
     whole = _certify(
-        confidences[reach], confidences[asked], right, design.precision,
+        confidences[eligible], confidences[asked], right, design.precision,
         design.level, len(asked), len(confidences),
     )  # fmt: skip
     return whole, classes
 
 
 def fewest_answers(precision: float, level: float) -> int:
-    """So many answers, all of them right, are the fewest that can prove a promise of a large set.
+    """The fewest answers, all confirming the label, that give a guarantee for a large set.
 
     299 for a precision of 0.99 at a level of 0.05.
     """
     return math.ceil(math.log(level) / math.log(precision))
 
 
-def _reach(
+def _eligible(
     confidences: NDArray[np.float32], labels: NDArray[np.integer], design: AuditDesign
 ) -> NDArray[np.bool_]:
-    """Which rows may be asked about: the most confident, of all or of each class."""
+    """Which rows may be sampled, bool [N]: the most confident ones, of all or of each class."""
     groups = [np.ones(len(labels), dtype=bool)]
     if design.by_class:
         groups = [labels == label for label in np.unique(labels)]
-    reach = np.zeros(len(labels), dtype=bool)
+    eligible = np.zeros(len(labels), dtype=bool)
     for rows in groups:
         falling = np.sort(confidences[rows])[::-1]
-        lowest = falling[math.ceil(design.among * len(falling)) - 1]
-        reach |= rows & (confidences >= lowest)
-    return reach
+        lowest = falling[math.ceil(design.max_coverage * len(falling)) - 1]
+        eligible |= rows & (confidences >= lowest)
+    return eligible
 
 
 def _certify(
@@ -283,22 +305,22 @@ def _certify(
     expected: float,
     population: int,
 ) -> Guarantee:
-    """Walk through the nested sets of `confidences`, of which `asked` is a random sample."""
+    """Test the nested sets of `confidences` in order; `asked` is a random sample of them."""
     thresholds, sizes = _nested(confidences)
-    steps = _steps(thresholds, sizes, asked, right, precision)
-    best = failed = None
+    tests = _tests(thresholds, sizes, asked, right, precision)
+    accepted = rejected = None
     held, shares = 0.0, _shares(sizes, expected, precision, level)
-    for step, share in zip(steps, shares, strict=True):
+    for test, share in zip(tests, shares, strict=True):
         held += share
-        if held and step.p <= held:
-            best, failed = step, None
+        if held and test.p <= held:
+            accepted, rejected = test, None
         elif held:
-            held, failed = 0.0, failed or step
-    return Guarantee(population, precision, level, best, failed, steps[-1])
+            held, rejected = 0.0, rejected or test
+    return Guarantee(population, precision, level, accepted, rejected, tests[-1])
 
 
 def _nested(confidences: NDArray[np.float32]) -> tuple[list[float], list[int]]:
-    """Thresholds, falling, and how many images are at least as confident as each of them."""
+    """Decreasing thresholds, and the number of images at least as confident as each of them."""
     if not len(confidences):
         return [math.inf], [0]
     falling = np.sort(confidences)[::-1]
@@ -311,60 +333,60 @@ def _nested(confidences: NDArray[np.float32]) -> tuple[list[float], list[int]]:
 def _shares(
     sizes: Sequence[int], expected: float, precision: float, level: float
 ) -> NDArray[np.float64]:
-    """Which sets the sequence may start from, as the share of the level that each begins with.
+    """The level that each set starts with: nonzero for the two that the sequence may start from.
 
-    The smallest that so many answers are likely to prove has most of it; one with more answers
-    to spare has the rest, so that one wrong answer among the first few is not the end. By what was
-    planned, not by what fell where: the order may not depend on the sample.
+    The smallest set that the planned answers are likely to prove gets most of it. A larger one gets
+    the rest, so that one wrong answer among the first few does not end the procedure. Both follow
+    from the plan and not from the sample, on which the order of tests must not depend.
     """
     shares = np.zeros(len(sizes))
     least = _MARGIN * fewest_answers(precision, _EARLY * level)
-    for share, wanted in ((_EARLY, least), (1 - _EARLY, math.sqrt(least * expected))):
-        likely = [expected * size >= wanted * sizes[-1] for size in sizes[:-1]]
+    for share, needed in ((_EARLY, least), (1 - _EARLY, math.sqrt(least * expected))):
+        likely = [expected * size >= needed * sizes[-1] for size in sizes[:-1]]
         shares[likely.index(True) if True in likely else -1] += share * level
     return shares
 
 
-def _steps(
+def _tests(
     thresholds: Sequence[float],
     sizes: Sequence[int],
     asked: NDArray[np.float32],
     right: NDArray[np.bool_],
     precision: float,
 ) -> list[ThresholdTest]:
-    """Each set with what was answered of it, and the chance of so few wrong answers."""
+    """The test of each nested set."""
     within = asked >= np.array(thresholds, dtype=np.float32)[:, None]
     counts, wrong = within.sum(axis=1), (within & ~right).sum(axis=1)
     too_many = np.minimum([_too_many(size, precision) for size in sizes], sizes)
     chances = np.asarray(hypergeom.cdf(wrong, sizes, too_many, counts))
     columns = (array.tolist() for array in (counts, wrong, chances))
-    chances[np.array(sizes) == 0] = 1  # nothing is promised of nothing
+    chances[np.array(sizes) == 0] = 1  # an empty set has no guarantee
     return [ThresholdTest(*row) for row in zip(thresholds, sizes, *columns, strict=True)]
 
 
 def _too_many(images: int, precision: float) -> int:
-    """The fewest wrong labels of so many that break the promise."""
+    """The smallest number of wrong labels with which the precision of a set is too low."""
     return math.floor((1 - precision) * images + 1e-9) + 1
 
 
 def _added_up(parts: Sequence[Guarantee]) -> Guarantee:
-    """The promise of several groups together; a union of sets that keep it keeps it."""
-    promised = [part.step for part in parts if part.step]
+    """The guarantee of several groups together: a union of sets that have the precision has it."""
+    accepted = [part.accepted for part in parts if part.accepted]
     return Guarantee(
         sum(part.population for part in parts),
         parts[0].precision,
         sum(part.level for part in parts),
-        _sum(promised) if promised else None,
+        _sum(accepted) if accepted else None,
         None,
         _sum([part.largest for part in parts]),
     )
 
 
-def _sum(steps: Sequence[ThresholdTest]) -> ThresholdTest:
+def _sum(tests: Sequence[ThresholdTest]) -> ThresholdTest:
     return ThresholdTest(
-        min(step.threshold for step in steps),
-        sum(step.images for step in steps),
-        sum(step.asked for step in steps),
-        sum(step.wrong for step in steps),
-        max(step.p for step in steps),
+        min(test.threshold for test in tests),
+        sum(test.images for test in tests),
+        sum(test.asked for test in tests),
+        sum(test.wrong for test in tests),
+        max(test.p for test in tests),
     )

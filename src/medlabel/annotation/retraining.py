@@ -1,8 +1,8 @@
-"""Correction flows back: people's answers join the next training. Here a pool is made of them.
+"""The training set of the next student: annotations, corrected by people's answers.
 
 The next student learns from the annotations of the last one (its probabilities are the scores) and
-from what people said about some of the images, whose labels count as human labels. Images that
-people say are of no class are left out. Nothing here sees a source's true labels.
+from the answers of people about some of the images, which are its human labels. Images that people
+assign to no class are left out. Nothing here sees a source's true labels.
 """
 
 import json
@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from medlabel.annotation.answers import Answered, Answers, find_answered
+from medlabel.annotation.answers import AnsweredImage, Answers, find_answered
 from medlabel.annotation.audit import names_of
 from medlabel.annotation.explain import layout_of, parts_of
 from medlabel.annotation.table import MANIFEST, AnnotationTable, Piece, signed_pieces
@@ -30,18 +29,14 @@ from medlabel.student.human_labels import UNLABELED, HumanLabels
 
 __all__ = [
     "FOLDS",
-    "PAGE",
     "AnswerImpact",
     "TrainingSet",
     "folds_of",
     "make_training_set",
-    "write_page",
 ]
 
-PAGE = "report/index.html"
-
-FOLDS = 3  # of the answers: each is judged by a student that has not learned from it
-FEWEST = 10  # answers, or there is nothing to learn from and nothing to judge by
+FOLDS = 3  # for cross-validation: each answer is compared with a student that did not learn from it
+FEWEST = 10  # answers below which there is nothing to learn from, and nothing to evaluate with
 
 
 @dataclass(frozen=True)
@@ -50,12 +45,12 @@ class TrainingSet:
 
     Attributes:
         images: as the last student sees them, uint8 [N, S, S] or [N, S, S, 3].
-        scores: its probabilities, float32 [N, K].
-        human_labels: what people said.
-        digests: of the images' contents [N].
+        scores: the last student's probabilities, float32 [N, K].
+        human_labels: people's answers.
+        digests: of the images' contents, str [N].
         bundle: the last student.
         facts: where all this comes from, as plain JSON.
-        left_out: answers that are not learned from, by what is the matter with them.
+        left_out: number of answers that cannot be used, by reason.
     """
 
     images: NDArray[np.uint8]
@@ -67,25 +62,25 @@ class TrainingSet:
     left_out: Mapping[str, int]
 
     def sentences(self) -> list[str]:
-        """What became of the answers, in words."""
+        """How the answers are used, in words."""
         counts = self.facts["answers"]
-        told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        lines = [f"{sum(counts.values()):,} images have an answer: {told}."]
-        return lines + [f"{n:,} answers are {what}: left out." for what, n in self.left_out.items()]
+        by_class = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        lines = [f"{sum(counts.values()):,} images have an answer: {by_class}."]
+        return lines + [f"{n:,} answers left out: {why}." for why, n in self.left_out.items()]
 
 
 @dataclass(frozen=True)
 class AnswerImpact:
-    """What answers bought: how many of them three ways of labelling agree with.
+    """The effect of people's answers: with how many of them three ways of labelling agree.
 
     Attributes:
-        answers: of a class, an image and its copies once; each was judged by students that had not
-            seen its image.
-        before: the annotations as they were.
-        without: students that learned from the annotations alone.
-        learned: students that learned from the other answers too.
-        fixed: answers that only `learned` agrees with, of it and `without`.
-        broken: those that only `without` agrees with.
+        answers: number of answers that name a class, counting an image and its copies once; each
+            is compared with students that have not seen its image.
+        before: the annotations of the last student agree.
+        without: students trained on the annotations alone agree.
+        learned: students that also learned from the other answers agree.
+        fixed: `learned` agrees and `without` does not.
+        broken: `without` agrees and `learned` does not.
     """
 
     answers: int
@@ -98,69 +93,73 @@ class AnswerImpact:
     @classmethod
     def of(
         cls,
-        said: NDArray[np.int64],
+        answers: NDArray[np.int64],
         before: NDArray[np.int64],
         without: NDArray[np.int64],
         learned: NDArray[np.int64],
     ) -> "AnswerImpact":
-        """Count, given four rows of labels [N]."""
-        old, new = without == said, learned == said
-        counts = (before == said, old, new, new & ~old, old & ~new)
-        return cls(len(said), *(int(count.sum()) for count in counts))
+        """Count, given people's labels and those of three ways of labelling, int64 [N] each."""
+        old, new = without == answers, learned == answers
+        counts = (before == answers, old, new, new & ~old, old & ~new)
+        return cls(len(answers), *(int(count.sum()) for count in counts))
 
     @property
-    def chance(self) -> float:
-        """How likely so uneven a split of fixed and broken is if answers buy nothing."""
+    def p_value(self) -> float:
+        """Two-sided sign test of fixed against broken labels: p if answers have no effect."""
         changed = self.fixed + self.broken
         return float(binomtest(self.fixed, changed).pvalue) if changed else 1.0
 
     def sentences(self) -> list[str]:
-        """In words."""
+        """The effect in words."""
 
         def share(count: int) -> str:
             return f"{count:,} of {self.answers:,} ({count / self.answers:.1%})"
 
         return [
-            f"The answers agree with {share(self.before)} of the annotations as they were.",
-            f"Trained again without answers: {share(self.without)}; with the other answers: "
-            f"{share(self.learned)}.",
-            f"Answers fixed {self.fixed:,} labels and broke {self.broken:,}; so uneven a "
-            f"split would come by chance with probability {self.chance:.2g}.",
-            "Each answer was judged by a student that had seen neither it nor its image. Answers "
-            "that people gave where they pleased are no fair sample of all images: an audit's are.",
+            f"Labels that agree with the answers: {share(self.before)} of the last student's, "
+            f"{share(self.without)} after training again without answers, and "
+            f"{share(self.learned)} after training with the other answers.",
+            f"The answers fixed {self.fixed:,} labels and broke {self.broken:,} "
+            f"(sign test, p = {self.p_value:.2g}).",
+            "Each answer is compared with a student that has seen neither it nor its image "
+            "(cross-validation). Answers about images that people chose themselves are not a "
+            "random sample of all images; those of an audit are.",
         ]
 
 
 def make_training_set(
     store: Store, answers: Answers, most: int, weight: float, seed: int
 ) -> TrainingSet:
-    """Gather all answered images of a folder of annotations, and others at random.
+    """Gather all answered images of a folder of annotations, and a random sample of the others.
 
     Args:
         store: the folder of annotations.
-        answers: what people said.
-        most: images to learn from, the answered ones apart.
-        weight: of a trusted label.
-        seed: of the draw.
+        answers: people's answers.
+        most: largest number of images without an answer.
+        weight: of a human label in training; a pseudo-label has weight 1.
+        seed: of the random sample.
 
     Raises:
         MedlabelError: too few answers are about images that are annotated here, or the images or
-            the bundle have changed since.
+            the student have changed since.
     """
     signed, pieces = signed_pieces(store)
     manifest, classes = store.read_json(MANIFEST), names_of(store, pieces)
     bundle = load_bundle(manifest["asked"]["bundle"])
     if bundle.provenance.get("sha256") != manifest["origin"]["weights"]:
-        raise MedlabelError(f"the bundle in {manifest['asked']['bundle']} is another one by now")
+        raise MedlabelError(
+            f"the student in {manifest['asked']['bundle']} has changed since it labelled the images"
+        )
     answered, left_out = find_answered(store, pieces, classes, answers)
     of_class = [one for one in answered if one.label >= 0]
     if (count := len({one.digest for one in of_class})) < FEWEST:
         raise MedlabelError(
-            f"the answers name a class for {count} images in {store.uri}: it takes {FEWEST}"
+            f"the answers name a class for {count} images in {store.uri}: at least {FEWEST} are "
+            "needed"
         )
     total = sum(piece.rows for piece in pieces)
-    rows = _draw(total, answered, most, seed)
-    images, scores, digests = _look(store, manifest["asked"], pieces, rows, bundle, classes)
+    rows = _sample(total, answered, most, seed)
+    images, scores, digests = _gather(store, manifest["asked"], pieces, rows, bundle, classes)
     labels = np.full(len(rows), UNLABELED, dtype=np.int64)
     labels[np.searchsorted(rows, [one.row for one in of_class])] = [one.label for one in of_class]
     facts = _facts(signed, answered, classes, weight)
@@ -169,8 +168,10 @@ def make_training_set(
     )
 
 
-def _draw(total: int, answered: Sequence[Answered], most: int, seed: int) -> NDArray[np.int64]:
-    """Rows to learn from, in order: those answered with a class, and others at random."""
+def _sample(
+    total: int, answered: Sequence[AnsweredImage], most: int, seed: int
+) -> NDArray[np.int64]:
+    """Rows to learn from, in order: those answered with a class, and a random sample of others."""
     rng = np.random.default_rng(seed)
     asked = np.array([one.row for one in answered])
     others = rng.choice(total, min(total, most + len(asked)), replace=False)
@@ -179,7 +180,7 @@ def _draw(total: int, answered: Sequence[Answered], most: int, seed: int) -> NDA
     return np.sort(np.concatenate([np.array(kept, dtype=np.int64), others]))
 
 
-def _look(
+def _gather(
     store: Store,
     asked: Mapping[str, Any],
     pieces: Sequence[Piece],
@@ -187,7 +188,7 @@ def _look(
     bundle: Bundle,
     classes: Sequence[str],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.str_]]:
-    """Images [N, ...] of some rows of the table, probabilities [N, K], and digests [N]."""
+    """Images [N, ...], probabilities [N, K] and digests [N] of some rows of the table."""
     parts, table, first = parts_of(asked), AnnotationTable(store), 0
     images, scores, digests = list[NDArray[np.uint8]](), list[NDArray[np.float32]](), list[str]()
     for piece in pieces:
@@ -197,7 +198,7 @@ def _look(
             continue
         if piece.key not in parts:
             raise MedlabelError(
-                "images have changed since they were labelled: run medlabel annotate again first"
+                "images have changed since they were labelled: run `medlabel annotate` again first"
             )
         found = table.read(piece, ["uri", "digest", *(f"p_{name}" for name in classes)]).take(here)
         images += _images(parts[piece.key], piece, found.to_pylist(), bundle)
@@ -209,48 +210,35 @@ def _look(
 def _images(
     part: Part, piece: Piece, rows: Sequence[Mapping[str, Any]], bundle: Bundle
 ) -> Iterator[NDArray[np.uint8]]:
-    """What the student sees of some annotated images of a part."""
+    """Some annotated images of a part, as the student sees them."""
     end = min(part.count, piece.start + layout_of(bundle).rows)
     places = {part.address(row): row for row in range(piece.start, end)}
     numbers = np.array([places[row["uri"]] for row in rows])
     for row, content in zip(rows, part.read(numbers), strict=True):
         if isinstance(content, ImageError) or digest_of(content).hex() != row["digest"]:
             raise MedlabelError(
-                f"{row['uri']} has changed since it was labelled: run medlabel annotate again first"
+                f"{row['uri']} has changed since it was labelled: run `medlabel annotate` again "
+                "first"
             )
         yield bundle.square(pixels_of(content))
 
 
 def _facts(
-    signed: str, answered: Sequence[Answered], classes: Sequence[str], weight: float
+    signed: str, answered: Sequence[AnsweredImage], classes: Sequence[str], weight: float
 ) -> dict[str, Any]:
-    said = {one.digest: classes[one.label] if one.label >= 0 else "neither" for one in answered}
-    pairs = sorted(said.items())  # an image and its copies once
+    given = {one.digest: classes[one.label] if one.label >= 0 else "neither" for one in answered}
+    pairs = sorted(given.items())  # an image and its copies count once
     return {
         "annotations": signed,
-        "answers": dict(sorted(Counter(said.values()).items())),
+        "answers": dict(sorted(Counter(given.values()).items())),
         "answers_sha256": hex_digest(json.dumps(pairs)),
         "weight": weight,
     }
 
 
 def folds_of(training_set: TrainingSet, seed: int) -> list[NDArray[np.int64]]:
-    """The rows with a trusted label, in `FOLDS` parts at random; copies stay together."""
+    """The rows with a human label in `FOLDS` random folds; copies of an image share a fold."""
     known = np.flatnonzero(training_set.human_labels.known)
     _, image = np.unique(training_set.digests[known], return_inverse=True)
     fold = np.random.default_rng(seed).permutation(int(image.max()) + 1) % FOLDS
     return [known[fold[image] == number] for number in range(FOLDS)]
-
-
-def write_page(
-    store: Store, bought: AnswerImpact, facts: Mapping[str, Any], answers: Sequence[str]
-) -> str:
-    """Write the page that tells what the answers bought; returns its full path."""
-    environment = Environment(
-        loader=PackageLoader("medlabel.reports"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    template = environment.get_template("retrain.html.j2")
-    page = template.render(bought=bought, facts=facts, answers=answers)
-    store.write(PAGE, page.encode())
-    return store.path(PAGE)

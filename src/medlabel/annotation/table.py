@@ -1,29 +1,29 @@
-"""The annotations of any number of images, as a folder of Parquet files.
+"""The table of annotations of any number of images: a folder of Parquet files.
 
 ```
-OUT/annotations/part-KEY-START-CHECKSUM.parquet   a row an image that has a label
-OUT/rejects.parquet                               uri, reason: a row an image that has none
-OUT/annotate.json                                 what made them, the counts, a hash over all files
+OUT/annotations/part-KEY-START-CHECKSUM.parquet   one row per image with a label
+OUT/rejects.parquet                               uri, reason: one row per image without a label
+OUT/annotate.json                                 provenance, counts, a hash over all files
 OUT/summary/index.html
 ```
 
-A file holds a piece: consecutive rows of one part of the input, whole or not at all, with the
-checksum of its bytes in its name. The piece's rejects travel in the file's metadata until the end,
-so that a piece is never half there. The images are labelled in batches of one size, each at its
-row's own place and rejects as black squares: so a label depends on nothing but the image, its place
-and the student, and comes out the same, bit for bit, whenever it is made again.
+A file holds a piece: consecutive rows of one part of the input. It is written atomically, and its
+name holds the checksum of its bytes. The piece's rejects are stored in the file's metadata until
+the end, so that a piece is never half present. All batches have one size; each image keeps the
+place of its row, and rejects are black squares. So a label depends on nothing but the image, its
+place and the student, and is reproduced bit for bit whenever it is computed again.
 
-| column | what it is |
+| column | content |
 | --- | --- |
-| `uri` | path or URI of the file, and `#` what it is within it |
+| `uri` | path or URI of the file, followed by `#` and the place in it, if it holds several images |
 | `digest` | 32 hex digits of the SHA-256 of the content, as in the embedding table |
 | `label`, `confidence` | the most probable class, and its probability |
-| `p_CLASS` | one float32 a class; they sum to 1 |
-| `ood_score` | distance from what the student learned; above 1 is unlike, null where not known |
+| `p_CLASS` | one float32 per class; they sum to 1 |
+| `ood_score` | out-of-distribution score; above 1 is out of distribution, null if unknown |
 | `decision`, `review_reasons` | `auto` or `review`, and why (see `medlabel.student.decision`) |
 | `bundle`, `weights` | id of the student, and the SHA-256 of its weights |
-| `teacher`, `teacher_model`, `captions` | its name, what names its weights, hash of its captions |
-| `recipe`, `seed`, `auto_above`, `versions`, `time` | the rest of where the label comes from |
+| `teacher`, `teacher_model`, `captions` | name, identifier of its weights, hash of its captions |
+| `recipe`, `seed`, `auto_above`, `versions`, `time` | the rest of the provenance |
 """
 
 import json
@@ -49,10 +49,10 @@ __all__ = [
     "MANIFEST",
     "REJECTS",
     "AnnotationTable",
+    "DecodedPiece",
     "Layout",
     "Origin",
     "Piece",
-    "Prepared",
     "label_pieces",
     "missing_starts",
     "read_pieces",
@@ -69,12 +69,12 @@ _NOTHING = bytes(16)
 
 @dataclass(frozen=True)
 class Layout:
-    """How images are cut into pieces, and pieces into batches; it follows from the student alone.
+    """How images are split into pieces, and pieces into batches; it follows from the student alone.
 
     Attributes:
-        square: how an image becomes what the student sees.
-        rows: of a piece; a multiple of `batch`.
-        batch: images the student sees at once.
+        square: preprocessing of an image for the student.
+        rows: number of rows per piece; a multiple of `batch`.
+        batch: number of images per batch.
     """
 
     square: CentreSquare
@@ -91,7 +91,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where labels come from: the columns that are the same in every row, in their order."""
+    """The provenance of labels: the columns that are the same in every row, in order."""
 
     bundle: str
     weights: str
@@ -113,7 +113,7 @@ class Origin:
         versions: str,
         time: str,
     ) -> "Origin":
-        """What a bundle's provenance tells; empty where it does not know."""
+        """From a bundle's provenance; unknown fields are empty, an unknown seed is -1."""
         teacher = provenance.get("teacher") or {}
         recipe = provenance.get("recipe") or {}
         captions = teacher.get("captions")
@@ -133,16 +133,16 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A piece that was read: all it takes to label it, without its part.
+class DecodedPiece:
+    """The N decoded images of a piece, ready to be labelled.
 
     Attributes:
         key: of the part.
         start: row of the part that the piece begins with.
-        addresses: N.
-        images: uint8 [N, S, S] or [N, S, S, 3]; black where there is a reason.
-        digests: of the contents [N].
-        reasons: N; None where there is an image.
+        addresses: of the images, N.
+        images: uint8 [N, S, S] or [N, S, S, 3]; black where decoding failed.
+        digests: of the contents, N.
+        reasons: why decoding failed, N; None where it succeeded.
     """
 
     key: str
@@ -155,13 +155,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Piece:
-    """A file of the table.
+    """One file of the table.
 
     Attributes:
         name: of the file, within the table's folder.
         key: of the part whose rows it holds.
         start: row of the part that it begins with.
-        rows: annotations in it.
+        rows: number of annotations in it.
         rejects: addresses and reasons.
     """
 
@@ -173,23 +173,23 @@ class Piece:
 
     @property
     def final(self) -> bool:
-        """Whether another look at the same files would find the same."""
+        """Whether reading the same files again would give the same: no file was unreadable."""
         return not any(reason.startswith(UNREADABLE) for _, reason in self.rejects)
 
 
 def missing_starts(
     parts: Sequence[Part], pieces: Sequence[Piece], layout: Layout
 ) -> list[list[int]]:
-    """Where the pieces begin that are not there yet, a part."""
-    there = {(piece.key, piece.start) for piece in pieces}
+    """The first rows of the pieces that are still missing, one list per part."""
+    present = {(piece.key, piece.start) for piece in pieces}
     return [
-        [start for start in range(0, part.count, layout.rows) if (part.key, start) not in there]
+        [start for start in range(0, part.count, layout.rows) if (part.key, start) not in present]
         for part in parts
     ]
 
 
-def read_pieces(part: Part, starts: Sequence[int], layout: Layout) -> Iterator[Prepared]:
-    """Read, decode and prepare some pieces of a part, one after the other."""
+def read_pieces(part: Part, starts: Sequence[int], layout: Layout) -> Iterator[DecodedPiece]:
+    """Read and decode some pieces of a part, one after the other."""
     spans = [range(start, min(start + layout.rows, part.count)) for start in starts]
     contents = part.read(np.concatenate([np.array(span) for span in spans]))
     for span in spans:
@@ -204,23 +204,31 @@ def read_pieces(part: Part, starts: Sequence[int], layout: Layout) -> Iterator[P
             except ImageError as error:
                 reasons.append(error.reason)
         addresses = tuple(part.address(row) for row in span)
-        yield Prepared(part.key, span.start, addresses, images, to_digests(digests), tuple(reasons))
+        yield DecodedPiece(
+            part.key, span.start, addresses, images, to_digests(digests), tuple(reasons)
+        )
 
 
 def label_pieces(
     images: NDArray[np.uint8],
-    judge: Callable[[NDArray[np.uint8]], Assessment],
+    assess: Callable[[NDArray[np.uint8]], Assessment],
     batch: int,
 ) -> Assessment:
-    """What a student says of a piece's images, by batches that are all of one size."""
+    """A student's assessment of a piece's images, in batches that are all of one size.
+
+    Args:
+        images: uint8 [N, S, S] or [N, S, S, 3].
+        assess: the student; it is given `batch` images at a time, the last ones padded with black.
+        batch: number of images per batch.
+    """
     padded = np.zeros((-(-len(images) // batch) * batch, *images.shape[1:]), dtype=np.uint8)
     padded[: len(images)] = images
-    found = [judge(padded[at : at + batch]) for at in range(0, len(padded), batch)]
+    found = [assess(padded[at : at + batch]) for at in range(0, len(padded), batch)]
     return Assessment.joined(found)[: len(images)]
 
 
 class AnnotationTable:
-    """The table of a folder: pieces are written in any order, and read back in the order of names.
+    """The table of a folder; pieces are written in any order, and read in the order of their names.
 
     Args:
         store: the folder that `--out` names.
@@ -231,31 +239,31 @@ class AnnotationTable:
 
     def write(
         self,
-        prepared: Prepared,
+        decoded: DecodedPiece,
         assessment: Assessment,
         classes: Sequence[str],
         origin: Origin,
     ) -> int:
-        """Write a piece and what is said of its N images; returns how many of it are rejects."""
-        kept = np.array([reason is None for reason in prepared.reasons], dtype=bool)
+        """Write a piece with the assessment of its N images; returns the number of rejects."""
+        kept = np.array([reason is None for reason in decoded.reasons], dtype=bool)
         rejects = [
             (address, reason)
-            for address, reason in zip(prepared.addresses, prepared.reasons, strict=True)
+            for address, reason in zip(decoded.addresses, decoded.reasons, strict=True)
             if reason is not None
         ]
-        table = _to_table(prepared, kept, assessment[kept], classes, origin)
+        table = _to_table(decoded, kept, assessment[kept], classes, origin)
         buffer = BytesIO()
         pq.write_table(
             table.replace_schema_metadata({"rejects": json.dumps(rejects)}),
             buffer,
             compression="zstd",
         )
-        stem = f"part-{prepared.key}-{prepared.start:010d}"
+        stem = f"part-{decoded.key}-{decoded.start:010d}"
         self._store.write_checked(stem, ".parquet", buffer.getvalue())
         return len(rejects)
 
     def pieces(self) -> list[Piece]:
-        """What is there, whole; a file that was damaged since it was written is removed."""
+        """All pieces; a file that was damaged after it was written is removed."""
         found = []
         for name in self._store.list("part-*.parquet"):
             data = self._store.read_checked(name)
@@ -270,59 +278,67 @@ class AnnotationTable:
         return found
 
     def remove(self, piece: Piece) -> None:
-        """Take a piece away, for its images to be read again."""
+        """Remove a piece, so that its images are read again."""
         self._store.remove(piece.name)
 
     def read(self, piece: Piece, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a piece, some columns or all."""
+        """The rows of a piece, with some columns or all."""
         data = BytesIO(self._store.read(piece.name))
         return pq.read_table(data, columns=None if columns is None else list(columns))
 
 
 def signature(pieces: Sequence[Piece], origin: Mapping[str, Any]) -> str:
-    """A hash over the names of all files (each holds its own checksum), the origin and rejects."""
+    """A hash over the names of all files (which hold their checksums), provenance and rejects."""
     rejects = sorted(pair for piece in pieces for pair in piece.rejects)
     signed = [piece.name for piece in pieces], dict(origin), rejects
     return hex_digest(json.dumps(signed, sort_keys=True))
 
 
 def signed_pieces(store: Store) -> tuple[str, list[Piece]]:
-    """The signature and the pieces of a folder, which are all that it signs and nothing else.
+    """The signature of a folder, and its pieces, which are exactly those that were signed.
 
     Raises:
-        MedlabelError: there are none, or the table was not finished, or has changed since.
+        MedlabelError: there are none, or the table is unfinished or has changed since.
     """
     pieces = AnnotationTable(store).pieces()
     if not pieces:
-        raise MedlabelError(f"{store.uri} holds no annotations: run medlabel annotate first")
+        raise MedlabelError(f"{store.uri} holds no annotations: run `medlabel annotate` first")
     manifest = store.read_json(MANIFEST)
     found = signature(pieces, manifest["origin"])
     if manifest.get("sha256") != found:
         raise MedlabelError(
-            f"the annotations in {store.uri} are not whole: run the command that made them again"
+            f"the annotations in {store.uri} are incomplete: run the command that wrote them again"
         )
     return found, pieces
 
 
 def _to_table(
-    prepared: Prepared,
+    decoded: DecodedPiece,
     kept: NDArray[np.bool_],
     assessment: Assessment,
     classes: Sequence[str],
     origin: Origin,
 ) -> pa.Table:
-    """The rows of a piece as the module's table has them; the assessment is of those kept."""
+    """The rows of a piece, with the columns of the module's table; `assessment` is of those kept.
+
+    Args:
+        decoded: the piece, N images.
+        kept: which images could be decoded, bool [N].
+        assessment: of the images that are kept.
+        classes: names of the classes.
+        origin: provenance.
+    """
     count = int(kept.sum())
-    chances, unlike = assessment.probabilities, assessment.ood_score
+    chances, ood_score = assessment.probabilities, assessment.ood_score
     why = review_reasons(assessment, origin.auto_above)
-    digests = prepared.digests[kept].tolist()
+    digests = decoded.digests[kept].tolist()
     columns = {
-        "uri": pa.array([a for a, keep in zip(prepared.addresses, kept, strict=True) if keep]),
+        "uri": pa.array([a for a, keep in zip(decoded.addresses, kept, strict=True) if keep]),
         "digest": pa.array([digest.ljust(16, b"\0").hex() for digest in digests], pa.string()),
         "label": pa.array(classes).take(pa.array(chances.argmax(axis=1))),
         "confidence": pa.array(assessment.confidence),
         **{f"p_{name}": pa.array(chances[:, k]) for k, name in enumerate(classes)},
-        "ood_score": pa.array(unlike, mask=np.isnan(unlike)),
+        "ood_score": pa.array(ood_score, mask=np.isnan(ood_score)),
         "decision": pa.array(["review" if found else "auto" for found in why], pa.string()),
         "review_reasons": pa.array([",".join(found) for found in why], pa.string()),
         **{name: pa.repeat(pa.scalar(value), count) for name, value in vars(origin).items()},

@@ -1,9 +1,7 @@
-"""What every command has in common: where things are kept, and bars for who waits."""
+"""What every command shares: the console, warnings, and the progress bars."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,37 +16,35 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-__all__ = ["Looks", "StageBars", "add_looks", "console", "warn"]
-
-Looks = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="A Python file with looks of your own (docs/phantoms.md). It is run: name only files "
-        "that you trust. May be given again."
-    ),
-]
+__all__ = ["StageBars", "add_looks", "console", "say", "warn"]
 
 console = Console()
 _STAGES = {
-    "reading": "reading the images",
-    "starting": "starting Ray",
-    "drawing": "drawing phantoms for the teacher",
-    "training": "training the teacher on them",
-    "listing": "listing the sources",
-    "cataloguing": "reading the images once",
-    "embedding": "embedding images",
-    "writing": "writing the table",
-    "annotating": "labelling images",
-    "fitting": "fitting students",
-    "ceiling": "fitting on true labels, to compare",
-    "baselines": "comparing with simple baselines",
-    "reporting": "writing the report",
-    "measuring": "measuring some fits",
-    "tuning": "trying students and recipes",
-    "judging": "comparing with the truth",
+    "reading": "Reading images",
+    "starting": "Starting Ray",
+    "drawing": "Drawing phantoms for the teacher",
+    "training": "Training the teacher",
+    "listing": "Listing sources",
+    "cataloguing": "Hashing images",
+    "embedding": "Embedding images",
+    "writing": "Writing the table",
+    "annotating": "Labelling images",
+    "fitting": "Training students",
+    "ceiling": "Training on true labels",
+    "baselines": "Evaluating baselines",
+    "reporting": "Writing the report",
+    "measuring": "Timing a few fits",
+    "tuning": "Running trials",
+    "judging": "Comparing with true labels",
 }
 _AT_ONCE = 0.5  # seconds
 _IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
+
+
+def say(*lines: str) -> None:
+    """Print lines as they are: no markup, no colours, no wrapping."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
@@ -57,7 +53,7 @@ def warn(text: str) -> None:
 
 
 def add_looks(paths: list[Path] | None) -> None:
-    """Add the looks of the files that `--looks` names."""
+    """Register the phantoms that the files named by `--looks` define."""
     if paths:
         from medlabel.phantoms.own import add_look_files
 
@@ -65,10 +61,10 @@ def add_looks(paths: list[Path] | None) -> None:
 
 
 class _Rate(ProgressColumn):
-    """Steps a second since the stage began, for the stages whose steps are images."""
+    """Images per second since the stage began, for the stages whose steps are images."""
 
     def render(self, task: RichTask) -> Text:
-        """What is shown right of the bar."""
+        """The text to the right of the bar."""
         seconds = task.finished_time or task.elapsed or 0
         done = task.completed - (task.fields["found"] or 0)
         if task.fields["stage"] not in _IMAGE_STAGES or done <= 0 or not seconds:
@@ -77,11 +73,11 @@ class _Rate(ProgressColumn):
 
 
 class StageBars:
-    """One progress bar a stage, made when the stage first speaks."""
+    """One progress bar per stage of a job, added when the stage first reports."""
 
     def __init__(self) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<36}"),
+            TextColumn("{task.description:<32}"),
             BarColumn(),
             MofNCompleteColumn(),
             _Rate(),
@@ -99,12 +95,13 @@ class StageBars:
         self._progress.stop()
 
     def advance(self, stage: str, done: int, total: int) -> None:
-        """Set a stage's bar to `done` of `total`; one that is not yet begun pulses."""
+        """Set a stage's bar to `done` of `total`; while nothing is done it pulses."""
         if stage not in self._bars:
             bar = self._progress.add_task(_STAGES[stage], total=None, stage=stage, found=None)
             self._bars[stage] = bar
         bar = self._bars[stage]
         task = next(task for task in self._progress.tasks if task.id == bar)
-        if done and task.fields["found"] is None:  # what is told at once was there before
+        if done and task.fields["found"] is None:
+            # what is reported at once was finished by an earlier call: it does not count as work
             self._progress.update(bar, found=done if (task.elapsed or 0) < _AT_ONCE else 0)
         self._progress.update(bar, completed=done, total=total if done else None)

@@ -1,4 +1,4 @@
-"""`medlabel sweep`: a part of the roof, in a file of its own."""
+"""`medlabel sweep`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from medlabel.cli.shared import StageBars, console
-from medlabel.storage.home import default_home
+from medlabel.cli.options import DataRoot, GpusPerWorker, Home, Out, Workers
+from medlabel.cli.shared import StageBars, console, warn
+from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
     from rayjobs.sweep.estimate import Estimate
@@ -15,53 +16,68 @@ if TYPE_CHECKING:
 
 __all__ = ["add_sweep"]
 
+_Spec = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPEC", help="YAML file with the sources, tasks, teachers, recipes and students."
+    ),
+]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan and an estimate of its cost, and stop.")
+]
+_SecondsPerFit = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Seconds per fit that --dry-run assumes.",
+        show_default="measured on a few fits",
+    ),
+]
+_ImagesPerSecond = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="Images per second, embedded by all workers together, that --dry-run assumes.",
+        show_default="measured",
+    ),
+]
+
 
 def add_sweep(app: typer.Typer) -> None:
-    """Give the command line its `sweep`."""
+    """Add `sweep` to the command line."""
+    words = ("SPEC", "TASK", "CLASS", "SOURCE", "MODEL", "SETS", "STEPS", "RECIPE", "STUDENT")
+    app.command("sweep", epilog=epilog(*words))(_sweep)
 
-    @app.command("sweep")
-    def sweep_command(
-        spec: Annotated[
-            Path, typer.Argument(help="A YAML file: sources, tasks, teachers, recipes, seeds.")
-        ],
-        out: Annotated[str, typer.Option(help="Folder or bucket for the results.")],
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Print the plan and what it will take.")
-        ] = False,
-        workers: Annotated[
-            int | None, typer.Option(min=1, help="Fits at a time; all the cluster's if unset.")
-        ] = None,
-        gpus_per_fit: Annotated[
-            float | None, typer.Option(min=0, max=1, help="Such as 0.1; a quarter if unset.")
-        ] = None,
-        data_root: Annotated[
-            Path | None, typer.Option(help="Folder of MedMNIST's npz files.")
-        ] = None,
-        seconds_per_fit: Annotated[
-            float | None, typer.Option(min=0, help="For --dry-run: stated, not measured.")
-        ] = None,
-        images_per_second: Annotated[
-            float | None, typer.Option(min=0.001, help="For --dry-run: of all encoders together.")
-        ] = None,
-    ) -> None:
-        """Every task by every teacher, recipe and student, with all seeds: tables and a report."""
-        from medlabel.experiments.sweep_spec import read_sweep
-        from rayjobs.sweep.estimate import Rates, estimate
-        from rayjobs.sweep.job import SweepConfig, sweep
 
-        settings = SweepConfig(
-            read_sweep(spec), out, default_home(), data_root, workers=workers, gpus=gpus_per_fit
-        )
-        with StageBars() as shown:
-            if dry_run:
-                rates = Rates(seconds_per_fit, images_per_second)
-                found = estimate(settings, rates, shown.advance)
-            else:
-                outcome = sweep(settings, shown.advance)
+def _sweep(
+    spec: _Spec,
+    out: Out,
+    home: Home,
+    data_root: DataRoot = None,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
+    dry_run: _DryRun = False,
+    seconds_per_fit: _SecondsPerFit = None,
+    images_per_second: _ImagesPerSecond = None,
+) -> None:
+    """Run every combination of task, teacher, recipe and student with all seeds; compare them."""
+    from medlabel.experiments.sweep_spec import read_sweep
+    from rayjobs.sweep.estimate import Rates, estimate
+    from rayjobs.sweep.job import SweepConfig, sweep
+
+    config = SweepConfig(
+        read_sweep(spec), out, home, data_root, workers=workers, gpus=gpus_per_worker
+    )
+    with StageBars() as shown:
         if dry_run:
-            _print_estimate(found)
+            rates = Rates(seconds_per_fit, images_per_second)
+            found = estimate(config, rates, shown.advance)
         else:
-            _print_outcome(outcome)
+            outcome = sweep(config, shown.advance)
+    if dry_run:
+        _print_estimate(found)
+    else:
+        _print_outcome(outcome)
 
 
 def _print_estimate(found: "Estimate") -> None:
@@ -85,13 +101,10 @@ def _print_outcome(outcome: "SweepResult") -> None:
             str(row["lost"]),
         )
     console.print(table)
-    console.print(f"encoded {outcome.encoded} images, fitted {outcome.fitted} cells")
+    console.print(f"{outcome.encoded:,} images embedded, {outcome.fitted:,} students trained")
     console.print(f"report:  {outcome.report}", soft_wrap=True)
     if failed := len(outcome.failures):
-        console.print(
-            f"warning: {failed} cells could not be fitted, the first: "
-            f"{outcome.failures['reason'].iloc[0]}; run the same command to try them again",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
+        warn(
+            f"{failed} students could not be trained; the first: "
+            f"{outcome.failures['reason'].iloc[0]}. Run the same command to try them again"
         )
