@@ -6,7 +6,7 @@ same files, bit for bit. At the end images in = annotations + rejects, or it is 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from medlabel.storage.store import Store, refuse_other
 from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import versions
+from medlabel.versions import ANNOTATION
 from rayjobs.cluster import connect
 from rayjobs.image_pipeline import (
     READING,
@@ -106,7 +107,7 @@ def annotate_sources(
         on_progress("starting", 0, 1)
         connect()
         on_progress("starting", 1, 1)
-        job = _Job(table, layout, bundle.classes, origin)
+        job = _Job(table, layout, bundle.classes, replace(origin, versions=versions()))
         progress = partial(on_progress, "annotating")
         labelled = _annotate(bundle, job, parts, starts, order.replicas, progress)
     on_progress("reporting", 0, 1)
@@ -116,13 +117,23 @@ def annotate_sources(
 
 
 def _claim(store: Store, order: AnnotateConfig, bundle: Bundle) -> Origin:
-    """Take a folder for these labels, or go on with the same; the time is that of the first."""
+    """Take a folder for these annotations, or go on with the same ones.
+
+    A folder that was begun with another `PREPROCESSING` or `DECISIONS` (`medlabel.versions`) is
+    refused, for its rows could not be compared. Other releases of libraries are not: the column
+    `versions` says for each row what made it.
+
+    Returns:
+        The origin of the folder's first call: its time and the libraries of that day.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     mine = Origin.of(bundle.id, bundle.provenance, order.auto_above, versions(), now)
     if store.exists(MANIFEST):
-        there, what = store.read_json(MANIFEST)["origin"], "other annotations (they differ"
-        refuse_other(store, there, asdict(mine), what, {"time"})
-        return Origin(**there)
+        manifest, what = store.read_json(MANIFEST), "other annotations (they differ"
+        numbers = {"code_versions": manifest.get("code_versions")}
+        wanted = asdict(mine) | {"code_versions": dict(ANNOTATION)}
+        refuse_other(store, manifest["origin"] | numbers, wanted, what, {"time", "versions"})
+        return Origin(**manifest["origin"])
     store.write_json(MANIFEST, _manifest(order, mine))
     return mine
 
@@ -135,7 +146,7 @@ def _manifest(order: AnnotateConfig, origin: Origin) -> dict[str, Any]:
         "data_root": str(order.data_root.absolute()) if order.data_root else None,
         "column": order.column,
     }
-    return {"asked": asked, "origin": asdict(origin)}
+    return {"asked": asked, "origin": asdict(origin), "code_versions": dict(ANNOTATION)}
 
 
 def _absolute(source: str) -> str:

@@ -43,6 +43,8 @@ from rayjobs.scoring import TeacherScores, ask, embed_ids, load_teacher, start_r
 
 __all__ = ["RunConfig", "RunResult", "run"]
 
+_PROVENANCE = ("task", "teacher", "recipe", "code_versions", "versions", "key")  # of a bundle
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -131,7 +133,7 @@ def run(settings: RunConfig, on_progress: OnProgress = ignore_progress) -> RunRe
         names,
         settings.recipe,
         settings.architecture,
-        {key: manifest[key] for key in ("task", "teacher", "recipe", "versions", "key")},
+        {name: manifest[name] for name in _PROVENANCE},
         settings.adjustment,
         asked.embeddings if settings.adjustment.sees_images else None,
     )
@@ -178,7 +180,7 @@ def _check_folder(settings: RunConfig, store: Store) -> None:
         settings.task, there["sources"], there["teacher"], settings.recipe,
         settings.architecture, settings.per_class,
     ).to_json()  # fmt: skip
-    refuse_other(store, there, mine, runs.OTHER, {"key", "code", "seeds", "synthetic", "versions"})
+    refuse_other(store, there, mine, runs.OTHER, {"key", "seeds", "synthetic", "versions"})
 
 
 def _captions(settings: RunConfig) -> list[tuple[str, ...]]:

@@ -98,3 +98,34 @@ def test_other_annotations_are_not_mixed_with_these(bundle, dark, tmp_path):
 def test_a_threshold_is_a_confidence(bundle, dark, tmp_path):
     with pytest.raises(MedlabelError, match="between 0 and 1"):
         job.annotate_sources(job.AnnotateConfig((str(dark),), bundle, str(tmp_path), auto_above=95))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_new_release_of_a_library_does_not_stop_a_job_that_is_half_done(
+    bundle, dark, tmp_path, monkeypatch
+):
+    order = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"), 0.5)
+    job.annotate_sources(order)
+    before, manifest = files(tmp_path / "out"), Store(order.out).read_json("annotate.json")
+    (tmp_path / "out/annotations" / min(before)).unlink()
+    monkeypatch.setattr(job, "versions", lambda: "torch 99")
+    again = job.annotate_sources(order)
+    after = files(tmp_path / "out")
+    assert again.labelled > 0
+    assert again.overview.annotations == 70
+    assert len(before.keys() & after.keys()) == len(before) - 1
+    rows = pd.read_parquet(tmp_path / "out/annotations")
+    assert set(rows["versions"]) == {manifest["origin"]["versions"], "torch 99"}
+    assert Store(order.out).read_json("annotate.json")["origin"] == manifest["origin"]
+
+
+@pytest.mark.parametrize("name", ["preprocessing", "decisions"])
+def test_a_job_is_not_continued_by_code_that_gives_other_results(
+    bundle, dark, tmp_path, monkeypatch, name
+):
+    order = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
+    job._claim(Store(order.out), order, load_bundle(bundle))
+    job._claim(Store(order.out), order, load_bundle(bundle))
+    monkeypatch.setattr(job, "ANNOTATION", {**job.ANNOTATION, name: 99})
+    with pytest.raises(MedlabelError, match="differ in code_versions"):
+        job._claim(Store(order.out), order, load_bundle(bundle))

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 from PIL import Image
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
+from medlabel import versions
 from medlabel.errors import MedlabelError
 from medlabel.teacher.clip import PAPER_MODELS, _moved, check_clip, load_clip
 
@@ -122,6 +124,38 @@ def test_the_key_follows_weights_and_preprocessing(folder, openai_file):
     with torch.no_grad():
         clip.model.logit_scale += 1
     assert load_clip(str(folder)).key == key
+
+
+def test_the_key_does_not_depend_on_how_libraries_print_a_model(folder, monkeypatch):
+    key = load_clip(str(folder)).key
+    monkeypatch.setattr(torch.nn.Linear, "extra_repr", lambda self: "as a later torch prints it")
+    assert load_clip(str(folder)).key == key
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_cfg": TINY, "preprocess_cfg": {"mean": [0.4] * 3, "std": [0.2] * 3}},
+        {
+            "model_cfg": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "head_width": 32}},
+            "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.2] * 3},
+        },
+    ],
+    ids=["normalisation", "number of attention heads"],
+)
+def test_the_key_follows_all_of_the_configuration(folder, tmp_path, config):
+    (tmp_path / folder.name).mkdir()
+    other = shutil.copytree(folder, tmp_path / folder.name, dirs_exist_ok=True)
+    (other / "open_clip_config.json").write_text(json.dumps(config))
+    before, after = load_clip(str(folder)), load_clip(str(other))
+    assert before.weights_hash == after.weights_hash
+    assert before.key != after.key
+
+
+def test_the_key_follows_the_version_of_preprocessing(folder, monkeypatch):
+    key = load_clip(str(folder)).key
+    monkeypatch.setattr(versions, "PREPROCESSING", versions.PREPROCESSING + 1)
+    assert load_clip(str(folder)).key != key
 
 
 def test_the_same_weights_with_another_activation_are_another_model(openai_file, tmp_path):

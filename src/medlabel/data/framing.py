@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["PIXELS", "CentreSquare", "Framing"]
-
-# Part of what names an embedding: raise it when decoding, framing, or what is framed changes.
-PIXELS = 2
+__all__ = ["CentreSquare", "Framing"]
 
 
 @dataclass(frozen=True)

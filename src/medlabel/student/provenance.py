@@ -1,4 +1,4 @@
-"""What makes a student this student: its key is a hash of all that decides it but the seed."""
+"""The identity of a student: a key that hashes everything that decides it except the seed."""
 
 import json
 import platform
@@ -11,25 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel import versions as version_numbers
 from medlabel.data.tasks import Task
 from medlabel.storage.digests import hex_digest
 from medlabel.student.recipes import Recipe
+from medlabel.versions import STUDENT
 
 __all__ = ["Identity", "digest_scores", "versions", "with_key"]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """All that decides the students of a task, but their seeds.
+    """Everything that decides the students of a task, except their seeds.
 
     Attributes:
-        task: the classes to be told apart.
-        sources: hash of the pixels of each source, by spec.
+        task: the classes to tell apart.
+        sources: SHA-256 of the pixels of each source, by its spec.
         teacher: its name, model or scores, captions and adjustment, as plain JSON.
         recipe: how students are trained.
-        student: their architecture.
-        per_class: at most so many images a class.
+        student: the name of their architecture.
+        per_class: the maximum number of pool images per class; None for no limit.
     """
 
     task: Task
@@ -40,7 +40,7 @@ class Identity:
     per_class: int | None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON, with the version numbers and the key."""
+        """These facts as plain JSON, with the version numbers of the code and the key."""
         return dict(self._facts)
 
     @property
@@ -62,18 +62,22 @@ class Identity:
 
 
 def with_key(decisive: Mapping[str, Any]) -> dict[str, Any]:
-    """All that decides a student, as plain JSON, with version numbers and the key of it all."""
-    numbered = {**decisive, "versions": dict(version_numbers.STUDENT)}
+    """Facts that decide a student, as plain JSON, with `code_versions` and a `key` over them all.
+
+    The code counts by its version numbers (`medlabel.versions`), not by its text. The versions of
+    libraries are recorded elsewhere (`versions`) and are no part of the key.
+    """
+    numbered = {**decisive, "code_versions": dict(STUDENT)}
     text = json.dumps(numbered, sort_keys=True)
     return {**json.loads(text), "key": hex_digest(text, 16)}
 
 
 def versions() -> str:
-    """Of the software that decides figures, for the results table and the bundle."""
+    """The versions of the software in use, for the record: results, annotations and bundles."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("medlabel", "torch", "ray"))
     return f"{packages}, python {platform.python_version()}"
 
 
 def digest_scores(scores: NDArray[np.float32]) -> str:
-    """16 hexadecimal digits that name a matrix of scores."""
+    """16 hexadecimal digits of the SHA-256 of a matrix of scores."""
     return hex_digest(scores.tobytes(), 16)

@@ -35,7 +35,8 @@ import medlabel._torchvision  # noqa: F401  (before open_clip, which imports tor
 import open_clip  # isort: skip
 from torchvision.transforms import v2  # isort: skip
 
-from medlabel.data.framing import PIXELS, Framing
+from medlabel import versions
+from medlabel.data.framing import Framing
 from medlabel.errors import MedlabelError
 from medlabel.storage.device import default_device
 from medlabel.storage.digests import hex_digest, hex_digest_of_pieces
@@ -56,7 +57,10 @@ VIEWS = "+views"
 _MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))  # down and right, in 28ths of the side
 _MODES = {"bicubic": v2.InterpolationMode.BICUBIC, "bilinear": v2.InterpolationMode.BILINEAR}
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_PREPROCESS_FIELDS = ("size", "mean", "std", "interpolation", "resize_mode")
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+
+_Loaded = tuple[nn.Module, Callable[[list[str]], Tensor], str]  # model, tokenizer, architecture
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Clip:
 
     With `views` an image is embedded five times, as it is and moved by a 28th of its side each way,
     its edge repeated; its embedding is their mean, of length one. Five times the work. Never
-    mirrored: a mirrored chest is another one.
+    mirrored: a mirrored chest is another one. `architecture` is what decides the model beside its
+    weights; it becomes part of the `key`.
     """
 
     name: str
@@ -74,6 +79,7 @@ class Clip:
     device: str
     precision: str = "fp32"
     views: bool = False
+    architecture: str = ""
 
     @cached_property
     def weights_hash(self) -> str:
@@ -84,13 +90,15 @@ class Clip:
 
     @cached_property
     def key(self) -> str:
-        """Names all that decides an embedding of given pixels.
+        """The name under which embeddings of this model are kept: it hashes what decides them.
 
-        Weights alone are not enough: the same ones with GELU and QuickGELU are two models.
+        Weights alone are not enough: the same weights with GELU and with QuickGELU are two models,
+        so the architecture counts, too. The releases of torch and open_clip do not.
         """
         visual: Any = self.model.visual
-        config = json.dumps(visual.preprocess_cfg, sort_keys=True, default=str)
-        how = hex_digest(f"{visual!r} {config} {PIXELS}", 8)
+        config = {name: visual.preprocess_cfg.get(name) for name in _PREPROCESS_FIELDS}
+        decisive = [self.architecture, config, versions.PREPROCESSING]
+        how = hex_digest(json.dumps(decisive, sort_keys=True, default=str), 8)
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", Path(self.name).name).strip("-")
         precision = "" if self.precision == "fp32" else f"-{self.precision}"
         return f"{slug}-{self.weights_hash}-{how}{precision}{'-views' if self.views else ''}"
@@ -216,8 +224,10 @@ def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> 
     _check_precision(precision)
     device = device or default_device()
     base = base_name(name)
-    model, tokenizer = _load(base)
-    return Clip(base, model.to(device).eval(), tokenizer, device, precision, base != name)
+    model, tokenizer, architecture = _load(base)
+    return Clip(
+        base, model.to(device).eval(), tokenizer, device, precision, base != name, architecture
+    )
 
 
 def check_clip(name: str, precision: str = "fp32") -> None:
@@ -236,7 +246,7 @@ def _check_precision(precision: str) -> None:
         raise MedlabelError(f"unknown precision {precision!r}: choose from {', '.join(_DTYPES)}")
 
 
-def _load(name: str) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+def _load(name: str) -> _Loaded:
     path = Path(name)
     return _load_openai_file(path) if path.is_file() else _create(*resolve_clip(name))
 
@@ -273,13 +283,13 @@ def resolve_clip(name: str) -> tuple[str, str | None]:
     return architecture, weights
 
 
-def _create(name: str, weights: str | None) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+def _create(name: str, weights: str | None) -> _Loaded:
     quick = weights == "openai" or "quickgelu" in name
     try:
         model = open_clip.create_model(
             name, weights, force_quick_gelu=quick, require_pretrained=True, weights_only=True
         )
-        return model, open_clip.get_tokenizer(name)
+        return model, open_clip.get_tokenizer(name), _architecture(name, quick)
     except Exception as error:  # the hub, the network and torch each have their own kinds
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise MedlabelError(
@@ -288,7 +298,14 @@ def _create(name: str, weights: str | None) -> tuple[nn.Module, Callable[[list[s
         ) from error
 
 
-def _load_openai_file(path: Path) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+def _architecture(name: str, quick_gelu: bool) -> str:
+    """What decides a model beside its weights: its name in open_clip, or its own configuration."""
+    if ":" not in name:
+        return f"{name}{' with QuickGELU' if quick_gelu else ''}"
+    return json.dumps(open_clip.get_model_config(name), sort_keys=True)
+
+
+def _load_openai_file(path: Path) -> _Loaded:
     """Load OpenAI's format: a TorchScript archive or a state dict, always with QuickGELU."""
     try:
         state = {k: v for k, v in _read_state(path).items() if k not in _OPENAI_EXTRAS}
@@ -303,7 +320,8 @@ def _load_openai_file(path: Path) -> tuple[nn.Module, Callable[[list[str]], Tens
         ) from error
     open_clip.set_model_preprocess_cfg(model, {**_openai_preprocess(model)})
     text_length = int(model.positional_embedding.shape[0])
-    return model.float(), open_clip.SimpleTokenizer(context_length=text_length)
+    tokenizer = open_clip.SimpleTokenizer(context_length=text_length)
+    return model.float(), tokenizer, "OpenAI's, from its weights"
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
