@@ -207,7 +207,7 @@ def _tensors() -> dict[str, NDArray]:
     with _one_thread():
         for interpolation in ("bicubic", "bilinear"):
             model = torch.nn.Module()
-            model.visual = torch.nn.Module()  # type: ignore[assignment]
+            model.visual = torch.nn.Module()
             model.visual.preprocess_cfg = config | {"interpolation": interpolation}
             clip = Clip("", model, lambda texts: torch.zeros(len(texts)), "cpu")
             pixels = clip.preprocess(clip._to_tensor(_images(2, channels=3), 3))

@@ -104,7 +104,7 @@ def record(name: str, golden: Golden, folder: Path = FOLDER) -> str:
         if number == then:
             found = {**found, **outputs}  # what was recorded stays as it is
     contents = {_NUMBER: np.int64(number), **found}
-    np.savez_compressed(_path(name, folder), **contents)  # type: ignore[arg-type]
+    np.savez_compressed(_path(name, folder), **contents)
     return f"recorded {len(found)} outputs under {number}"
 
 
