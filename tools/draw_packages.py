@@ -22,21 +22,21 @@ __all__ = ["PICTURE", "main", "package_edges", "render"]
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "packages.svg"
 
-_WIDTH, _HEIGHT = 1040, 560
-_BOX = (176, 92)  # width and height of a package in the middle rows
-_COLUMNS = (20, 226, 432, 638, 844)
-_ROWS = (196, 352)
+_WIDTH, _HEIGHT = 1040, 540
+_BOX = (148, 112)  # width and height of a package in the middle rows
+_COLUMNS = (20, 233, 446, 659, 872)
+_ROWS = (156, 328)
 
 _ABOUT = {
     "cli": "the command line: may import everything, and nothing imports it",
     "rayjobs": "one file or folder per job, each a thin use of one Ray library; runs the stages",
-    "data": "reads images, samples cells",
-    "teacher": "scores images by captions",
+    "data": "reads images, samples cells, seals truth",
+    "teacher": "scores images by captions with a CLIP",
     "student": "learns, predicts, decides",
-    "evaluation": "compares with the truth",
-    "experiments": "keeps runs and sweeps",
-    "phantoms": "draws images",
-    "serving": "answers over HTTP",
+    "evaluation": "compares predictions with the truth",
+    "experiments": "keeps runs, sweeps and searches",
+    "phantoms": "draws images to learn from",
+    "serving": "answers requests over HTTP",
     "annotation": "labels, audits, explains",
     "reports": "writes pages and figures",
     "storage": "files behind URIs, whole or not at all; digests; beside it medlabel.errors and "
@@ -54,7 +54,7 @@ _PLACES = {
     "annotation": (2, 1),
     "reports": (4, 1),
 }
-_BARS = {"cli": 20, "rayjobs": 100, "storage": 480}
+_BARS = {"cli": 16, "rayjobs": 76, "storage": 460}
 _EVERYWHERE = {"storage", "errors", "versions", "_torchvision"}
 """Imported by nearly all packages, so not repeated in each box."""
 
@@ -99,7 +99,7 @@ def render(edges: Iterable[tuple[str, str]]) -> str:
         *(_bar(name, top) for name, top in _BARS.items()),
         *(_box(name, edges) for name in _PLACES),
         *(_arrow(giver, taker, what) for (giver, taker), what in _WAY.items()),
-        _text(20, 546, "Orange: the way of the data. Grey: what a package imports, beside storage "
+        _text(20, 526, "Orange: the way of the data. Grey: what a package imports, apart from storage "
               "and errors; imports go from later packages to earlier ones.", 12, "#57606a"),
         "</svg>",
     ]  # fmt: skip
@@ -135,20 +135,24 @@ def _box(name: str, edges: set[tuple[str, str]]) -> str:
     left, top = _corner(name)
     order = [*_BARS, *_PLACES]
     imported = sorted({b for a, b in edges if a == name} - _EVERYWHERE, key=order.index)
-    lines = _wrapped("imports " + ", ".join(imported)) if imported else []
+    about = _wrapped(_ABOUT[name], 20)
+    lines = _wrapped("imports " + ", ".join(imported), 27) if imported else []
     return (
         f'<rect x="{left}" y="{top}" width="{_BOX[0]}" height="{_BOX[1]}" rx="6" fill="#f6f8fa" '
         f'stroke="#8c959f"/>'
         + _text(left + 12, top + 24, name, 16, "#1f2328", weight="bold")
-        + _text(left + 12, top + 44, _ABOUT[name], 12.5, "#1f2328")
-        + "".join(
-            _text(left + 12, top + 62 + 13 * i, line, 10.5, "#6e7781")
-            for i, line in enumerate(lines)
-        )
+        + _paragraph(left + 12, top + 42, about, 12, "#1f2328")
+        + _paragraph(left + 12, top + 46 + 15 * len(about), lines, 10, "#57606a")
     )
 
 
-def _wrapped(text: str, width: int = 32) -> list[str]:
+def _paragraph(x: float, y: float, lines: list[str], size: float, fill: str) -> str:
+    return "".join(
+        _text(x, y + 1.25 * size * number, line, size, fill) for number, line in enumerate(lines)
+    )
+
+
+def _wrapped(text: str, width: int) -> list[str]:
     lines = [""]
     for word in text.split():
         if lines[-1] and len(lines[-1]) + len(word) >= width:
@@ -161,11 +165,11 @@ def _arrow(giver: str, taker: str, what: str) -> str:
     (x1, y1), (x2, y2) = _ends(_corner(giver), _corner(taker))
     level, upright = y1 == y2, x1 == x2
     beside = 8 if upright else 10
-    where = ((x1 + x2) / 2, y1 - 8) if level else ((x1 + x2) / 2 + beside, (y1 + y2) / 2 + 5)
+    where = ((x1 + x2) / 2, y1 - 9) if level else ((x1 + x2) / 2 + beside, (y1 + y2) / 2 + 5)
     return (
         f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="#c2410c" '
         'stroke-width="2.5" marker-end="url(#tip)"/>'
-        + _text(*where, what, 11.5, "#c2410c", anchor="middle" if level else "start")
+        + _text(*where, what, 11, "#c2410c", anchor="middle" if level else "start")
     )
 
 
@@ -179,7 +183,7 @@ def _ends(
         return (x1 + width, middle), (x2, middle)
     leave, meet = (y1 + height, y2) if y1 < y2 else (y1, y2 + height)
     lean = width * 0.35 * ((x2 > x1) - (x2 < x1))
-    return (x1 + width / 2 + lean, leave), (x2 + width / 2 - lean, meet)
+    return (x1 + width / 2 + lean, leave), (x2 + width / 2 - lean * 0.4, meet)
 
 
 def _corner(name: str) -> tuple[int, int]:
