@@ -99,8 +99,8 @@ def render(edges: Iterable[tuple[str, str]]) -> str:
         *(_bar(name, top) for name, top in _BARS.items()),
         *(_box(name, edges) for name in _PLACES),
         *(_arrow(giver, taker, what) for (giver, taker), what in _WAY.items()),
-        _text(20, 526, "Orange: the way of the data. Grey: what a package imports, apart from storage "
-              "and errors; imports go from later packages to earlier ones.", 12, "#57606a"),
+        _text(20, 526, "Orange: the way of the data. Grey: what a package imports, apart from "
+              "storage and errors; imports go from later packages to earlier ones.", 12, "#57606a"),
         "</svg>",
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
