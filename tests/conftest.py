@@ -9,6 +9,9 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from support import write_npz
 

@@ -90,6 +90,7 @@ def test_rows_without_weight_are_not_learned_from(pool):
     assert accuracy(fitted, images, labels) > 0.9
 
 
+@pytest.mark.slow
 def test_relabelling_balances_what_a_skewed_teacher_says(pool):
     images, labels = pool
     skewed = np.where(np.random.default_rng(0).random(200) < 0.4, 1, labels)
@@ -97,6 +98,7 @@ def test_relabelling_balances_what_a_skewed_teacher_says(pool):
     assert accuracy(fitted, images, labels) > 0.95
 
 
+@pytest.mark.slow
 def test_a_robust_student_corrects_its_teacher(pool):
     images, labels = pool
     fitted = fit(images, scores(labels, wrong=0.25), ("a", "b"), RECIPES["robust"], 0)

@@ -1,6 +1,7 @@
 """The small CLIP: a real open_clip model, named for all that decides its weights."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -30,7 +31,10 @@ def test_the_model_is_small():
 
 
 def test_the_seed_decides_the_first_weights():
-    assert_same(build_clip(CONFIG).state_dict(), build_clip(CONFIG).state_dict())
+    ours = build_clip(CONFIG).state_dict()
+    assert_same(ours, build_clip(CONFIG).state_dict())
+    other = build_clip(replace(CONFIG, seed=CONFIG.seed + 1)).state_dict()
+    assert not torch.equal(ours["visual.trunk.conv1.0.weight"], other["visual.trunk.conv1.0.weight"])
 
 
 def test_building_leaves_the_callers_dice_alone():
