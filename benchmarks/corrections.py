@@ -26,7 +26,7 @@ from benchmarks.units import PHANTOM, Unit, draw, teach
 from medlabel.data.tasks import gather_images
 from medlabel.evaluation.metrics import true_labels
 from medlabel.storage.home import default_home
-from medlabel.student.fit import fit, predict
+from medlabel.student.fit import fit, predict_proba
 from medlabel.student.human_labels import UNLABELED, HumanLabels
 from medlabel.student.recipes import Recipe, recipe_named
 from rayjobs.pretrain import ensure_phantom_clip
@@ -66,8 +66,8 @@ class Bench:
         fitted = fit(
             self.pool[rows], self.scores[rows], self.classes, recipe, self.seed, human_labels=some
         )
-        found = predict(fitted.student, self.test)
-        return float((found.argmax(axis=1) == self.right).mean()), predict(
+        found = predict_proba(fitted.student, self.test)
+        return float((found.argmax(axis=1) == self.right).mean()), predict_proba(
             fitted.student, self.pool
         )
 

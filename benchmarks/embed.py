@@ -38,7 +38,7 @@ from medlabel.storage.store import Store
 from medlabel.teacher.catalogue import catalogue
 from medlabel.teacher.clip import Clip, load_clip
 from medlabel.teacher.embeddings import EmbeddingTable
-from medlabel.teacher.zoo.facts import describe
+from medlabel.teacher.zoo.facts import describe_model
 from rayjobs.cluster import connect
 from rayjobs.embed import Replicas, embed_parts, shard_size
 from rayjobs.pretrain import ensure_phantom_clip
@@ -178,7 +178,7 @@ def measure(name: str, title: str, shards: int, options: argparse.Namespace) -> 
         rate, startup = job_rate(clip, path, CORES)
         bare = (before + loop.rate()) / 2
         single = {} if options.quick else _scaling(rate, job_rate(clip, path, 1)[0])
-    flops = describe(name, default_home()).flop or 0
+    flops = describe_model(name, default_home()).flop or 0
     return {
         "model": title,
         "images": len(images),

@@ -53,7 +53,7 @@ def row_of(group: pd.DataFrame, by_key: Mapping[str, Unit]) -> dict[str, Any]:
         "student AUC": round(float(group["student_auc"].mean()), 4),
         "student F1": round(float(group["student_macro_f1"].mean()), 4),
         "least recall": round(float(group["least_recall"].mean()), 4),
-        "~sure": round(trust.signals.sure, 3),
+        "~sure": round(trust.signals.confidence, 3),
         "~teacher": round(trust.signals.teacher, 3),
         "~students": round(students, 3),
         "~neighbours": round(trust.signals.neighbours, 3),

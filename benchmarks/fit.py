@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 import medlabel._torchvision  # noqa: F401  (before torchvision)
 from benchmarks.common import arguments, class_of, finish
 from medlabel.data.tasks import gather_images, open_sources, parse_task, sample_cells
-from medlabel.evaluation.metrics import measure, true_labels, true_scores
-from medlabel.student.fit import VALIDATION_SHARE, fit, predict
+from medlabel.evaluation.metrics import compute_metrics, true_labels, true_scores
+from medlabel.student.fit import VALIDATION_SHARE, fit, predict_proba
 from medlabel.student.networks import Student
 from medlabel.student.recipes import RECIPES, Recipe
 
@@ -129,7 +129,9 @@ def main() -> None:
                 start = time.process_time()
                 student, epochs = fitting(pool, labels, recipe, cell.seed)
                 seconds = time.process_time() - start
-                right = measure(predict(student, test), true_labels(truth, cell.test)).accuracy
+                right = compute_metrics(
+                    predict_proba(student, test), true_labels(truth, cell.test)
+                ).accuracy
                 told.setdefault((recipe.name, way), []).append((seconds, epochs, right))
     rows = []
     for (recipe_name, way), outcomes in told.items():

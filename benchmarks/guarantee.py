@@ -25,7 +25,7 @@ from benchmarks.units import TASKS
 from medlabel.annotation.guarantee import AuditDesign, certify, sample_rows
 from medlabel.data.tasks import gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import true_labels
-from medlabel.student.fit import fit, predict
+from medlabel.student.fit import fit, predict_proba
 from medlabel.student.recipes import recipe_named
 
 PRECISIONS = (0.95, 0.99)
@@ -63,7 +63,7 @@ def labelled(task_name: str, noise: str, who: str, per_class: int, root: Path) -
     if who == "student":
         cut = len(cell.pool)
         fitted = fit(images[:cut], found[:cut], task.class_names, recipe_named("adam"), 0)
-        found = predict(fitted.student, images)
+        found = predict_proba(fitted.student, images)
     guesses = found.argmax(axis=1)
     return Labelled(found.max(axis=1).astype(np.float32), guesses, guesses == labels)
 

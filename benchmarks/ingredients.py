@@ -29,7 +29,7 @@ from medlabel.teacher.adjust import em_prior, match_prior, transduct
 from medlabel.teacher.captions import captions_for
 from medlabel.teacher.clip import VIEWS, Clip, load_clip
 from medlabel.teacher.phantom_clip import PretrainingConfig, fingerprint, save_clip
-from medlabel.teacher.phantom_training import Drawn, Pretraining, trained_clip
+from medlabel.teacher.phantom_training import LabelledPhantoms, Pretraining, clip_from_state
 from medlabel.teacher.zero_shot import class_embeddings, score
 
 WITHOUT: Mapping[str, Mapping[str, Any]] = {
@@ -62,7 +62,7 @@ def config_of(name: str, steps: int) -> PretrainingConfig:
 def train(config: PretrainingConfig, folder: Path) -> float:
     """Train a CLIP on one thread into a folder; processor seconds, drawing left out."""
     torch.set_num_threads(1)
-    drawn: dict[str, Drawn] = {
+    drawn: dict[str, LabelledPhantoms] = {
         flag: draw_look(look, config.phantoms_per_look, config.seed, spread=config.spread)
         for flag, look in LOOKS.items()
     }
@@ -70,7 +70,7 @@ def train(config: PretrainingConfig, folder: Path) -> float:
     while not training.done:
         training.step()
     seconds = time.process_time() - start
-    save_clip(trained_clip(config, training.state_dict()), folder, config)
+    save_clip(clip_from_state(config, training.state_dict()), folder, config)
     return seconds
 
 

@@ -18,7 +18,7 @@ from benchmarks.common import arguments, finish
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.plots import task_figure
 from benchmarks.units import PER_CLASS, PHANTOM, Unit, best_of_lines, diagnostics_of_lines
-from medlabel.evaluation.significance import Comparison, corrected_t, over_tasks
+from medlabel.evaluation.significance import Comparison, corrected_t_test, wilcoxon_over_tasks
 from medlabel.reports.figures import to_png
 from medlabel.storage.home import default_home
 from medlabel.storage.store import Store
@@ -53,7 +53,7 @@ def row_of(task: str, group: pd.DataFrame, by_key: Mapping[str, Unit]) -> dict[s
     group = group.sort_values("seed")
     first = group.iloc[0]
     student, teacher = group["student_accuracy"], group["teacher_accuracy"]
-    found = corrected_t(
+    found = corrected_t_test(
         student.to_numpy(), teacher.to_numpy(), int(first["n_pool"]), int(first["n_test"])
     )
     return {
@@ -98,7 +98,9 @@ def main() -> None:
 def _overall(group: pd.DataFrame) -> Comparison:
     """Student against teacher over the tasks, of a recipe's units."""
     means = group.groupby("task")[["student_accuracy", "teacher_accuracy"]].mean()
-    return over_tasks(means["student_accuracy"].to_numpy(), means["teacher_accuracy"].to_numpy())
+    return wilcoxon_over_tasks(
+        means["student_accuracy"].to_numpy(), means["teacher_accuracy"].to_numpy()
+    )
 
 
 if __name__ == "__main__":

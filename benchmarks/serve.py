@@ -38,7 +38,7 @@ from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.calibration import calibrate
-from medlabel.student.fit import predict
+from medlabel.student.fit import predict_proba
 from medlabel.student.networks import Student
 from serving.launch.addresses import free_port
 
@@ -160,7 +160,7 @@ def _bare_loop(folder: Path, images: NDArray[np.uint8], seconds: float) -> float
     torch.set_num_threads(1)
     student, count, start = load_bundle(str(folder / "bundle")).student, 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        count += len(predict(student, images))
+        count += len(predict_proba(student, images))
     return count / (time.perf_counter() - start)
 
 

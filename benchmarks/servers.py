@@ -16,7 +16,7 @@ from fastapi import Body, FastAPI, Request
 from PIL import Image
 
 from medlabel.student.bundle import Bundle, load_bundle
-from medlabel.student.fit import predict
+from medlabel.student.fit import predict_proba
 
 try:
     import litserve as ls
@@ -29,7 +29,7 @@ _Bytes = Annotated[bytes, Body(media_type="application/octet-stream")]
 
 def _answer(bundle: Bundle, data: bytes) -> dict[str, Any]:
     image = bundle.square(np.array(Image.open(BytesIO(data))))
-    row = predict(bundle.student, image[None])[0]
+    row = predict_proba(bundle.student, image[None])[0]
     return {"label": bundle.classes[int(row.argmax())], "probabilities": row.tolist()}
 
 

@@ -32,7 +32,7 @@ from medlabel.experiments.sweep_spec import SweepSpec
 from medlabel.experiments.sweep_tables import read_tables
 from medlabel.storage.home import default_home
 from medlabel.storage.store import Store
-from medlabel.student.fit import fit, predict
+from medlabel.student.fit import fit, predict_proba
 from medlabel.student.recipes import RECIPES
 from medlabel.teacher.clip import Clip
 from rayjobs.sweep.job import SweepConfig, sweep
@@ -70,8 +70,8 @@ def fits(options: argparse.Namespace, cells: int) -> tuple[float, float, int]:
             seed: int = cell.seed,
         ) -> None:
             fitted = fit(pool, scores, task.class_names, RECIPE, seed)
-            predict(fitted.student, pool)
-            predict(fitted.student, test)
+            predict_proba(fitted.student, pool)
+            predict_proba(fitted.student, test)
 
         ours.append(cpu_seconds(in_a_sweep))
         start = time.process_time()

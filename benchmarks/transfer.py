@@ -27,7 +27,7 @@ from benchmarks.common import FILES, arguments, class_of, finish
 from medlabel.data.tasks import Task, gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import evaluate_baseline, true_labels
 from medlabel.storage.digests import hex_digest
-from medlabel.student.fit import fit, predict
+from medlabel.student.fit import fit, predict_proba
 from medlabel.student.networks import STUDENTS, parameter_count
 from medlabel.student.recipes import Recipe, recipe_named
 
@@ -122,7 +122,7 @@ def measure(unit: Unit) -> dict[str, Any]:
     names = unit.task.class_names
     fitted = fit(pool, scores, names, unit.recipe, unit.seed, architecture=unit.student)
     seconds = time.perf_counter() - start
-    found = evaluate_baseline(truth, cell.test, predict(fitted.student, test, 128))
+    found = evaluate_baseline(truth, cell.test, predict_proba(fitted.student, test, 128))
     return {
         "key": unit.key,
         "task": unit.title,

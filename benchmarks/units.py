@@ -21,15 +21,15 @@ from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.diagnostics import (
     Diagnostics,
     Signals,
-    best_draw,
-    between_draws,
+    best_seed_index,
+    compute_signals,
     pixel_features,
-    signals,
+    student_agreement,
     summarise_diagnostics,
 )
-from medlabel.evaluation.metrics import evaluate_cell, recalls, true_labels
+from medlabel.evaluation.metrics import evaluate_cell, recall_rows, true_labels
 from medlabel.storage.digests import hex_digest
-from medlabel.student.fit import Fitted, fit, predict
+from medlabel.student.fit import FitResult, fit, predict_proba
 from medlabel.student.recipes import Recipe
 from medlabel.teacher.clip import Clip, load_clip
 from medlabel.teacher.task_captions import class_captions
@@ -136,8 +136,8 @@ def measure(unit: Unit) -> dict[str, Any]:
     start = time.perf_counter()
     fitted = fit(images[:cut], scores[:cut], task.class_names, unit.recipe, unit.seed)
     seconds = time.perf_counter() - start
-    found = predict(fitted.student, images[cut:])
-    rows = recalls(truth, cell.test, found, task.class_names)
+    found = predict_proba(fitted.student, images[cut:])
+    rows = recall_rows(truth, cell.test, found, task.class_names)
     return {
         "key": unit.key,
         "task": unit.task,
@@ -149,12 +149,12 @@ def measure(unit: Unit) -> dict[str, Any]:
         "least_recall": min(row["recall"] for row in rows),
         "validation_loss": fitted.validation_loss,
         "validation_accuracy": _validation_accuracy(fitted),
-        "signals": asdict(signals(scores[cut:], found, features[cut:])),
+        "signals": asdict(compute_signals(scores[cut:], found, features[cut:])),
         "labels": found.argmax(axis=1).tolist(),
     }
 
 
-def _validation_accuracy(fitted: Fitted) -> float:
+def _validation_accuracy(fitted: FitResult) -> float:
     """Agreement with the held-back pseudo-labels, mean over members."""
     kept = zip(fitted.histories, fitted.best_epochs, strict=True)
     return float(np.mean([history[best].validation_accuracy for history, best in kept]))
@@ -198,13 +198,13 @@ def _embedded(unit: Unit, ids: Sequence[str]) -> NDArray[np.float32]:
 def diagnostics_of_lines(group: pd.DataFrame, units: Mapping[str, Unit]) -> Diagnostics:
     """What a run with these draws would say of itself, from its lines."""
     return summarise_diagnostics(
-        _signals(group), between_draws(_labels(group, units), _classes(group))
+        _signals(group), student_agreement(_labels(group, units), _classes(group))
     )
 
 
 def best_of_lines(group: pd.DataFrame, units: Mapping[str, Unit]) -> int:
     """Which of these lines' students a run would publish: its place in order of seed."""
-    return best_draw(_signals(group), _labels(group, units), _classes(group))
+    return best_seed_index(_signals(group), _labels(group, units), _classes(group))
 
 
 def _signals(group: pd.DataFrame) -> list[Signals]:

@@ -35,7 +35,7 @@ from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.reports.annotation_summary import Overview, summarise_annotations, write_page
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
-from medlabel.storage.store import Store, refuse_other
+from medlabel.storage.store import Store, refuse_different
 from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import versions
@@ -132,7 +132,7 @@ def _claim(store: Store, order: AnnotateConfig, bundle: Bundle) -> Origin:
         manifest, what = store.read_json(MANIFEST), "other annotations (they differ"
         numbers = {"code_versions": manifest.get("code_versions")}
         wanted = asdict(mine) | {"code_versions": dict(ANNOTATION)}
-        refuse_other(store, manifest["origin"] | numbers, wanted, what, {"time", "versions"})
+        refuse_different(store, manifest["origin"] | numbers, wanted, what, {"time", "versions"})
         return Origin(**manifest["origin"])
     store.write_json(MANIFEST, _manifest(order, mine))
     return mine
@@ -196,7 +196,7 @@ class _Annotator:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         prepared, job = unpack_prepared(row), self._job
-        found = label_pieces(prepared.images, self._bundle.judge, job.layout.batch)
+        found = label_pieces(prepared.images, self._bundle.assess, job.layout.batch)
         rejects = job.table.write(prepared, found, job.classes, job.origin)
         return {"images": len(prepared.images), "rejects": rejects}
 

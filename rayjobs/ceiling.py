@@ -17,7 +17,7 @@ from medlabel.evaluation.metrics import true_scores
 from medlabel.experiments.run_folder import CEILING, finished_seeds, read_cell
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
-from medlabel.teacher.adjust import RAW
+from medlabel.teacher.adjust import NO_ADJUSTMENT
 from rayjobs.cluster import fitting_resources, one_line_errors
 from rayjobs.fit import Unit, Workload, fit_unit
 
@@ -28,7 +28,7 @@ __all__ = ["fit_ceiling"]
 def _fit(uri: str, workload: Workload, unit: Unit, scores: NDArray[np.float32]) -> None:
     everywhere = np.zeros((len(workload.images), scores.shape[1]), dtype=np.float32)
     everywhere[unit.pool] = scores
-    true = replace(workload, scores=everywhere, adjustment=RAW, embeddings=None)
+    true = replace(workload, scores=everywhere, adjustment=NO_ADJUSTMENT, embeddings=None)
     fit_unit(Store(uri), true, unit, keep_student=False)
 
 

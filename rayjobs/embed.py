@@ -26,7 +26,7 @@ from medlabel.storage.store import Store
 from medlabel.teacher.catalogue import Catalogue, CatalogueStore, RawShard, missing_rows
 from medlabel.teacher.clip import Clip, check_clip, load_clip
 from medlabel.teacher.embedding_export import EXPORT_MANIFEST, export, write_rejects
-from medlabel.teacher.embeddings import SHARD, EmbeddingTable
+from medlabel.teacher.embeddings import SHARD_SIZE, EmbeddingTable
 from rayjobs.cluster import connect
 from rayjobs.image_pipeline import (
     READING,
@@ -231,8 +231,8 @@ def embed_parts(
 def shard_size(clip: Clip, gpus: float) -> int:
     """Images a shard: all that a file is worth on a GPU, and some seconds' work on a CPU."""
     if gpus:
-        return SHARD
-    return min(SHARD, max(64, 1 << int(log2(_WORK / clip.image_weights))))
+        return SHARD_SIZE
+    return min(SHARD_SIZE, max(64, 1 << int(log2(_WORK / clip.image_weights))))
 
 
 def catalogue_parts(

@@ -21,11 +21,11 @@ from medlabel.storage.device import default_device
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.calibration import calibrate
-from medlabel.student.fit import fit, predict
+from medlabel.student.fit import fit, predict_proba
 from medlabel.student.human_labels import HumanLabels
 from medlabel.student.recipes import Recipe
-from medlabel.student.targets import targets
-from medlabel.teacher.adjust import RAW, Adjustment
+from medlabel.student.targets import training_targets
+from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment
 from rayjobs.cluster import fitting_resources, one_line_errors
 
 __all__ = ["Unit", "WorkerLimits", "Workload", "fit_cells", "fit_unit"]
@@ -81,7 +81,7 @@ class Workload:
     recipe: Recipe
     architecture: str
     provenance: Mapping[str, Any]
-    adjustment: Adjustment = RAW
+    adjustment: Adjustment = NO_ADJUSTMENT
     embeddings: NDArray[np.floating] | None = None
     human_labels: HumanLabels | None = None
 
@@ -183,9 +183,9 @@ def fit_unit(
         device=device or default_device(),
         human_labels=human_labels,
     )
-    wanted = targets(scores, workload.recipe)
+    wanted = training_targets(scores, workload.recipe)
     wanted = wanted if human_labels is None else human_labels.into(wanted)
-    found = [predict(fitted.student, images[rows]) for rows in (unit.pool, unit.test)]
+    found = [predict_proba(fitted.student, images[rows]) for rows in (unit.pool, unit.test)]
     if not all(np.isfinite(chances).all() for chances in found):
         raise MedlabelError(
             f"training by {workload.recipe.name} diverged: its probabilities are no numbers; "

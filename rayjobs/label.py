@@ -23,9 +23,9 @@ from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
 from medlabel.storage.digests import hex_digest
-from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, ignore_progress
-from medlabel.storage.store import Store, refuse_other
+from medlabel.storage.store import Store, refuse_different
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import versions, with_key
 from medlabel.student.recipes import Recipe
@@ -92,7 +92,7 @@ def label_sources(wish: LabelConfig, on_progress: OnProgress = ignore_progress) 
     check_clip(wish.clip, "fp32")
     check_auto_above(wish.auto_above)
     store = Store(wish.out)
-    refuse_kinds(store, _ASKED)
+    refuse_other_kinds(store, _ASKED)
     if not store.exists(_ASKED) and store.exists(f"{runs.BUNDLE}/config.json"):
         raise MedlabelError(
             f"{store.uri} holds a student already: choose another --out, or label with it: "
@@ -118,7 +118,7 @@ def _claim(store: Store, wish: LabelConfig) -> None:
         "side": wish.side, "seed": wish.seed,
     }  # fmt: skip
     if store.exists(_ASKED):
-        refuse_other(store, store.read_json(_ASKED), decisive, "other labels (they differ")
+        refuse_different(store, store.read_json(_ASKED), decisive, "other labels (they differ")
     store.write_json(_ASKED, decisive)
 
 

@@ -35,7 +35,7 @@ from medlabel.teacher.phantom_clip import (
     pretraining_named,
     save_clip,
 )
-from medlabel.teacher.phantom_training import Drawn, Pretraining, trained_clip
+from medlabel.teacher.phantom_training import LabelledPhantoms, Pretraining, clip_from_state
 from medlabel.teacher.zoo.weights import phantom_folder
 from rayjobs.cluster import connect, one_line_errors
 
@@ -125,7 +125,7 @@ def _finish(folder: Path, config: PretrainingConfig, state: dict[str, Any]) -> N
     """Write the model and its card beside the folder's place, then move them there at once."""
     fresh = folder.with_name(f"{folder.name}.partial")  # a killed driver may have left one
     shutil.rmtree(fresh, ignore_errors=True)
-    save_clip(trained_clip(config, state), fresh, config)
+    save_clip(clip_from_state(config, state), fresh, config)
     digest = hex_digest((fresh / _WEIGHTS).read_bytes())
     card = {"trained_on": "phantoms", "config": asdict(config), "sha256": digest}
     (fresh / _CARD).write_text(json.dumps(card, indent=2) + "\n")
@@ -142,7 +142,7 @@ def _training_folder(folder: Path) -> Path:
 
 
 @ray.remote(num_cpus=1)
-def _draw_look(flag: str, config: PretrainingConfig) -> Drawn:
+def _draw_look(flag: str, config: PretrainingConfig) -> LabelledPhantoms:
     """All phantoms of one look, and the kind of each."""
     add_looks(config.looks)
     return phantoms.draw_look(

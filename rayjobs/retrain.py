@@ -24,9 +24,9 @@ from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
 from medlabel.reports.retraining_report import report_retraining
 from medlabel.storage.digests import hex_digest
-from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
-from medlabel.storage.store import Store, refuse_other
+from medlabel.storage.store import Store, refuse_different
 from medlabel.student.provenance import versions, with_key
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import connect
@@ -88,7 +88,7 @@ def retrain(asked: RetrainConfig, on_progress: OnProgress = ignore_progress) -> 
             f"{store.uri} holds the annotations, and the student that made them: name another "
             "folder for the next one with --out"
         )
-    refuse_kinds(store, MANIFEST)
+    refuse_other_kinds(store, MANIFEST)
     store.check_writable()
     on_progress("reading", 0, 1)
     annotations = Store(asked.annotations)
@@ -98,7 +98,7 @@ def retrain(asked: RetrainConfig, on_progress: OnProgress = ignore_progress) -> 
     decisive = {"key": workload.provenance["key"], "pool": asked.pool, "seed": asked.seed}
     if store.exists(MANIFEST):
         what = "another student (it differs"
-        refuse_other(store, store.read_json(MANIFEST)["asked"], decisive, what)
+        refuse_different(store, store.read_json(MANIFEST)["asked"], decisive, what)
     else:
         store.write_json(MANIFEST, {"asked": decisive})
     on_progress("reading", 1, 1)

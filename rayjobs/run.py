@@ -27,13 +27,13 @@ from medlabel.experiments.run_tables import (
     timings_table,
 )
 from medlabel.reports.run_report import report_run
-from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, ignore_progress
-from medlabel.storage.store import Store, refuse_other
+from medlabel.storage.store import Store, refuse_different
 from medlabel.student.networks import check_student
 from medlabel.student.provenance import Identity, digest_scores, versions
 from medlabel.student.recipes import Recipe
-from medlabel.teacher.adjust import RAW, Adjustment, vote_mean
+from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment, mean_vote
 from medlabel.teacher.clip import check_clip
 from medlabel.teacher.task_captions import class_captions
 from medlabel.teacher.zero_shot import read_scores, score_table
@@ -74,7 +74,7 @@ class RunConfig:
     clips: tuple[str, ...] = ("phantom",)
     captions: str = "table"
     scores: Path | None = None
-    adjustment: Adjustment = RAW
+    adjustment: Adjustment = NO_ADJUSTMENT
     student: str | None = None
     seeds: int = 30
     per_class: int | None = None
@@ -106,7 +106,7 @@ def run(settings: RunConfig, on_progress: OnProgress = ignore_progress) -> RunRe
     """Run the whole loop, doing only what is missing in `settings.out` and `settings.home`."""
     _check(settings)
     store = Store(settings.out)
-    refuse_kinds(store, runs.MANIFEST)
+    refuse_other_kinds(store, runs.MANIFEST)
     _check_folder(settings, store)
     on_progress("reading", 0, 1)
     sources = open_sources(settings.task, settings.data_root)
@@ -135,7 +135,7 @@ def run(settings: RunConfig, on_progress: OnProgress = ignore_progress) -> RunRe
         settings.architecture,
         {name: manifest[name] for name in _PROVENANCE},
         settings.adjustment,
-        asked.embeddings if settings.adjustment.sees_images else None,
+        asked.embeddings if settings.adjustment.needs_embeddings else None,
     )
     units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
     start_ray(on_progress)
@@ -180,7 +180,7 @@ def _check_folder(settings: RunConfig, store: Store) -> None:
         settings.task, there["sources"], there["teacher"], settings.recipe,
         settings.architecture, settings.per_class,
     ).to_json()  # fmt: skip
-    refuse_other(store, there, mine, runs.OTHER, {"key", "seeds", "synthetic", "versions"})
+    refuse_different(store, there, mine, runs.OTHER, {"key", "seeds", "synthetic", "versions"})
 
 
 def _captions(settings: RunConfig) -> list[tuple[str, ...]]:
@@ -208,7 +208,7 @@ def _write_scores(
     store: Store, ids: Sequence[str], names: Sequence[str], scores: NDArray[np.float32]
 ) -> None:
     """Write raw scores: one table, or the teachers' mean and a table for each."""
-    one = scores if scores.ndim == 2 else vote_mean(list(scores))
+    one = scores if scores.ndim == 2 else mean_vote(list(scores))
     store.write_table(runs.SCORES, score_table(ids, one, names))
     for number, own in enumerate(scores if scores.ndim == 3 else (), start=1):
         store.write_table(f"scores-{number}.parquet", score_table(ids, own, names))

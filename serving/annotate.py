@@ -79,7 +79,7 @@ def _label(files: Sequence[_Opened]) -> dict[int, list[Annotation]]:
     bundle = files[0].job.bundle
     labelled: dict[int, list[Annotation]] = {}
     for some in _portions(files):
-        assessment = bundle.judge(np.stack([image for file in some for image in file.images]))
+        assessment = bundle.assess(np.stack([image for file in some for image in file.images]))
         start = 0
         for file in some:
             rows = slice(start, start + len(file.images))

@@ -7,7 +7,7 @@ from typing import Any
 from medlabel.errors import MedlabelError
 from medlabel.experiments.run_folder import BUNDLE
 from medlabel.storage.store import Store
-from medlabel.student.bundle import CALIBRATION
+from medlabel.student.bundle import CALIBRATION_FILE
 from serving.schemas import Model
 
 __all__ = ["Place", "Registry", "find_bundle"]
@@ -89,7 +89,7 @@ def _look(uri: str, *, default: bool) -> Place:
         model = Model(
             id=str(provenance.get("bundle_id", "unknown")),
             classes=config["classes"],
-            calibrated=store.exists(CALIBRATION),
+            calibrated=store.exists(CALIBRATION_FILE),
             default=default,
             warnings=provenance.get("warnings", []),
             **facts,

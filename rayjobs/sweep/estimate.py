@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from medlabel.data.tasks import gather_images, source_image
 from medlabel.errors import MedlabelError
-from medlabel.evaluation.metrics import measure
+from medlabel.evaluation.metrics import compute_metrics
 from medlabel.experiments.sweep_spec import SweepUnit
 from medlabel.storage.digests import digest_image, to_digests
 from medlabel.storage.progress import OnProgress, ignore_progress
@@ -30,7 +30,7 @@ from medlabel.student.recipes import Recipe
 from medlabel.teacher.catalogue import Catalogue, missing_rows
 from medlabel.teacher.clip import Clip, base_name, load_clip
 from medlabel.teacher.phantom_clip import build_clip, is_phantom, pretraining_named, save_clip
-from medlabel.teacher.zoo.weights import find_weights
+from medlabel.teacher.zoo.weights import find_local_weights
 from rayjobs.cluster import fitting_resources, one_line_errors
 from rayjobs.embed import shard_size
 from rayjobs.fit import Unit, Workload, fit_unit
@@ -174,7 +174,7 @@ def estimate(
         untrained=tuple(
             name
             for name in names
-            if is_phantom(base_name(name)) and find_weights(name, settings.home) is None
+            if is_phantom(base_name(name)) and find_local_weights(name, settings.home) is None
         ),
         fit_seconds=_fits(settings, rates, prepared, on_progress),
         encode_seconds=sum(
@@ -204,7 +204,7 @@ def _judging(prepared: Prepared) -> float:
     scores = np.random.default_rng(0).dirichlet(np.ones(k), n)
     began = time.perf_counter()
     for _ in range(_JUDGINGS):
-        measure(scores, labels)
+        compute_metrics(scores, labels)
     return 3 * (time.perf_counter() - began) / _JUDGINGS  # teacher, student, reading the files
 
 
@@ -216,7 +216,7 @@ def _clip(settings: SweepConfig, name: str) -> Clip | None:
 
     A phantom teacher that is still to be trained is as fast with the weights it starts from.
     """
-    found, base = find_weights(name, settings.home), base_name(name)
+    found, base = find_local_weights(name, settings.home), base_name(name)
     if found is None and is_phantom(base):
         with tempfile.TemporaryDirectory() as untrained:
             config = pretraining_named(base)

@@ -19,7 +19,7 @@ from medlabel.experiments import sweep_tables as tables
 from medlabel.experiments.run_tables import Board, judge
 from medlabel.experiments.sweep_spec import SweepSpec, SweepUnit
 from medlabel.reports.sweep_report import report_sweep
-from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.provenance import versions
@@ -53,7 +53,7 @@ class SweepResult:
 def sweep(settings: SweepConfig, on_progress: OnProgress = ignore_progress) -> SweepResult:
     """Do what is missing of a sweep, and write its tables and its report."""
     store = Store(settings.out)
-    refuse_kinds(store, tables.MANIFEST)
+    refuse_other_kinds(store, tables.MANIFEST)
     clock = Clock()
     prepared = prepare(settings, on_progress)
     store.check_writable()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.sources import Source
-from medlabel.data.tasks import Cell, Task, open_specs, sample_cells, sampled_ids
+from medlabel.data.tasks import Cell, Task, open_source_specs, sample_cells, sampled_ids
 from medlabel.data.truth import SealedTruth
 from medlabel.experiments.sweep_spec import SweepSpec, SweepUnit, TeacherSpec, check_sweep, plan
 from medlabel.storage.progress import OnProgress
@@ -117,7 +117,7 @@ def prepare(settings: SweepConfig, on_progress: OnProgress, *, one_test: bool = 
     tasks = {unit.task.title: unit.task for unit in units}
     on_progress("reading", 0, len(tasks))
     specs = [one.source for task in tasks.values() for one in task.classes]
-    opened = open_specs(specs, spec.size, settings.data_root)
+    opened = open_source_specs(specs, spec.size, settings.data_root)
     draws = {}
     for done, (title, task) in enumerate(tasks.items(), start=1):
         sources = {one.source: opened[one.source] for one in task.classes}

@@ -53,7 +53,7 @@ class TaskData:
         """One cell as `fit_unit` takes it: its own images and scores, the pool's first."""
         cell = self.cells[seed]
         rows, n = np.concatenate([cell.pool, cell.test]), len(cell.pool)
-        seen = self.embeddings if self.adjustment.sees_images else None
+        seen = self.embeddings if self.adjustment.needs_embeddings else None
         workload = Workload(
             gather(stacks, self.in_colour[rows], self.row[rows], self.colour),
             self.scores[..., rows, :],
@@ -85,7 +85,7 @@ def teach(group: Group, pixels: "Pixels", *, embeddings: bool = False) -> TaskDa
         any(source.colour for source in draw.sources.values()),
         *pixels.places(draw.ids),
         group.asked.scores,
-        group.asked.embeddings if embeddings or adjustment.sees_images else None,
+        group.asked.embeddings if embeddings or adjustment.needs_embeddings else None,
         adjustment,
         draw.task.class_names,
         {cell.seed: Unit(cell.seed, at(cell.pool), at(cell.test)) for cell in draw.cells},

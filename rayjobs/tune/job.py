@@ -16,7 +16,7 @@ import yaml
 from ray.tune import Callback
 
 from medlabel.errors import MedlabelError
-from medlabel.evaluation.diagnostics import ENOUGH
+from medlabel.evaluation.diagnostics import MIN_SHARED_PER_CLASS
 from medlabel.experiments import tune_tables as tables
 from medlabel.experiments.run_folder import claim
 from medlabel.experiments.sweep_spec import SweepUnit
@@ -30,7 +30,7 @@ from medlabel.experiments.tune_spec import (
     recipe_of,
 )
 from medlabel.reports.tune_report import report_tune
-from medlabel.storage.folders import refuse_kinds
+from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.provenance import versions
@@ -94,7 +94,7 @@ class TuneResult:
 def tune(settings: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneResult:
     """Search, choose, refit and judge, doing only what is missing in `settings.out`."""
     spec, store, clock = settings.spec, Store(settings.out), Clock()
-    refuse_kinds(store, tables.MANIFEST)
+    refuse_other_kinds(store, tables.MANIFEST)
     check_tune(spec)
     callbacks = trackers(settings.track, spec.name)
     prepared = prepare(settings.sweep, on_progress, one_test=True)
@@ -130,7 +130,7 @@ def tune(settings: TuneConfig, on_progress: OnProgress = ignore_progress) -> Tun
 def _check_tests(prepared: Prepared) -> None:
     """Refuse tasks whose held-out images are too few to tell students apart by."""
     for title, draw in prepared.draws.items():
-        there, fewest = len(draw.cells[0].test), ENOUGH * len(draw.task.classes)
+        there, fewest = len(draw.cells[0].test), MIN_SHARED_PER_CLASS * len(draw.task.classes)
         if there < fewest:
             raise MedlabelError(
                 f"{title} has {there} held-out images, too few to compare students by: a search "

@@ -13,7 +13,7 @@ from ray import tune
 from ray.tune.result import DONE
 
 from medlabel.errors import MedlabelError
-from medlabel.evaluation.diagnostics import signals
+from medlabel.evaluation.diagnostics import compute_signals
 from medlabel.experiments.run_folder import finished_seeds, read_cell
 from medlabel.experiments.sweep_tables import unit_folder
 from medlabel.experiments.tune_spec import FIRST, WORST, TaskDraw, agreement, recipe_of
@@ -76,7 +76,7 @@ class TuneData:
         seen = np.asarray(taught.embeddings[rows], np.float32)
         scores = taught.adjustment(taught.scores[..., rows, :], seen)
         given = dict(zip(map(str, rows), cell.test.argmax(axis=1).tolist(), strict=True))
-        return TaskDraw(signals(scores, cell.test, seen), given), cell.seconds
+        return TaskDraw(compute_signals(scores, cell.test, seen), given), cell.seconds
 
     def agreement(self, draws: list[list[TaskDraw]]) -> dict[str, float]:
         """The objective of the draws so far, by task."""

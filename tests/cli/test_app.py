@@ -11,7 +11,7 @@ import typer
 from support import write_npz
 
 from medlabel.cli import app as cli
-from medlabel.teacher.adjust import RAW
+from medlabel.teacher.adjust import NO_ADJUSTMENT
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_options_reach_the_run_as_they_are_typed(medlabel, monkeypatch, tmp_path
     assert [str(s) for s in asked[0].adjustment.steps] == [*steps[1].split(","), steps[3]]
     assert asked[0].clips == ("a", "b")
     medlabel("run", pair, "--out", tmp_path)
-    assert (asked[1].adjustment, asked[1].clips) == (RAW, ("phantom",))
+    assert (asked[1].adjustment, asked[1].clips) == (NO_ADJUSTMENT, ("phantom",))
 
 
 def test_scores_with_missing_ids_and_with_nan(refused, tmp_path, pair):

@@ -6,17 +6,22 @@ from sklearn.metrics import cohen_kappa_score
 
 from medlabel.evaluation.diagnostics import (
     Signals,
-    best_draw,
-    between_draws,
+    best_seed_index,
+    compute_signals,
+    diagnostic_warnings,
     kappa,
     pixel_features,
-    signals,
+    student_agreement,
     summarise_diagnostics,
-    warnings_of,
 )
 
 SOUND = Signals(
-    teacher=0.6, teacher_error=0.05, neighbours=0.9, balance=0.95, sure=0.5, sure_error=0.05
+    teacher=0.6,
+    teacher_error=0.05,
+    neighbours=0.9,
+    balance=0.95,
+    confidence=0.5,
+    confidence_error=0.05,
 )
 
 
@@ -48,17 +53,17 @@ def test_groups_that_the_student_found_are_trusted():
     truth = np.arange(200) % 2
     features = np.random.default_rng(0).normal(truth[:, None] * 10, 1, (200, 4))
     wrong = np.random.default_rng(1).random(200) < 0.3
-    found = signals(draw(truth ^ wrong), draw(truth), features)
+    found = compute_signals(draw(truth ^ wrong), draw(truth), features)
     assert found.neighbours == pytest.approx(1)
     assert found.balance == pytest.approx(1)
-    assert warnings_of(found) == ()
+    assert diagnostic_warnings(found) == ()
 
 
 def test_labels_without_images_behind_them_are_not_believed():
     rng = np.random.default_rng(0)
     teacher, student = rng.integers(0, 2, (2, 300))
-    found = signals(draw(teacher), draw(student), rng.normal(size=(300, 4)))
-    told = warnings_of(found)
+    found = compute_signals(draw(teacher), draw(student), rng.normal(size=(300, 4)))
+    told = diagnostic_warnings(found)
     assert told[0].startswith("This task looks undecidable")
     assert "no more than chance" in told[0]
     assert any("no groups" in line for line in told)
@@ -69,26 +74,26 @@ def test_a_teacher_that_is_no_surer_than_a_guess_is_not_believed():
     student, features = draw(truth), 10.0 * truth[:, None]
     # three errors of a guess are 3 * 0.5 / 20 = 0.075 of probability, 0.15 of what is beyond
     unsure, surer = (0.5 + share * (draw(truth) - 0.5) for share in (0.14, 0.16))
-    assert "own probabilities" in warnings_of(signals(unsure, student, features))[0]
-    assert warnings_of(signals(surer, student, features)) == ()
+    assert "own probabilities" in diagnostic_warnings(compute_signals(unsure, student, features))[0]
+    assert diagnostic_warnings(compute_signals(surer, student, features)) == ()
 
 
 def test_a_student_that_says_one_thing_is_not_believed():
     teacher = np.arange(100) % 2
-    found = signals(draw(teacher), draw(np.zeros(100, int)), np.arange(100.0)[:, None])
+    found = compute_signals(draw(teacher), draw(np.zeros(100, int)), np.arange(100.0)[:, None])
     assert found.balance == 0
-    assert any("hardly ever" in line for line in warnings_of(found))
+    assert any("hardly ever" in line for line in diagnostic_warnings(found))
 
 
 def test_students_are_compared_on_what_both_judged():
     one = {f"a/{i}": i % 2 for i in range(40)}
     other = {f"a/{i}": i % 2 for i in range(20, 60)}
-    assert between_draws([one, other], 2) == pytest.approx(1)
+    assert student_agreement([one, other], 2) == pytest.approx(1)
     few = {f"a/{i}": 1 - i % 2 for i in range(30, 70)}
-    assert between_draws([one, few], 2) is None  # ten images tell nothing
-    assert between_draws([one, few, other], 2) == pytest.approx(-1)
-    assert between_draws([one], 2) is None
-    assert any("another draw" in line for line in warnings_of(SOUND, students=0.2))
+    assert student_agreement([one, few], 2) is None  # ten images tell nothing
+    assert student_agreement([one, few, other], 2) == pytest.approx(-1)
+    assert student_agreement([one], 2) is None
+    assert any("another draw" in line for line in diagnostic_warnings(SOUND, students=0.2))
 
 
 def test_a_run_is_judged_by_the_median_of_its_draws():
@@ -113,16 +118,16 @@ OTHER = {
 @pytest.mark.parametrize("field", ["balance", "neighbours"])
 def test_the_draw_that_agrees_most_is_the_best(field):
     each = [replace(SOUND, **{field: value}) for value in (0.5, 0.8, 0.8)]
-    assert best_draw(each, [ONE, ONE, ONE], 2) == 1
+    assert best_seed_index(each, [ONE, ONE, ONE], 2) == 1
 
 
 def test_a_draw_that_the_others_contradict_is_not_the_best():
-    assert best_draw([SOUND] * 3, [OTHER, ONE, ONE], 2) == 1
-    assert best_draw([SOUND], [ONE], 2) == 0
+    assert best_seed_index([SOUND] * 3, [OTHER, ONE, ONE], 2) == 1
+    assert best_seed_index([SOUND], [ONE], 2) == 0
     apart = {f"b/{i}": 0 for i in range(20)}  # shares no image with the others
     each = [SOUND, SOUND, replace(SOUND, balance=1.0)]
-    assert best_draw(each, [ONE, ONE, apart], 2) == 2
+    assert best_seed_index(each, [ONE, ONE, apart], 2) == 2
 
 
 def test_draws_without_an_image_in_common_are_told_apart_by_the_rest():
-    assert best_draw([SOUND, replace(SOUND, balance=1.0)], [{"a": 0}, {"b": 0}], 2) == 1
+    assert best_seed_index([SOUND, replace(SOUND, balance=1.0)], [{"a": 0}, {"b": 0}], 2) == 1

@@ -4,10 +4,10 @@ import pytest
 
 from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.metrics import (
+    compute_metrics,
     confusion,
     evaluate_cell,
-    measure,
-    recalls,
+    recall_rows,
     summarise,
     true_scores,
 )
@@ -15,7 +15,7 @@ from medlabel.evaluation.metrics import (
 
 def test_metrics_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
-    metrics = measure(probabilities, np.array([0, 0, 1, 1]))
+    metrics = compute_metrics(probabilities, np.array([0, 0, 1, 1]))
     assert metrics.accuracy == 0.75
     assert metrics.balanced_accuracy == 0.75
     assert metrics.macro_f1 == pytest.approx((0.8 + 2 / 3) / 2)
@@ -24,7 +24,7 @@ def test_metrics_by_hand():
 
 def test_auc_is_the_mean_of_one_class_against_the_rest():
     labels = np.array([0, 1, 2, 0, 1, 2])
-    metrics = measure(np.eye(3)[labels], labels)
+    metrics = compute_metrics(np.eye(3)[labels], labels)
     assert metrics.auc == metrics.accuracy == 1.0
 
 
@@ -47,7 +47,8 @@ def test_recall_is_told_class_by_class():
     truth = SealedTruth(["a", "b", "c"], [0, 0, 1])
     given = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]])
     none, some, whole = sorted(
-        recalls(truth, ["a", "b", "c"], given, "xyz"), key=lambda row: (row["n"] > 0, row["recall"])
+        recall_rows(truth, ["a", "b", "c"], given, "xyz"),
+        key=lambda row: (row["n"] > 0, row["recall"]),
     )
     assert (none["class"], none["n"], np.isnan(none["recall"])) == ("z", 0, True)
     assert some == {"class": "x", "n": 2, "recall": 0.5}

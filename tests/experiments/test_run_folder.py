@@ -6,7 +6,7 @@ from medlabel.experiments.run_folder import claim, finished_seeds, publish, read
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle
 from medlabel.student.decision import review_reasons
-from medlabel.student.fit import Epoch, Fitted
+from medlabel.student.fit import Epoch, FitResult
 from medlabel.student.networks import Student
 
 MANIFEST = {"task": "t", "recipe": "robust", "seeds": 3, "versions": "1"}
@@ -20,7 +20,7 @@ def store(tmp_path):
 
 def fitted(loss):
     epochs = (Epoch(0, 0.9, 0.5, 0.9, 0.5), Epoch(1, 0.2, 0.9, loss, 0.8))
-    return Fitted(Student("small", 1, ["a", "b"]), (epochs,), (1,))
+    return FitResult(Student("small", 1, ["a", "b"]), (epochs,), (1,))
 
 
 def write(store, seed, loss=0.3):
@@ -64,5 +64,5 @@ def test_a_seeds_bundle_is_published(store):
     assert store.read_json("bundle/provenance.json")["bundle_id"] == "k-seed-0001"
     bundle = load_bundle(store.path("bundle"))
     assert bundle.warnings == ("This task looks undecidable.",)
-    said = bundle.judge(np.zeros((1, 28, 28), np.uint8))
+    said = bundle.assess(np.zeros((1, 28, 28), np.uint8))
     assert "undecidable" in review_reasons(said, 0.0)[0]

@@ -12,7 +12,7 @@ from medlabel.experiments.run_tables import (
     judge,
     recalls_table,
 )
-from medlabel.teacher.adjust import RAW, Adjustment, match_prior, parse_steps
+from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment, match_prior, parse_steps
 
 ROWS = {f"s/train/{i}": i for i in range(40)} | {f"s/test/{i}": 40 + i for i in range(20)}
 POOL, TEST = (tuple(i for i in ROWS if f"/{split}/" in i) for split in ("train", "test"))
@@ -25,7 +25,7 @@ def scores(seed):
 
 
 def test_raw_scores_are_judged_as_they_are():
-    found = judge(RAW, CELLS, ROWS, scores(0), None)[3]
+    found = judge(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None)[3]
     np.testing.assert_array_equal(found.pool, scores(0)[:40])
     np.testing.assert_array_equal(found.test, scores(0)[40:])
 
@@ -41,12 +41,12 @@ def test_pool_and_test_are_adjusted_each_on_their_own():
 
 def test_several_teachers_are_judged_as_one():
     votes = np.stack([scores(0), scores(1)])
-    found = judge(RAW, CELLS, ROWS, votes, None)[3]
+    found = judge(NO_ADJUSTMENT, CELLS, ROWS, votes, None)[3]
     np.testing.assert_allclose(found.test, votes[:, 40:].mean(axis=0), atol=1e-6)
 
 
 def test_the_adjusted_table_has_a_row_for_each_cell_and_image():
-    judged = judge(RAW, CELLS, ROWS, scores(0), None)
+    judged = judge(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None)
     table = adjusted_table(judged, CELLS, ("a", "b"))
     assert list(table.columns) == ["seed", "split", "image_id", "a", "b"]
     assert table["image_id"].tolist() == [*POOL, *TEST]
@@ -61,7 +61,9 @@ def board(monkeypatch):
     student = np.eye(2, dtype=np.float32)[labels]
     fitted = CellResult(3, student[:40], student[40:], pd.DataFrame(), 0, 0.0, 0.0, "")
     monkeypatch.setattr("medlabel.experiments.run_tables.read_cell", lambda store, seed: fitted)
-    return Board(ROWS, images, judge(RAW, CELLS, ROWS, scores(0), None), None, {"task": "t"})
+    return Board(
+        ROWS, images, judge(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None), None, {"task": "t"}
+    )
 
 
 def test_recalls_have_a_row_for_each_seed_class_and_judge(board):

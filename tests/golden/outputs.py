@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from medlabel.data.decoding import decode_image
 from medlabel.data.framing import CentreSquare, Framing
 from medlabel.phantoms import LOOKS, Kind, Look, draw_look
-from medlabel.student.augment import LEVELS, augment, level_for
+from medlabel.student.augment import AUGMENTATIONS, augment, augmentation_for
 from medlabel.student.calibration import Calibration, calibrate
-from medlabel.student.decision import Assessment, ranks, review_reasons
-from medlabel.student.fit import fit, predict
+from medlabel.student.decision import Assessment, ranking_scores, review_reasons
+from medlabel.student.fit import fit, predict_proba
 from medlabel.student.human_labels import UNLABELED, HumanLabels
-from medlabel.student.losses import EarlyLearning, loss
+from medlabel.student.losses import EarlyLearningRegulariser, recipe_loss
 from medlabel.student.networks import Student
 from medlabel.student.recipes import RECIPES, Recipe
-from medlabel.student.targets import pruned, targets, weights
-from medlabel.student.training import Pool, train
+from medlabel.student.targets import find_label_errors, sample_weights, training_targets
+from medlabel.student.training import TrainingData, train
 from medlabel.teacher import adjust, captions, phantom_captions, phantom_training, zero_shot
 from medlabel.teacher.clip import Clip, _moved
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip
@@ -133,8 +133,10 @@ def teacher_training() -> Outputs:
         steps=4, batch_size=16, phantoms_per_look=8, looks=(), learning_rate=3e-3
     )
     looks = {
-        "a": Look("a", False, "", tuple(Kind(f"a{n}", lambda sheet: sheet, "", "") for n in "12")),
-        "b": Look("b", True, "", (Kind("b1", lambda sheet: sheet, "", ""),), mirrored=False),
+        "a": Look(
+            "a", False, "", tuple(Kind(f"a{n}", lambda canvas: canvas, "", "") for n in "12")
+        ),
+        "b": Look("b", True, "", (Kind("b1", lambda canvas: canvas, "", ""),), mirrored=False),
     }
     drawn = {
         "a": (_images(8), np.arange(8) % 2),
@@ -239,12 +241,12 @@ def scores() -> Outputs:
         "scores": first,
         "scores at the default scale": zero_shot.score(images, classes),
         "balanced": zero_shot.balance(first),
-        "mean of votes": adjust.vote_mean([first, first[:, ::-1]]),
+        "mean of votes": adjust.mean_vote([first, first[:, ::-1]]),
         "dawid-skene": adjust.dawid_skene([_scores(30, 3, seed) for seed in range(3)]),
     }
     steps = ("temperature=2", "prior", "prior=0.5:0.3:0.2", "em-prior", "transduct")
     for step in steps:
-        found[step] = adjust.apply(adjust.parse_steps(step), first, images)
+        found[step] = adjust.apply_steps(adjust.parse_steps(step), first, images)
     return found
 
 
@@ -283,11 +285,11 @@ def _targets() -> dict[str, NDArray]:
     for kind in ("hard", "soft"):
         for balanced in (False, True):
             recipe = replace(PLAIN, targets=kind, balanced=balanced)
-            found[f"targets, {kind}, balanced {balanced}"] = targets(given, recipe)
+            found[f"targets, {kind}, balanced {balanced}"] = training_targets(given, recipe)
     for changes in ({}, {"weights": "margin"}, {"top_k_per_class": 3}, {"balanced": True}):
         changed = {"weights": "margin", **changes} if "balanced" in changes else changes
-        found[f"weights, {changed}"] = weights(given, replace(PLAIN, **changed))
-    found["pruned"] = pruned(np.arange(24) % 3, given)
+        found[f"weights, {changed}"] = sample_weights(given, replace(PLAIN, **changed))
+    found["pruned"] = find_label_errors(np.arange(24) % 3, given)
     people = HumanLabels(np.where(np.arange(24) % 5 == 0, 1, UNLABELED), 2.5)
     found |= {"human targets": people.into(given), "human weights": people.weigh(given[:, 0])}
     return found
@@ -301,9 +303,9 @@ def _losses() -> dict[str, NDArray]:
     found = {}
     for kind in ("cross-entropy", "generalised", "symmetric", "early-learning"):
         logits = torch.tensor(rng.normal(0, 2, (8, 3)), dtype=torch.float32, requires_grad=True)
-        each = loss(replace(PLAIN, loss=kind), logits, wanted)
+        each = recipe_loss(replace(PLAIN, loss=kind), logits, wanted)
         if kind == "early-learning":
-            memory = EarlyLearning(wanted)
+            memory = EarlyLearningRegulariser(wanted)
             memory(logits.detach().flip(0), torch.arange(8))
             each = each + memory(logits, torch.arange(8))
         each.sum().backward()
@@ -314,7 +316,7 @@ def _losses() -> dict[str, NDArray]:
 
 def _augmented() -> dict[str, NDArray]:
     found = {}
-    for name, level in LEVELS.items():
+    for name, level in AUGMENTATIONS.items():
         batch = torch.from_numpy(_images(24, 28, 3)).permute(0, 3, 1, 2).float()
         strong = replace(level, collimated=4 * level.collimated)  # else none of 24 would be
         changed = augment(batch, strong, torch.Generator().manual_seed(0))
@@ -322,7 +324,7 @@ def _augmented() -> dict[str, NDArray]:
         found[f"level {name}"] = _values(level)
     kinds = {"grey": _images(4), "colour": _images(4, channels=3)}
     for name, stack in kinds.items():
-        found[f"level for {name}"] = _values(level_for("auto", stack))
+        found[f"level for {name}"] = _values(augmentation_for("auto", stack))
     return found
 
 
@@ -395,11 +397,11 @@ def _trained() -> dict[str, NDArray]:
     )
     wanted = torch.from_numpy(_scores(40))
     count = torch.linspace(0.5, 1.5, 40)
-    pool = Pool(pixels, wanted, count, torch.arange(32), torch.arange(32, 40), count[32:])
+    pool = TrainingData(pixels, wanted, count, torch.arange(32), torch.arange(32, 40), count[32:])
     found = {}
     for name, recipe in _kinds().items():
         network, rng = _small_network(), torch.Generator().manual_seed(0)
-        level = LEVELS["films"] if name == "robust" else None
+        level = AUGMENTATIONS["films"] if name == "robust" else None
         history, best = train(network, pool, recipe, level, rng)
         losses = [(epoch.train_loss, epoch.validation_loss) for epoch in history]
         found[f"losses, {name}"] = np.array(losses)
@@ -427,7 +429,7 @@ def _fitted() -> dict[str, NDArray]:
         fitted = fit(
             images, given, ("a", "b"), recipe, 5, architecture=student, human_labels=answers
         )
-        found[f"fit {name}"] = predict(fitted.student, images[:12])
+        found[f"fit {name}"] = predict_proba(fitted.student, images[:12])
         found[f"loss of fit {name}"] = np.array(fitted.validation_loss)
     return found
 
@@ -460,13 +462,13 @@ def decisions() -> Outputs:
     """A student's probabilities, how they are softened, OOD scores, review reasons, ranks."""
     rng, images = np.random.default_rng(0), _images(12, 12, seed=2)
     with _one_thread():
-        one, two = (predict(_fixed_student(members), images) for members in (1, 2))
+        one, two = (predict_proba(_fixed_student(members), images) for members in (1, 2))
     features = rng.normal(size=(12, 4)).astype(np.float32)
     centres = rng.normal(size=(3, 4)).astype(np.float32)
     whitening = rng.normal(size=(4, 4)).astype(np.float32)
     calibration = Calibration(1.7, centres, whitening, 2.9)
     given = _scores(12, 3, sharpness=3)
-    softened, ood = calibration.soften(given), calibration.ood_score(features)
+    softened, ood = calibration.apply_temperature(given), calibration.ood_score(features)
     assessments = {
         "calibrated": Assessment(given, ood, calibrated=True),
         "uncalibrated": Assessment(given, np.full(12, np.nan, np.float32), calibrated=False),
@@ -477,7 +479,7 @@ def decisions() -> Outputs:
         "probabilities of two networks": two,
         "softened": softened,
         "out-of-distribution scores": ood,
-        "ranks": ranks(given.max(axis=1), ood),
+        "ranks": ranking_scores(given.max(axis=1), ood),
         **{f"reasons, {name}": _reasons(found) for name, found in assessments.items()},
     }
 

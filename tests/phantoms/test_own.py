@@ -17,13 +17,13 @@ from medlabel.teacher.task_captions import class_captions
 DOCS = Path(__file__).parents[2] / "docs"
 HAND = """
 from medlabel.phantoms import Kind, Look
-from medlabel.phantoms.parts import step
+from medlabel.phantoms.parts import soft_step
 
 
 def bone(width):
-    def draw(sheet):
-        x, y = sheet.pose()
-        return 0.2 + 0.7 * step(width - abs(x)) + 0 * y
+    def draw(canvas):
+        x, y = canvas.pose()
+        return 0.2 + 0.7 * soft_step(width - abs(x)) + 0 * y
     return draw
 
 
@@ -80,7 +80,7 @@ def test_without_its_file_the_message_says_what_to_do():
         ("LOOKS = [3]", "LOOKS holds int, not Look"),
         (HAND.replace('"hand", False', '"bloodmnist", False'), "'bloodmnist' is taken"),
         (HAND.replace('"hand", False', '"hand", True'), r"cannot be drawn as \[n,size,size,3\]"),
-        (HAND.replace("sheet.pose()", "sheet.pause()"), "AttributeError"),
+        (HAND.replace("canvas.pose()", "canvas.pause()"), "AttributeError"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, text, reason):

@@ -40,7 +40,7 @@ def drawn(dark, bright):
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_run_encodes_each_image_once_and_like_by_hand(clip, drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "SHARD", 2)
+    monkeypatch.setattr(job, "SHARD_SIZE", 2)
     table = EmbeddingTable(Store(str(tmp_path)), clip.key)
     some = dict(list(drawn.items())[:3])
     told = []

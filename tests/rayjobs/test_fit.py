@@ -87,6 +87,6 @@ def test_a_fitted_student_is_calibrated_on_its_pool(workload, tmp_path):
     (unit,) = units(1)
     fit_unit(store, workload, unit)
     bundle = load_bundle(store.path("cells/seed-0000/bundle"))
-    assessment = bundle.judge(workload.images[unit.pool])
+    assessment = bundle.assess(workload.images[unit.pool])
     assert assessment.calibrated
     assert (assessment.ood_score <= 1.01).mean() > 0.9

@@ -7,7 +7,7 @@ from support_annotations import annotate_folder
 from medlabel.annotation.table import MANIFEST
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.student.bundle import load_bundle, warn
+from medlabel.student.bundle import load_bundle, record_warnings
 from medlabel.student.recipes import RECIPES
 from rayjobs.retrain import RetrainConfig, retrain
 
@@ -28,7 +28,7 @@ def asked(tmp_path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_answers_become_a_student_whose_bundle_says_so(asked, tmp_path):
     last = Store(asked.annotations).read_json(MANIFEST)["asked"]["bundle"]
-    warn(Store(last), ["it looks undecidable"])
+    record_warnings(Store(last), ["it looks undecidable"])
     done = retrain(asked)
     bundle = load_bundle(done.bundle)
     assert bundle.warnings == ("it looks undecidable",)

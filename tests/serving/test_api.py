@@ -12,7 +12,7 @@ from doors import npy, picture, png, write_bundle
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.calibration import calibrate
-from medlabel.student.fit import predict
+from medlabel.student.fit import predict_proba
 
 PICTURES = np.stack([picture(seed) for seed in range(3)])
 
@@ -204,7 +204,7 @@ def test_calibrated_student_decides(open_door, tmp_path):
 
 
 def student_labels(student, images):
-    return predict(student, images).argmax(axis=1)
+    return predict_proba(student, images).argmax(axis=1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.calibration import calibrate
-from medlabel.student.fit import predict
+from medlabel.student.fit import predict_proba
 from medlabel.student.networks import STUDENTS, Student, backbones, blank
 
 
@@ -35,7 +35,7 @@ def test_loaded_student_gives_the_same_probabilities(tmp_path, name, channels):
     student, images = _student(name, channels), _images(channels)
     save_bundle(Store(str(tmp_path)), student, {"bundle_id": "b1"})
     np.testing.assert_array_equal(
-        load_bundle(str(tmp_path)).predict(images), predict(student, images)
+        load_bundle(str(tmp_path)).predict(images), predict_proba(student, images)
     )
 
 
@@ -59,7 +59,7 @@ def test_bundle_of_a_pretrained_student_downloads_nothing(tmp_path, monkeypatch)
     save_bundle(Store(str(tmp_path)), student, {"bundle_id": "b1"})
     loaded = load_bundle(str(tmp_path))
     assert loaded.student.architecture == "resnet18+pretrained"
-    np.testing.assert_array_equal(loaded.predict(_images(1)), predict(student, _images(1)))
+    np.testing.assert_array_equal(loaded.predict(_images(1)), predict_proba(student, _images(1)))
 
 
 @pytest.mark.parametrize("architecture", [5, None, ["small"], "cnn:1e9", "gone"])
@@ -157,14 +157,14 @@ def test_calibration_comes_back_whole(calibrated):
     bundle, wanted = load_bundle(str(calibrated)), np.eye(2, dtype=np.float32)[np.arange(40) % 2]
     fresh = calibrate(_student(), _images(1, 40), wanted)
     assert bundle.calibration.temperature == pytest.approx(fresh.temperature)
-    assessment = bundle.judge(_images(1, 40))
+    assessment = bundle.assess(_images(1, 40))
     assert assessment.calibrated
     assert (assessment.ood_score <= 1.01).mean() > 0.9
     np.testing.assert_array_equal(bundle.predict(_images(1, 40)), assessment.probabilities)
 
 
 def test_older_bundle_loads_and_says_that_it_cannot_tell(folder):
-    assessment = load_bundle(str(folder)).judge(_images(1))
+    assessment = load_bundle(str(folder)).assess(_images(1))
     assert not assessment.calibrated
     assert np.isnan(assessment.ood_score).all()
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from medlabel.student.calibration import Reader, calibrate
-from medlabel.student.fit import predict
+from medlabel.student.calibration import FeatureReader, calibrate
+from medlabel.student.fit import predict_proba
 from medlabel.student.networks import Student
 
 RNG = np.random.default_rng(0)
@@ -29,17 +29,17 @@ def one_hot(labels):
 
 def test_reader_gives_the_students_own_probabilities_and_features_of_each_member():
     images = pool()
-    chances, features = Reader(student())(images)
-    np.testing.assert_array_equal(chances, predict(student(), images))
-    one = Reader(student(members=1))(images)[1]
+    chances, features = FeatureReader(student())(images)
+    np.testing.assert_array_equal(chances, predict_proba(student(), images))
+    one = FeatureReader(student(members=1))(images)[1]
     assert features.shape == (80, 2 * one.shape[1])
-    np.testing.assert_allclose(Reader(student())(images[:3])[1], features[:3], atol=1e-5)
+    np.testing.assert_allclose(FeatureReader(student())(images[:3])[1], features[:3], atol=1e-5)
 
 
 def test_threads_do_not_mix_their_features_up():
     import threading
 
-    reader, images = Reader(student()), pool(8)
+    reader, images = FeatureReader(student()), pool(8)
     expected, found = [reader(images[n : n + 2])[1] for n in range(4)], {}
     threads = [
         threading.Thread(target=lambda n=n: found.setdefault(n, reader(images[n : n + 2])[1]))
@@ -55,13 +55,13 @@ def test_threads_do_not_mix_their_features_up():
 
 def test_student_that_always_agrees_is_left_as_sure_as_it_is():
     images = pool()
-    agreed = one_hot(predict(student(), images).argmax(axis=1))
+    agreed = one_hot(predict_proba(student(), images).argmax(axis=1))
     assert calibrate(student(), images, agreed).temperature == pytest.approx(1.0)
 
 
 def test_student_that_is_contradicted_becomes_unsure():
     images = pool()
-    labels = predict(student(), images).argmax(axis=1)
+    labels = predict_proba(student(), images).argmax(axis=1)
     wrong = np.arange(80) % 2 == 0
     torch.manual_seed(0)
     sure = student()
@@ -69,12 +69,14 @@ def test_student_that_is_contradicted_becomes_unsure():
         head = [layer for layer in member.modules() if isinstance(layer, nn.Linear)][-1]
         head.weight.data *= 50
         head.bias.data *= 50
-    labels = predict(sure, images).argmax(axis=1)
+    labels = predict_proba(sure, images).argmax(axis=1)
     calibration = calibrate(sure, images, one_hot(np.where(wrong, 1 - labels, labels)))
-    softened = calibration.soften(predict(sure, images))
+    softened = calibration.apply_temperature(predict_proba(sure, images))
     assert calibration.temperature > 2
     assert abs(softened.max(axis=1).mean() - 0.5) < 0.1
-    np.testing.assert_array_equal(softened.argmax(axis=1), predict(sure, images).argmax(axis=1))
+    np.testing.assert_array_equal(
+        softened.argmax(axis=1), predict_proba(sure, images).argmax(axis=1)
+    )
     np.testing.assert_allclose(softened.sum(axis=1), 1, atol=1e-6)
 
 
@@ -90,7 +92,7 @@ def test_student_that_is_contradicted_becomes_unsure():
 def test_images_like_nothing_that_was_learned_are_told(strange):
     images = pool(200)
     calibration = calibrate(student(), images, one_hot(np.arange(200) % 2))
-    reader = Reader(student())
+    reader = FeatureReader(student())
     assert (calibration.ood_score(reader(strange)[1]) > 1).all()
     assert (calibration.ood_score(reader(pool(100))[1]) > 1).mean() < 0.1
 

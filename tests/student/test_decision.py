@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medlabel.errors import MedlabelError
-from medlabel.student.decision import Assessment, check_auto_above, ranks, review_reasons
+from medlabel.student.decision import Assessment, check_auto_above, ranking_scores, review_reasons
 
 
 def judged(confidence, ood_score=0.5, calibrated=True):
@@ -31,7 +31,7 @@ def test_doubts_are_told_by_name(best, ood_score, calibrated, told):
 def test_a_task_that_looks_undecidable_has_no_label_that_is_taken_unseen():
     found = replace(judged([0.99, 0.8]), decidable=False)
     assert review_reasons(found, 0.9) == [("undecidable",), ("low_confidence", "undecidable")]
-    assert review_reasons(Assessment.joined([found[:1], found[1:]]), 0.9) == review_reasons(
+    assert review_reasons(Assessment.concatenate([found[:1], found[1:]]), 0.9) == review_reasons(
         found, 0.9
     )
 
@@ -42,7 +42,7 @@ def test_a_label_as_sure_as_was_asked_needs_no_review():
 
 def test_some_of_a_judgement_joined_again_are_all_of_it():
     whole = judged([0.9, 0.6, 0.7])
-    again = Assessment.joined([whole[:1], whole[1:]])
+    again = Assessment.concatenate([whole[:1], whole[1:]])
     np.testing.assert_array_equal(again.probabilities, whole.probabilities)
     np.testing.assert_array_equal(
         whole[np.array([False, True, False])].confidence, np.array([0.6], np.float32)
@@ -52,7 +52,7 @@ def test_some_of_a_judgement_joined_again_are_all_of_it():
 
 def test_the_unlike_come_after_all_others_each_by_its_confidence():
     confidence = np.array([0.6, 0.99, 0.7, 0.9], np.float32)
-    order = ranks(confidence, np.array([0.5, 1.5, 3, np.nan], np.float32))
+    order = ranking_scores(confidence, np.array([0.5, 1.5, 3, np.nan], np.float32))
     assert np.argsort(-order).tolist() == [3, 0, 1, 2]
     assert order[1] < 0 < order[0]
 

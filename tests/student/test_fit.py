@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medlabel.errors import MedlabelError
-from medlabel.student.fit import fit, predict, to_pixels
+from medlabel.student.fit import fit, predict_proba, to_pixels
 from medlabel.student.human_labels import UNLABELED, HumanLabels
 from medlabel.student.recipes import RECIPES
 
@@ -46,7 +46,7 @@ def scores(labels, wrong=0.0, seed=0):
 
 
 def accuracy(fitted, images, labels):
-    return (predict(fitted.student, images).argmax(axis=1) == labels).mean()
+    return (predict_proba(fitted.student, images).argmax(axis=1) == labels).mean()
 
 
 @pytest.mark.parametrize("name", ["paper", "adam", "robust"])
@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_student(pool, name):
     images, labels = pool
     recipe = replace(RECIPES[name], epochs=2, min_steps=None, average_from_epoch=0)
     first, again, other = (fit(images, scores(labels), ("a", "b"), recipe, s) for s in (3, 3, 4))
-    same = [predict(f.student, images) for f in (first, again, other)]
+    same = [predict_proba(f.student, images) for f in (first, again, other)]
     np.testing.assert_array_equal(same[0], same[1])
     assert np.abs(same[0] - same[2]).max() > 1e-4
     assert first.histories == again.histories
@@ -134,7 +134,7 @@ def test_members_learn_apart_and_are_averaged(pool):
     with torch.inference_mode():
         alone = [member(pixels).softmax(dim=1) for member in fitted.student.members]
     np.testing.assert_allclose(
-        predict(fitted.student, images[:5]), np.mean(alone, axis=0), atol=1e-6
+        predict_proba(fitted.student, images[:5]), np.mean(alone, axis=0), atol=1e-6
     )
 
 
@@ -166,7 +166,7 @@ def test_a_recipe_that_leaves_nothing_to_learn_from_is_told(pool):
 def test_a_pool_smaller_than_a_batch_can_be_learned(recipe):
     images = np.zeros((10, 28, 28), np.uint8)
     fitted = fit(images, scores(np.arange(10) % 2), ("a", "b"), recipe, 0)
-    assert predict(fitted.student, images).shape == (10, 2)
+    assert predict_proba(fitted.student, images).shape == (10, 2)
 
 
 @pytest.mark.parametrize(
@@ -190,4 +190,6 @@ def test_labels_of_nobody_change_nothing(pool):
         fit(images, scores(labels, 0.2), ("a", "b"), QUICK, 0, human_labels=human_labels)
         for human_labels in (None, nobody)
     )
-    np.testing.assert_array_equal(predict(one.student, images), predict(other.student, images))
+    np.testing.assert_array_equal(
+        predict_proba(one.student, images), predict_proba(other.student, images)
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from medlabel.student.losses import EarlyLearning, loss
+from medlabel.student.losses import EarlyLearningRegulariser, recipe_loss
 from medlabel.student.recipes import RECIPES
 
 PAPER = RECIPES["paper"]
@@ -13,11 +13,11 @@ MISSED = 1 - float(LOGITS.softmax(1)[0, 1])
 
 
 def value(logits, targets, **changes):
-    return float(loss(replace(PAPER, **changes), logits, targets).sum())
+    return float(recipe_loss(replace(PAPER, **changes), logits, targets).sum())
 
 
 def test_a_value_for_each_image():
-    each = loss(PAPER, LOGITS.repeat(3, 1), WRONG.repeat(3, 1))
+    each = recipe_loss(PAPER, LOGITS.repeat(3, 1), WRONG.repeat(3, 1))
     np.testing.assert_allclose(each, [-np.log(1 - MISSED)] * 3, rtol=1e-6)
 
 
@@ -37,14 +37,14 @@ def test_the_symmetric_loss_is_cross_entropy_and_its_reverse():
 def test_a_robust_loss_pulls_less_at_a_label_that_is_surely_wrong(name):
     def pull(how):
         logits = torch.tensor([[6.0, 0.0]], requires_grad=True)
-        loss(replace(PAPER, loss=how), logits, WRONG).sum().backward()
+        recipe_loss(replace(PAPER, loss=how), logits, WRONG).sum().backward()
         return float(logits.grad.abs().sum())
 
     assert pull(name) < 0.3 * pull("cross-entropy")
 
 
 def test_early_learning_resists_leaving_what_it_thought():
-    memory = EarlyLearning(torch.zeros(2, 2))
+    memory = EarlyLearningRegulariser(torch.zeros(2, 2))
     rows, sure = torch.tensor([1]), torch.tensor([[3.0, 0.0]])
     for _ in range(10):
         memory(sure, rows)
@@ -54,7 +54,7 @@ def test_early_learning_resists_leaving_what_it_thought():
 
 
 def test_early_learning_knows_images_apart():
-    memory = EarlyLearning(torch.zeros(2, 2))
+    memory = EarlyLearningRegulariser(torch.zeros(2, 2))
     memory(torch.tensor([[3.0, 0.0]]), torch.tensor([1]))
-    fresh = EarlyLearning(torch.zeros(2, 2))
+    fresh = EarlyLearningRegulariser(torch.zeros(2, 2))
     assert memory(LOGITS, torch.tensor([0])) == fresh(LOGITS, torch.tensor([0]))

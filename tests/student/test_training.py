@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from medlabel.student.recipes import OPTIMISERS, RECIPES
-from medlabel.student.training import Pool, chances, train
+from medlabel.student.training import TrainingData, predict_probabilities, train
 
 PAPER = replace(RECIPES["paper"], epochs=4, patience=None)
 
@@ -16,7 +16,7 @@ def pool():
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 255, (60, 1, 8, 8), generator=rng, dtype=torch.uint8)
     targets = torch.eye(2)[torch.arange(60) % 2]
-    return Pool(pixels, targets, None, torch.arange(48), torch.arange(48, 60))
+    return TrainingData(pixels, targets, None, torch.arange(48), torch.arange(48, 60))
 
 
 class Scaled(nn.Module):
@@ -84,15 +84,19 @@ def test_the_average_is_of_the_weights_after_each_settled_epoch(pool):
 def test_an_average_is_kept_and_its_validation_told(pool, average):
     made, history, best = trained(pool, replace(PAPER, average=average))
     assert best == len(history) - 1 == 3
-    wanted = pool.targets[pool.held].argmax(dim=1)
-    right = (chances(made, pool.pixels[pool.held]).argmax(dim=1) == wanted).float().mean()
+    wanted = pool.targets[pool.validation_rows].argmax(dim=1)
+    right = (
+        (predict_probabilities(made, pool.pixels[pool.validation_rows]).argmax(dim=1) == wanted)
+        .float()
+        .mean()
+    )
     assert history[-1].validation_accuracy == pytest.approx(float(right))
 
 
 def test_an_image_of_no_weight_does_not_pull(pool):
     weights = torch.ones(60)
-    weights[pool.train[::2]], weights[pool.train[1::2]] = 2.0, 0.0
+    weights[pool.train_rows[::2]], weights[pool.train_rows[1::2]] = 2.0, 0.0
     recipe = replace(PAPER, epochs=20, average_from_epoch=20, batch_size=8, learning_rate=1e-2)
     made, _, _ = trained(replace(pool, weights=weights), recipe)
-    said = chances(made, pool.pixels[pool.train]).argmax(dim=1)
+    said = predict_probabilities(made, pool.pixels[pool.train_rows]).argmax(dim=1)
     assert float((said == 0).float().mean()) > 0.9  # only images of the first class counted

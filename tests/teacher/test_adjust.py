@@ -10,14 +10,14 @@ from medlabel.errors import MedlabelError
 from medlabel.teacher.adjust import (
     Adjustment,
     AdjustmentStep,
-    apply,
+    apply_steps,
     dawid_skene,
     em_prior,
     match_prior,
+    mean_vote,
     parse_steps,
     temperature,
     transduct,
-    vote_mean,
 )
 
 
@@ -47,7 +47,7 @@ def steps_with_all():
 def test_scores_in_scores_out_and_the_same_twice(text):
     scores, embeddings = steps_with_all()
     before = scores.copy()
-    once, twice = (apply(parse_steps(text), scores, embeddings) for _ in range(2))
+    once, twice = (apply_steps(parse_steps(text), scores, embeddings) for _ in range(2))
     assert (once.shape, once.dtype) == (scores.shape, np.float32)
     np.testing.assert_allclose(once.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(once, twice)
@@ -123,7 +123,7 @@ def test_transduction_of_a_handful_of_equal_images():
 
 def test_a_mean_of_teachers_is_the_mean():
     first, second = np.array([[0.9, 0.1]], np.float32), np.array([[0.4, 0.6]], np.float32)
-    np.testing.assert_allclose(vote_mean([first, second]), [[0.65, 0.35]], atol=1e-6)
+    np.testing.assert_allclose(mean_vote([first, second]), [[0.65, 0.35]], atol=1e-6)
 
 
 def test_dawid_skene_believes_the_teacher_that_others_bear_out():
@@ -136,7 +136,7 @@ def test_dawid_skene_believes_the_teacher_that_others_bear_out():
         ]
         for wrong in (0.05, 0.6, 0.6, 0.6)
     ]
-    right = [(scores.argmax(axis=1) == labels).mean() for scores in (vote_mean(votes), *votes)]
+    right = [(scores.argmax(axis=1) == labels).mean() for scores in (mean_vote(votes), *votes)]
     found = dawid_skene(votes)
     assert found.shape == (600, 3)
     assert (found.argmax(axis=1) == labels).mean() > right[0] + 0.05
@@ -162,7 +162,7 @@ def test_steps_are_taken_in_the_order_they_are_typed():
     )
     assert ",".join(map(str, steps)) == "temperature=2,prior=0.3:0.7,transduct"
     _, scores = draw(50, 2, bias=2)
-    one, other = (apply(parse_steps(t), scores) for t in ("prior,em-prior", "em-prior,prior"))
+    one, other = (apply_steps(parse_steps(t), scores) for t in ("prior,em-prior", "em-prior,prior"))
     assert counts(one) != counts(other) == [25, 25]
     assert parse_steps("") == ()
 
@@ -193,7 +193,7 @@ def test_without_steps_raw_scores_come_back_as_they_are():
 def test_several_teachers_vote_before_the_steps():
     votes = np.stack([draw(40, 2, bias=3, seed=seed)[1] for seed in range(2)])
     found = Adjustment(parse_steps("prior"))(votes)
-    np.testing.assert_array_equal(found, match_prior(vote_mean(list(votes))))
+    np.testing.assert_array_equal(found, match_prior(mean_vote(list(votes))))
 
 
 @pytest.mark.parametrize(

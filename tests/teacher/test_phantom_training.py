@@ -12,7 +12,7 @@ from medlabel.teacher.phantom_clip import (
     PretrainingConfig,
     build_clip,
 )
-from medlabel.teacher.phantom_training import Pretraining, _augment, _match_loss, trained_clip
+from medlabel.teacher.phantom_training import Pretraining, _augment, _match_loss, clip_from_state
 
 CONFIG = PretrainingConfig(steps=4, batch_size=24, phantoms_per_look=8)
 
@@ -91,7 +91,7 @@ def test_the_trained_clip_knows_the_words_of_captions_and_leaves_the_others_alon
     while not training.done:
         training.step()
     before = build_clip(CONFIG).token_embedding.weight
-    after = trained_clip(CONFIG, training.state_dict()).token_embedding.weight
+    after = clip_from_state(CONFIG, training.state_dict()).token_embedding.weight
     met = torch.from_numpy(training.book.words)
     other = torch.ones(len(before), dtype=torch.bool).index_fill(0, met, False)
     assert torch.equal(after[met], training.model.token_embedding.weight)

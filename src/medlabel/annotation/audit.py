@@ -7,7 +7,7 @@ OUT/audit/guarantee.json   the guarantee of the last report: `export` decides by
 OUT/audit-1/               the same files of the first plan, once there is a second
 ```
 
-Labels are ordered by `medlabel.student.decision.ranks`: images that are out of distribution come
+Labels are ordered by `medlabel.student.decision.ranking_scores`: images that are out of distribution come
 after all others, however confident their labels. So they do not reduce what is guaranteed of the
 others.
 
@@ -41,7 +41,7 @@ from medlabel.annotation.table import MANIFEST, AnnotationTable, Piece, signed_p
 from medlabel.errors import MedlabelError, reason
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
-from medlabel.student.decision import ranks
+from medlabel.student.decision import ranking_scores
 
 __all__ = [
     "NEITHER",
@@ -66,7 +66,7 @@ class _Labels:
     signature: str
     pieces: list[Piece]
     classes: tuple[str, ...]
-    ranks: NDArray[np.float32]
+    ranking_scores: NDArray[np.float32]
     labels: NDArray[np.int32]
 
 
@@ -96,7 +96,7 @@ def plan_audit(store: Store, design: AuditDesign, again: bool = False) -> str:
     design = replace(design, alpha_spent=alpha_spent(store))
     weights = store.read_json(MANIFEST)["origin"]["weights"]
     salt = int(weights[:16] or "0", 16) + number
-    rows = sample_rows(seen.ranks, seen.labels, design, salt)
+    rows = sample_rows(seen.ranking_scores, seen.labels, design, salt)
     uris = _uris(store, seen.pieces, rows)
     _archive(store)
     record_plan(store, design.level)
@@ -165,7 +165,7 @@ def report_audit(store: Store, answers: Mapping[str, str]) -> AuditReport:
     rows = np.array(plan["rows"], dtype=np.int64)
     answered = np.array([given.get(uri, -2) for uri in uris], dtype=np.int64)
     right = answered == seen.labels[rows]
-    whole, classes = certify(seen.ranks, seen.labels, rows, right, design)
+    whole, classes = certify(seen.ranking_scores, seen.labels, rows, right, design)
     report = AuditReport(
         design, int((answered > -2).sum()), len(uris), reports, whole,
         {seen.classes[label]: part for label, part in classes.items()},
@@ -273,7 +273,7 @@ def _read(store: Store) -> _Labels:
     ranked, labels = [], []
     for piece in pieces:
         rows = table.read(piece, ["confidence", "ood_score", "label"])
-        ranked.append(ranks(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()))
+        ranked.append(ranking_scores(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()))
         labels.append(np.array([places[name] for name in rows["label"].to_numpy()], np.int32))
     return _Labels(signed, pieces, classes, np.concatenate(ranked), np.concatenate(labels))
 

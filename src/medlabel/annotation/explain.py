@@ -110,7 +110,7 @@ def _assess(bundle: Bundle, batch: NDArray[np.uint8]) -> Assessment:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return bundle.judge(batch)
+        return bundle.assess(batch)
     finally:
         torch.set_num_threads(threads)
 

@@ -32,7 +32,7 @@ from medlabel.annotation.table import AnnotationTable
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 from medlabel.storage.yaml_files import read_mapping
-from medlabel.student.decision import ranks
+from medlabel.student.decision import ranking_scores
 
 __all__ = ["DECISIONS", "ExportConfig", "export_labels", "read_names"]
 
@@ -131,7 +131,7 @@ def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table
     """Rows with the decisions that follow from the thresholds of a guarantee."""
     least = [thresholds[label] for label in rows["label"].to_pylist()]
     bound = np.array([np.inf if t is None else t for t in least], dtype=np.float32)
-    automatic = ranks(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()) >= bound
+    automatic = ranking_scores(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()) >= bound
     place = rows.column_names.index("decision")
     decisions = pa.array(np.where(automatic, *DECISIONS), pa.string())
     rows = rows.set_column(place, "decision", decisions)

@@ -224,7 +224,7 @@ def label_pieces(
     padded = np.zeros((-(-len(images) // batch) * batch, *images.shape[1:]), dtype=np.uint8)
     padded[: len(images)] = images
     found = [assess(padded[at : at + batch]) for at in range(0, len(padded), batch)]
-    return Assessment.joined(found)[: len(images)]
+    return Assessment.concatenate(found)[: len(images)]
 
 
 class AnnotationTable:

@@ -30,10 +30,10 @@ def _models(
     ] = None,
 ) -> None:
     """List teachers: parameters, input size, work per image, and whether they are downloaded."""
-    from medlabel.teacher.zoo.facts import LISTED, describe, models_table
+    from medlabel.teacher.zoo.facts import DEFAULT_MODELS, describe_model, models_table
 
     with console.status("building the architectures, without weights"):
-        facts = [describe(name, home) for name in names or LISTED]
+        facts = [describe_model(name, home) for name in names or DEFAULT_MODELS]
     console.print(models_table(facts))
 
 
@@ -50,15 +50,15 @@ def _fetch(
     data_root: DataRoot = None,
 ) -> None:
     """Download and verify weights and data sets, to work without a network afterwards."""
-    from medlabel.teacher.zoo.fetch import DownloadFolders, expand, fetch, fetched_table
-    from medlabel.teacher.zoo.weights import Checked
+    from medlabel.teacher.zoo.fetch import DownloadFolders, expand_items, fetch, fetched_table
+    from medlabel.teacher.zoo.weights import VerifiedFile
 
     def train(name: str) -> None:
         _train_phantom(home, name)
 
     places = DownloadFolders(home, data_root, size)
-    outcomes: dict[str, Checked | MedlabelError | OSError] = {}
-    for item in expand(items, places):
+    outcomes: dict[str, VerifiedFile | MedlabelError | OSError] = {}
+    for item in expand_items(items, places):
         console.print(f"{item} ...", highlight=False, soft_wrap=True)
         try:
             outcomes[item] = fetch(item, places, train)
@@ -66,7 +66,7 @@ def _fetch(
             outcomes[item] = error
             console.print(f"  {error}", style="red", markup=False, soft_wrap=True)
     console.print(fetched_table(outcomes))
-    failed = [item for item, outcome in outcomes.items() if not isinstance(outcome, Checked)]
+    failed = [item for item, outcome in outcomes.items() if not isinstance(outcome, VerifiedFile)]
     if failed:
         raise MedlabelError(f"{len(failed)} of {len(outcomes)} failed: {', '.join(failed)}")
 

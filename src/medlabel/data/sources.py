@@ -75,7 +75,7 @@ class Split:
         return np.asarray(self._labels[:, list(labels)].any(axis=1))
 
     @property
-    def findings(self) -> int:
+    def labels_per_image(self) -> int:
         """Labels an image: 1, or the number of 0/1 columns."""
         return int(self._labels.shape[1])
 
@@ -192,7 +192,7 @@ def download_medmnist(flag: str, size: int, root: Path) -> None:
 
 def _draw_phantoms(spec: str, size: int) -> Source:
     """Phantoms in three splits; their labels are those of the set they look like."""
-    look = phantoms.look_named(spec.removeprefix("phantom:"))
+    look = phantoms.get_look(spec.removeprefix("phantom:"))
     splits = {}
     for split, count in PHANTOM_COUNTS.items():
         seed = zlib.crc32(f"source/{split}".encode())
@@ -215,7 +215,7 @@ def _read_npz(path: Path, name: str, size: int) -> Source:
         raise MedlabelError(f"{path}: {error}".splitlines()[0]) from error
     if len({split.images.shape[1:] for split in splits.values()}) != 1:
         raise MedlabelError(f"{path}: its splits differ in image shape")
-    if len({split.findings for split in splits.values()}) != 1:
+    if len({split.labels_per_image for split in splits.values()}) != 1:
         raise MedlabelError(f"{path}: its splits differ in the number of labels an image")
     return Source(name, splits)
 

@@ -31,11 +31,11 @@ __all__ = [
     "Cell",
     "ClassSpec",
     "Task",
-    "first_reason",
+    "first_validation_error",
     "flag_of",
     "gather_images",
+    "open_source_specs",
     "open_sources",
-    "open_specs",
     "parse_class",
     "parse_task",
     "sample_cells",
@@ -105,7 +105,9 @@ def parse_task(text: str, size: int | None = None) -> Task:
         else:
             task = Task(classes=tuple(parse_class(part) for part in _split_classes(text)))
     except ValidationError as error:
-        raise MedlabelError(f"task {text}: {first_reason(error, Task.model_fields)}") from error
+        raise MedlabelError(
+            f"task {text}: {first_validation_error(error, Task.model_fields)}"
+        ) from error
     return task if size is None else task.model_copy(update={"size": size})
 
 
@@ -161,7 +163,7 @@ def flag_of(source: str) -> str | None:
     return found[0] if found else None
 
 
-def first_reason(error: ValidationError, fields: Iterable[str] = ()) -> str:
+def first_validation_error(error: ValidationError, fields: Iterable[str] = ()) -> str:
     """The first thing that is wrong, after the name of its field; `fields` are those there are."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
@@ -187,10 +189,12 @@ class Cell:
 
 def open_sources(task: Task, data_root: Path | None = None) -> dict[str, Source]:
     """Open each source of a task once, by spec."""
-    return open_specs([spec.source for spec in task.classes], task.size, data_root)
+    return open_source_specs([spec.source for spec in task.classes], task.size, data_root)
 
 
-def open_specs(specs: Sequence[str], size: int, data_root: Path | None = None) -> dict[str, Source]:
+def open_source_specs(
+    specs: Sequence[str], size: int, data_root: Path | None = None
+) -> dict[str, Source]:
     """Open each source once, by spec; two that are called alike are refused."""
     sources = {spec: open_source(spec, size, data_root) for spec in dict.fromkeys(specs)}
     names = [source.name for source in sources.values()]
@@ -212,13 +216,15 @@ def sample_cells(
     """
     pools = _eligible_ids(task, sources, ("train",))
     tests = _eligible_ids(task, sources, ("val", "test"))
-    n_pool = _smallest(task, pools, MIN_POOL, per_class, "training")
-    n_test = _smallest(task, tests, MIN_TEST, per_class, "held-out")
+    n_pool = _images_per_class(task, pools, MIN_POOL, per_class, "training")
+    n_test = _images_per_class(task, tests, MIN_TEST, per_class, "held-out")
     truth: dict[str, int] = {}
     cells = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        drawn = [_draw(rng, candidates, n) for candidates, n in ((pools, n_pool), (tests, n_test))]
+        drawn = [
+            _sample(rng, candidates, n) for candidates, n in ((pools, n_pool), (tests, n_test))
+        ]
         for ids, labels in drawn:
             truth.update(zip(ids, labels, strict=True))
         cells.append(Cell(seed, drawn[0][0], drawn[1][0]))
@@ -251,7 +257,7 @@ def _eligible_ids(
     return [[image_id for image_id in ids if seen[image_id] == 1] for ids in candidates]
 
 
-def _smallest(
+def _images_per_class(
     task: Task, candidates: list[list[str]], least: int, cap: int | None, kind: str
 ) -> int:
     for name, ids in zip(task.class_names, candidates, strict=True):
@@ -264,7 +270,7 @@ def _smallest(
     return smallest if cap is None else min(smallest, cap)
 
 
-def _draw(
+def _sample(
     rng: np.random.Generator, candidates: list[list[str]], n: int
 ) -> tuple[tuple[str, ...], list[int]]:
     chosen = [

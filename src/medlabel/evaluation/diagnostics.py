@@ -28,23 +28,25 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 __all__ = [
-    "ENOUGH",
+    "MIN_SHARED_PER_CLASS",
     "Diagnostics",
     "Signals",
-    "best_draw",
-    "between_draws",
+    "best_seed_index",
+    "compute_signals",
+    "diagnostic_warnings",
     "kappa",
     "pixel_features",
-    "signals",
+    "student_agreement",
     "summarise_diagnostics",
-    "warnings_of",
 ]
 
 Labels = NDArray[np.int64]
 
-LIKELY_CHANCE = 3.0  # standard errors
+CHANCE_LIMIT = 3.0  # standard errors
 HALF = 0.5
-ENOUGH = 10  # images a class that two draws must share for their students to be compared
+MIN_SHARED_PER_CLASS = (
+    10  # images a class that two draws must share for their students to be compared
+)
 _NEAREST = 10
 _GRID = 14  # side in pixels at which images are compared where no embeddings are
 
@@ -66,8 +68,8 @@ class Signals:
     teacher_error: float
     neighbours: float
     balance: float
-    sure: float
-    sure_error: float
+    confidence: float
+    confidence_error: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def kappa(first: Labels, second: Labels, k: int) -> tuple[float, float]:
     return float((np.trace(table) - chance) / (1 - chance)), float(error)
 
 
-def signals(
+def compute_signals(
     teacher: NDArray[np.floating], student: NDArray[np.floating], features: NDArray[np.floating]
 ) -> Signals:
     """The signals of one draw.
@@ -127,8 +129,8 @@ def signals(
         teacher_error=error,
         neighbours=_with_neighbours(found, features, k),
         balance=_balance(found, k),
-        sure=float((teacher.astype(np.float64).max(axis=1).mean() - 1 / k) / beyond),
-        sure_error=float(np.sqrt(beyond / k / len(given)) / beyond),
+        confidence=float((teacher.astype(np.float64).max(axis=1).mean() - 1 / k) / beyond),
+        confidence_error=float(np.sqrt(beyond / k / len(given)) / beyond),
     )
 
 
@@ -157,7 +159,7 @@ def pixel_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(torch.cat(small).flatten(1))
 
 
-def between_draws(draws: Sequence[Mapping[str, int]], k: int) -> float | None:
+def student_agreement(draws: Sequence[Mapping[str, int]], k: int) -> float | None:
     """Mean kappa of each draw's student and the next one's, on the images that both judged.
 
     Args:
@@ -175,12 +177,12 @@ def _agreements(
     of a large set two draws may share a handful, which tell nothing."""
     for one, other in pairs:
         shared = sorted(one.keys() & other.keys())
-        if len(shared) >= ENOUGH * k:
+        if len(shared) >= MIN_SHARED_PER_CLASS * k:
             first, second = (np.array([draw[i] for i in shared], np.int64) for draw in (one, other))
             yield kappa(first, second, k)[0]
 
 
-def best_draw(each: Sequence[Signals], draws: Sequence[Mapping[str, int]], k: int) -> int:
+def best_seed_index(each: Sequence[Signals], draws: Sequence[Mapping[str, int]], k: int) -> int:
     """Which draw's student to publish: the one that agrees most with what is known without truth.
 
     Agreement is the mean of three figures on images that the student has not learned from: its
@@ -217,19 +219,19 @@ def summarise_diagnostics(each: Sequence[Signals], students: float | None) -> Di
     """The run's trust: medians over draws, and the warnings that follow from them."""
     rows = [asdict(one) for one in each]
     middle = Signals(**{key: float(np.median([row[key] for row in rows])) for key in rows[0]})
-    return Diagnostics(len(each), middle, students, warnings_of(middle, students))
+    return Diagnostics(len(each), middle, students, diagnostic_warnings(middle, students))
 
 
-def warnings_of(found: Signals, students: float | None = None) -> tuple[str, ...]:
+def diagnostic_warnings(found: Signals, students: float | None = None) -> tuple[str, ...]:
     """What a reader should know before believing anything else; empty where nothing is amiss."""
     told = []
-    if found.sure <= LIKELY_CHANCE * found.sure_error:
+    if found.confidence <= CHANCE_LIMIT * found.confidence_error:
         told.append(
             "By its own probabilities the teacher is right hardly more often than a guess is "
-            f"({_beyond(found.sure)}): it does not know these classes, or its scores need a "
+            f"({_beyond(found.confidence)}): it does not know these classes, or its scores need a "
             "lower temperature."
         )
-    if found.teacher <= LIKELY_CHANCE * found.teacher_error:
+    if found.teacher <= CHANCE_LIMIT * found.teacher_error:
         told.append(
             "Student and teacher agree no more than chance would have it "
             f"({_beyond(found.teacher)}): the teacher's labels have nothing to do with what is "

@@ -19,11 +19,11 @@ from medlabel.data.truth import SealedTruth
 
 __all__ = [
     "Metrics",
+    "compute_metrics",
     "confusion",
     "evaluate_baseline",
     "evaluate_cell",
-    "measure",
-    "recalls",
+    "recall_rows",
     "summarise",
     "true_labels",
     "true_scores",
@@ -42,7 +42,7 @@ class Metrics:
     auc: float
 
 
-def measure(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Metrics:
+def compute_metrics(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Metrics:
     """Metrics of probabilities [N, K] against true labels [N] (scikit-learn's definitions)."""
     guesses = probabilities.argmax(axis=1)
     classes = range(probabilities.shape[1])
@@ -73,7 +73,7 @@ def evaluate_cell(
         ),
     }
     for who, probabilities in (("teacher", teacher_test), ("student", student_test)):
-        metrics = measure(probabilities, labels)
+        metrics = compute_metrics(probabilities, labels)
         row |= {f"{who}_{name}": getattr(metrics, name) for name in METRICS}
     return row
 
@@ -82,7 +82,7 @@ def evaluate_baseline(
     truth: SealedTruth, test_ids: Sequence[str], probabilities: NDArray[np.floating]
 ) -> dict[str, float]:
     """The metric columns of one row of `baselines.parquet`."""
-    return asdict(measure(probabilities, truth.unseal(test_ids)))
+    return asdict(compute_metrics(probabilities, truth.unseal(test_ids)))
 
 
 def true_labels(truth: SealedTruth, test_ids: Sequence[str]) -> NDArray[np.int64]:
@@ -104,7 +104,7 @@ def confusion(
     return np.asarray(matrix, dtype=np.int64)
 
 
-def recalls(
+def recall_rows(
     truth: SealedTruth,
     test_ids: Sequence[str],
     probabilities: NDArray[np.floating],

@@ -2,8 +2,8 @@
 
 | question | test | why not the plain t-test |
 | --- | --- | --- |
-| one task, many draws | `corrected_t` | draws share most of their images, so they vary too little |
-| many tasks | `over_tasks` | tasks differ in difficulty; ranks do not mind (Demsar 2006) |
+| one task, many draws | `corrected_t_test` | samples overlap, so they vary too little |
+| many tasks | `wilcoxon_over_tasks` | tasks differ in difficulty; ranks do not mind (Demsar 2006) |
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from scipy import stats
 
 from medlabel.errors import MedlabelError
 
-__all__ = ["Comparison", "corrected_t", "over_tasks"]
+__all__ = ["Comparison", "corrected_t_test", "wilcoxon_over_tasks"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Comparison:
     losses: int
 
 
-def corrected_t(
+def corrected_t_test(
     first: NDArray[np.floating], second: NDArray[np.floating], n_train: int, n_test: int
 ) -> Comparison:
     """Compare figures [J] of J random draws of one task, whose images overlap.
@@ -55,7 +55,7 @@ def corrected_t(
         n_train: images that a draw learns from.
         n_test: images that a draw is judged on.
     """
-    gains = _gains(first, second)
+    gains = _differences(first, second)
     j, mean = len(gains), float(gains.mean())
     if j == 1:
         return _comparison(gains, np.nan, np.nan, np.nan)
@@ -67,14 +67,14 @@ def corrected_t(
     return _comparison(gains, mean - reach, mean + reach, p)
 
 
-def over_tasks(first: NDArray[np.floating], second: NDArray[np.floating]) -> Comparison:
+def wilcoxon_over_tasks(first: NDArray[np.floating], second: NDArray[np.floating]) -> Comparison:
     """Compare one figure a task [T] by Wilcoxon's signed ranks; pairs that tie are left out."""
-    gains = _gains(first, second)
+    gains = _differences(first, second)
     p = float(stats.wilcoxon(gains).pvalue) if np.any(gains) else 1.0
     return _comparison(gains, np.nan, np.nan, p)
 
 
-def _gains(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
+def _differences(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
     """Differences float64 [J]; those of the last binary digit are none."""
     if first.shape != second.shape or first.ndim != 1 or not len(first):
         raise MedlabelError(

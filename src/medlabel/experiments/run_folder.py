@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.storage.store import Store, refuse_other
-from medlabel.student.bundle import save_bundle, warn
+from medlabel.storage.store import Store, refuse_different
+from medlabel.student.bundle import record_warnings, save_bundle
 from medlabel.student.calibration import Calibration
-from medlabel.student.fit import Fitted
+from medlabel.student.fit import FitResult
 
 __all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
 
@@ -61,7 +61,7 @@ def claim(store: Store, manifest: Mapping[str, Any], name: str = MANIFEST) -> No
         MedlabelError: the folder holds a different run, and says in what it differs.
     """
     if store.exists(name):
-        refuse_other(store, store.read_json(name), manifest, OTHER, {"seeds", "versions"})
+        refuse_different(store, store.read_json(name), manifest, OTHER, {"seeds", "versions"})
     store.write_json(name, dict(manifest))
 
 
@@ -78,7 +78,7 @@ def finished_seeds(store: Store) -> set[int]:
 def write_cell(
     store: Store,
     seed: int,
-    fitted: Fitted,
+    fitted: FitResult,
     pool: NDArray[np.float32],
     test: NDArray[np.float32],
     *,
@@ -140,4 +140,4 @@ def publish(store: Store, seed: int, warnings: Sequence[str] = (), to: Store | N
     chosen, bundle = store / _folder(seed) / "bundle", (to or store) / BUNDLE
     for name in sorted(chosen.list("*"), key=lambda name: name == "config.json"):
         bundle.write(name, chosen.read(name))
-    warn(bundle, warnings)
+    record_warnings(bundle, warnings)

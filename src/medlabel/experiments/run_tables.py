@@ -17,13 +17,13 @@ from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.baselines import embedding_clusters, majority_class, pixel_statistics
 from medlabel.evaluation.diagnostics import (
     Diagnostics,
-    best_draw,
-    between_draws,
+    best_seed_index,
+    compute_signals,
     pixel_features,
-    signals,
+    student_agreement,
     summarise_diagnostics,
 )
-from medlabel.evaluation.metrics import evaluate_baseline, evaluate_cell, recalls
+from medlabel.evaluation.metrics import evaluate_baseline, evaluate_cell, recall_rows
 from medlabel.experiments.run_folder import CellResult, read_cell
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
@@ -138,7 +138,7 @@ def recalls_table(
         student = read_cell(store, cell.seed).test
         for who, found in (("teacher", board.judged[cell.seed].test), ("student", student)):
             names = {"task": board.names["task"], "seed": cell.seed, "who": who}
-            rows += [names | row for row in recalls(truth, cell.test, found, class_names)]
+            rows += [names | row for row in recall_rows(truth, cell.test, found, class_names)]
     return pd.DataFrame(rows)
 
 
@@ -151,11 +151,11 @@ def diagnostics_of(store: Store, board: Board, cells: Sequence[Cell]) -> tuple[D
             features = pixel_features(board.images[at])
         else:
             features = np.asarray(board.embeddings[at], np.float32)
-        each.append(signals(board.judged[cell.seed].test, student, features))
+        each.append(compute_signals(board.judged[cell.seed].test, student, features))
         draws.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
     k = student.shape[1]
-    return summarise_diagnostics(each, between_draws(draws, k)), cells[
-        best_draw(each, draws, k)
+    return summarise_diagnostics(each, student_agreement(draws, k)), cells[
+        best_seed_index(each, draws, k)
     ].seed
 
 

@@ -42,7 +42,14 @@ from pydantic import (
 )
 
 from medlabel.data.sources import MEDMNIST_FLAGS
-from medlabel.data.tasks import ClassSpec, Task, first_reason, flag_of, parse_class, parse_task
+from medlabel.data.tasks import (
+    ClassSpec,
+    Task,
+    first_validation_error,
+    flag_of,
+    parse_class,
+    parse_task,
+)
 from medlabel.errors import MedlabelError
 from medlabel.storage.yaml_files import read_mapping
 from medlabel.student.networks import check_student
@@ -209,7 +216,9 @@ def read_sweep(path: Path, kind: type[Spec] = SweepSpec) -> Spec:  # type: ignor
     try:
         return _beside(kind.model_validate({"name": path.stem, **content}), path.parent)
     except ValidationError as error:
-        raise MedlabelError(f"spec {path}: {first_reason(error, kind.model_fields)}") from error
+        raise MedlabelError(
+            f"spec {path}: {first_validation_error(error, kind.model_fields)}"
+        ) from error
 
 
 def _beside(spec: Spec, folder: Path) -> Spec:

@@ -25,7 +25,7 @@ from scipy.stats import false_discovery_control
 
 from medlabel.data.tasks import Cell, Task
 from medlabel.data.truth import SealedTruth
-from medlabel.evaluation.significance import Comparison, corrected_t, over_tasks
+from medlabel.evaluation.significance import Comparison, corrected_t_test, wilcoxon_over_tasks
 from medlabel.experiments.run_folder import finished_seeds, read_cell
 from medlabel.experiments.run_tables import Board, result_row
 from medlabel.experiments.sweep_spec import same_modality
@@ -184,7 +184,7 @@ def leaderboard(results: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]) -> pd
         for names, part in some.groupby(_WHO, sort=False):
             means = part.groupby("task", sort=False)[["student_accuracy", "teacher_accuracy"]]
             student, teacher = means.mean().to_numpy().T
-            over, draws = over_tasks(student, teacher), _over_draws(part)
+            over, draws = wilcoxon_over_tasks(student, teacher), _over_draws(part)
             row = {"group": group, **dict(zip(_WHO, names, strict=True)), "tasks": len(student)}
             row |= {"of_tasks": len(wanted), "missing": len(wanted) * seeds - int(had[names])}
             row |= {"same_cells": names in alike}
@@ -235,7 +235,7 @@ def _over_draws(part: pd.DataFrame) -> Comparison:
     draws = usual.mean() + above - above.mean()
     tasks = part.drop_duplicates("task")
     n_pool, n_test = int(tasks["n_pool"].sum()), int(tasks["n_test"].sum())
-    return corrected_t(draws, np.zeros(len(draws)), n_pool, n_test)
+    return corrected_t_test(draws, np.zeros(len(draws)), n_pool, n_test)
 
 
 def _figures(part: pd.DataFrame, found: Comparison) -> dict[str, Any]:

@@ -36,9 +36,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from medlabel.data.tasks import first_reason
+from medlabel.data.tasks import first_validation_error
 from medlabel.errors import MedlabelError
-from medlabel.evaluation.diagnostics import Signals, between_draws
+from medlabel.evaluation.diagnostics import Signals, student_agreement
 from medlabel.experiments.sweep_spec import OWN, SweepSpec, listed
 from medlabel.storage.digests import hex_digest
 from medlabel.student.networks import Cnn, check_student
@@ -202,7 +202,7 @@ def recipe_of(start: Recipe, chosen: Mapping[str, Any]) -> Recipe:
     try:
         recipe = replace(start, **changes)
     except ValidationError as error:
-        raise MedlabelError(first_reason(error)) from error
+        raise MedlabelError(first_validation_error(error)) from error
     content = json.dumps({**asdict(recipe), "name": start.name}, sort_keys=True)
     digest = hex_digest(content)
     return replace(recipe, name=f"{start.name}-{digest[:8]}")
@@ -258,7 +258,7 @@ def _of_tasks(
 ) -> Iterator[dict[str, float | None]]:
     for draws, k in zip(tasks, classes, strict=True):
         yield {
-            "students": between_draws([draw.labels for draw in draws], k),
+            "students": student_agreement([draw.labels for draw in draws], k),
             "neighbours": float(np.mean([draw.signals.neighbours for draw in draws])),
             "balance": float(np.mean([draw.signals.balance for draw in draws])),
         }

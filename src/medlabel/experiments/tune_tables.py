@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
-from medlabel.evaluation.significance import corrected_t
+from medlabel.evaluation.significance import corrected_t_test
 from medlabel.experiments.tune_spec import FIRST, WORST, best_trial
 from medlabel.storage.store import Store
 
@@ -162,7 +162,7 @@ def _measured(
     both = own.index.intersection(other.index)
     part = results[(results["recipe"] == row["recipe"]) & (results["student"] == row["student"])]
     tasks = part.drop_duplicates("task")
-    found = corrected_t(
+    found = corrected_t_test(
         own[both].to_numpy(), other[both].to_numpy(),
         int(tasks["n_pool"].sum()), int(tasks["n_test"].sum()),
     )  # fmt: skip

@@ -18,7 +18,7 @@ What was looked at while the drawings were made, for whoever judges what "zero-s
 - Of BreastMNIST, PneumoniaMNIST, NIH chest films and the blood cells that BloodMNIST was made from:
   contact sheets of phantoms beside real images, and the accuracy of the trained CLIP on these four,
   mistakes included, in about six rounds of drawing the sets as wholes.
-- For the classes within them: one sheet of 32 real training images a class of pneumonia and of
+- For the classes within them: one canvas of 32 real training images a class of pneumonia and of
   breast, 16 of each blood cell, none of chest findings; then the area under the curve, or the
   confusion matrix, of a small network trained on the drawings, on real training and validation
   images with their labels: once for each of the four sets, twice for blood cells; then the same
@@ -61,11 +61,11 @@ from medlabel.phantoms.fundus import RETINA
 from medlabel.phantoms.histology import PATH
 from medlabel.phantoms.looks import Kind, Look
 from medlabel.phantoms.oct import OCT
-from medlabel.phantoms.parts import Sheet
+from medlabel.phantoms.parts import Canvas
 from medlabel.phantoms.skin import DERMA
 from medlabel.phantoms.ultrasound import BREAST
 
-__all__ = ["LOOKS", "Kind", "Look", "chunk_size", "draw", "draw_look", "look_named"]
+__all__ = ["LOOKS", "Kind", "Look", "chunk_size", "draw", "draw_look", "get_look"]
 
 _OURS = (
     *(PATH, ADULT, DERMA, OCT, CHILD, RETINA),
@@ -83,7 +83,7 @@ def chunk_size(size: int) -> int:
     return max(1, 64 * 28 // size)
 
 
-def look_named(flag: str) -> Look:
+def get_look(flag: str) -> Look:
     """The look of this name.
 
     Raises:
@@ -103,7 +103,7 @@ def draw(flag: str, n: int, seed: int, size: int = 28) -> NDArray[np.uint8]:
     Raises:
         MedlabelError: where no look has this flag.
     """
-    return draw_look(look_named(flag), n, seed, size)[0]
+    return draw_look(get_look(flag), n, seed, size)[0]
 
 
 def draw_look(
@@ -111,7 +111,7 @@ def draw_look(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw n phantoms and say of which kind each is: uint8 [n,size,size(,3)] and int64 [n].
 
-    Deterministic. Images are drawn in whole chunks of `chunk_size(size)`, and the dice of a chunk
+    Deterministic. Images are drawn in whole chunks of `chunk_size(size)`, and the rng of a chunk
     are rolled from (flag, seed, size, chunk): image i is the same whatever n is.
 
     Args:
@@ -120,7 +120,7 @@ def draw_look(
         seed: of everything that is random.
         size: side in pixels.
         even: each kind as often as any other, whatever its weight.
-        spread: how much of each range is used, see `parts.Sheet`.
+        spread: how much of each range is used, see `parts.Canvas`.
     """
     chunks = range(math.ceil(n / chunk_size(size)))
     drawn = [_chunk(look, (seed, size, chunk), even, spread) for chunk in chunks]
@@ -134,8 +134,8 @@ def _chunk(
     look: Look, rolled: tuple[int, int, int], even: bool, spread: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """One whole chunk of images, and their kinds; `rolled` is seed, size and number."""
-    dice = np.random.default_rng([zlib.crc32(look.flag.encode()), *rolled])
+    rng = np.random.default_rng([zlib.crc32(look.flag.encode()), *rolled])
     size = rolled[1]
-    kinds = look.roll(dice, chunk_size(size), even)
-    image = look.draw(Sheet(dice, len(kinds), size, spread), kinds)
+    kinds = look.sample_kinds(rng, chunk_size(size), even)
+    image = look.draw(Canvas(rng, len(kinds), size, spread), kinds)
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8), kinds

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from medlabel.phantoms.parts import Floats, Range, Sheet, colour, lay, step
+from medlabel.phantoms.parts import Canvas, Floats, Range, paint, random_colour, soft_step
 
-__all__ = ["blur", "collimate", "curve_of", "expose", "photograph", "shade"]
+__all__ = ["blur", "collimate", "expose", "photograph", "shade", "tone_curve"]
 
 
 def _per_pixel(numbers: Floats, image: Floats) -> Floats:
@@ -19,10 +19,10 @@ def _per_pixel(numbers: Floats, image: Floats) -> Floats:
     return numbers if image.ndim == 3 else numbers[..., None]
 
 
-def blur(sheet: Sheet, image: Floats, width: Range) -> Floats:
+def blur(canvas: Canvas, image: Floats, width: Range) -> Floats:
     """Blurred by a bell of this width (in 1/28 of the side), rolled an image, across and down."""
-    place = np.arange(sheet.size, dtype=np.float32) * (28 / sheet.size)
-    wide = np.maximum(sheet.between(*width), 0.05)
+    place = np.arange(canvas.size, dtype=np.float32) * (28 / canvas.size)
+    wide = np.maximum(canvas.uniform(*width), 0.05)
     mixing = np.exp(-(((place[:, None] - place[None]) / wide) ** 2) / 2)
     mixing /= mixing.sum(2, keepdims=True)
     if image.ndim == 3:
@@ -32,48 +32,48 @@ def blur(sheet: Sheet, image: Floats, width: Range) -> Floats:
     return planes.transpose(0, 2, 3, 1)
 
 
-def curve_of(sheet: Sheet, image: Floats, gain: Range, offset: Range, gamma: Range) -> Floats:
+def tone_curve(canvas: Canvas, image: Floats, gain: Range, offset: Range, gamma: Range) -> Floats:
     """Gain, offset and gamma of the detector and the display."""
-    bent = np.clip(image, 1e-4, 1) ** _per_pixel(np.exp(sheet.between(*np.log(gamma))), image)
-    lifted = bent * _per_pixel(sheet.between(*gain), image)
-    return lifted + _per_pixel(sheet.between(*offset), image)
+    bent = np.clip(image, 1e-4, 1) ** _per_pixel(np.exp(canvas.uniform(*np.log(gamma))), image)
+    lifted = bent * _per_pixel(canvas.uniform(*gain), image)
+    return lifted + _per_pixel(canvas.uniform(*offset), image)
 
 
-def shade(sheet: Sheet, image: Floats, strength: float) -> Floats:
+def shade(canvas: Canvas, image: Floats, strength: float) -> Floats:
     """Uneven light over the field: a slow multiplicative fall."""
-    slow = np.exp(sheet.field(1) * sheet.between(0, strength))
+    slow = np.exp(canvas.noise(1) * canvas.uniform(0, strength))
     return image * _per_pixel(slow, image)
 
 
-def collimate(sheet: Sheet, image: Floats, probability: float, depth: float = 0.2) -> Floats:
+def collimate(canvas: Canvas, image: Floats, probability: float, depth: float = 0.2) -> Floats:
     """Dark bars at the edges where the field was masked off, or the picture was padded."""
-    x, y = sheet.plane()
+    x, y = canvas.coordinates()
     for side in (x, -x, y, -y):
-        edge = 1 - sheet.between(0.02, depth) + sheet.between(-0.06, 0.06) * (x + y)
-        bar = step(side - edge, 0.08) * sheet.chance(probability)
-        image = lay(image, _per_pixel(sheet.between(0, 0.12), image), bar)
+        edge = 1 - canvas.uniform(0.02, depth) + canvas.uniform(-0.06, 0.06) * (x + y)
+        bar = soft_step(side - edge, 0.08) * canvas.bernoulli(probability)
+        image = paint(image, _per_pixel(canvas.uniform(0, 0.12), image), bar)
     return image
 
 
 def expose(
-    sheet: Sheet, image: Floats, gain: Range = (0.75, 1.15), offset: Range = (-0.08, 0.12),
+    canvas: Canvas, image: Floats, gain: Range = (0.75, 1.15), offset: Range = (-0.08, 0.12),
     gamma: Range = (0.6, 1.6), soft: Range = (0.1, 0.8), noise: float = 0.05,
 ) -> Floats:  # fmt: skip
     """The grey chain: uneven field, blur, exposure, noise: [n,size,size]."""
-    image = shade(sheet, blur(sheet, image, soft), 0.15)
-    image = curve_of(sheet, image, gain, offset, gamma)
-    return image + sheet.grain(noise * sheet.between(0, 1) ** 2)
+    image = shade(canvas, blur(canvas, image, soft), 0.15)
+    image = tone_curve(canvas, image, gain, offset, gamma)
+    return image + canvas.pixel_noise(noise * canvas.uniform(0, 1) ** 2)
 
 
 def photograph(
-    sheet: Sheet, image: Floats, gain: Range = (0.8, 1.15), gamma: Range = (0.7, 1.4),
+    canvas: Canvas, image: Floats, gain: Range = (0.8, 1.15), gamma: Range = (0.7, 1.4),
     soft: Range = (0.1, 0.8), cast: float = 0.08, noise: float = 0.02,
 ) -> Floats:  # fmt: skip
     """The colour chain: uneven light, blur, exposure, white balance, saturation, noise."""
-    image = shade(sheet, blur(sheet, image, soft), 0.12)
-    image = curve_of(sheet, image, gain, (-0.04, 0.06), gamma)
-    image = image * colour(sheet, *[(1 - cast, 1 + cast)] * 3)
+    image = shade(canvas, blur(canvas, image, soft), 0.12)
+    image = tone_curve(canvas, image, gain, (-0.04, 0.06), gamma)
+    image = image * random_colour(canvas, *[(1 - cast, 1 + cast)] * 3)
     grey = image.mean(-1, keepdims=True)
-    image = grey + (image - grey) * _per_pixel(sheet.between(0.7, 1.25), image)
-    strength = noise * sheet.between(0, 1) ** 2
-    return image + np.stack([sheet.grain(strength) for _ in range(3)], -1)
+    image = grey + (image - grey) * _per_pixel(canvas.uniform(0.7, 1.25), image)
+    strength = noise * canvas.uniform(0, 1) ** 2
+    return image + np.stack([canvas.pixel_noise(strength) for _ in range(3)], -1)

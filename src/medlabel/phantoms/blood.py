@@ -9,44 +9,52 @@ import numpy as np
 
 from medlabel.phantoms.acquisition import photograph
 from medlabel.phantoms.looks import Kind, Look
-from medlabel.phantoms.parts import Coordinates, Floats, Range, Sheet, colour, lay, step
+from medlabel.phantoms.parts import (
+    Canvas,
+    Coordinates,
+    Floats,
+    Range,
+    paint,
+    random_colour,
+    soft_step,
+)
 
 __all__ = ["BLOOD"]
 
 Tint = tuple[Range, Range, Range]
-Nucleus = Callable[[Sheet, Coordinates, Floats], Floats]
+Nucleus = Callable[[Canvas, Coordinates, Floats], Floats]
 """The nucleus of cells of these radii [n,1,1], 0 to 1."""
 
 
 # --- Around the cell -----------------------------------------------------------------------------
 
 
-def _red_cells(sheet: Sheet, image: Floats) -> Floats:
+def _red_cells(canvas: Canvas, image: Floats) -> Floats:
     """Red cells around the middle: pale pink-brown discs with paler centres."""
-    at = sheet.plane()
-    tint = colour(sheet, (0.68, 0.9), (0.5, 0.72), (0.5, 0.72))
+    at = canvas.coordinates()
+    tint = random_colour(canvas, (0.68, 0.9), (0.5, 0.72), (0.5, 0.72))
     for _ in range(9):
-        turn, far = sheet.between(0, 2 * np.pi), sheet.between(0.6, 1.35)
+        turn, far = canvas.uniform(0, 2 * np.pi), canvas.uniform(0.6, 1.35)
         place = far * np.cos(turn), far * np.sin(turn)
-        radius = sheet.between(0.2, 0.36)
-        wide = (radius, radius * sheet.between(0.8, 1.1))
-        disc = sheet.ellipse(at, place, wide, 0.09) * sheet.chance(0.75)
+        radius = canvas.uniform(0.2, 0.36)
+        wide = (radius, radius * canvas.uniform(0.8, 1.1))
+        disc = canvas.ellipse(at, place, wide, 0.09) * canvas.bernoulli(0.75)
         hollow = (radius * 0.45, radius * 0.45)
-        pale = sheet.ellipse(at, place, hollow, 0.12) * sheet.between(0, 0.8)
-        image = lay(image, tint, disc * (1 - pale) * sheet.between(0.5, 1))
+        pale = canvas.ellipse(at, place, hollow, 0.12) * canvas.uniform(0, 0.8)
+        image = paint(image, tint, disc * (1 - pale) * canvas.uniform(0.5, 1))
     return image
 
 
-def _neighbour(sheet: Sheet, image: Floats) -> Floats:
+def _neighbour(canvas: Canvas, image: Floats) -> Floats:
     """Now and then a second white cell or a piece of one, at the edge of the field."""
-    at = sheet.pose(0, (0.9, 1.1), 3.14, bend=0.04)
-    far, radius = sheet.between(0.85, 1.25), sheet.between(0.2, 0.5)
-    seen = sheet.chance(0.2)
-    body = sheet.ellipse(at, (far, 0.0), (radius, radius), 0.1, ragged=0.15) * seen
-    image = lay(image, colour(sheet, (0.5, 0.85), (0.4, 0.65), (0.6, 0.85)), body)
-    inside = radius * sheet.between(0.5, 1)
-    nucleus = sheet.ellipse(at, (far, 0.05), (inside, inside), 0.1, ragged=0.15) * seen
-    return lay(image, colour(sheet, *_PURPLE), nucleus)
+    at = canvas.pose(0, (0.9, 1.1), 3.14, bend=0.04)
+    far, radius = canvas.uniform(0.85, 1.25), canvas.uniform(0.2, 0.5)
+    seen = canvas.bernoulli(0.2)
+    body = canvas.ellipse(at, (far, 0.0), (radius, radius), 0.1, ragged=0.15) * seen
+    image = paint(image, random_colour(canvas, (0.5, 0.85), (0.4, 0.65), (0.6, 0.85)), body)
+    inside = radius * canvas.uniform(0.5, 1)
+    nucleus = canvas.ellipse(at, (far, 0.05), (inside, inside), 0.1, ragged=0.15) * seen
+    return paint(image, random_colour(canvas, *_PURPLE), nucleus)
 
 
 # --- Nuclei --------------------------------------------------------------------------------------
@@ -55,10 +63,10 @@ def _neighbour(sheet: Sheet, image: Floats) -> Floats:
 def _round(fill: Range, off: float = 0.1) -> Nucleus:
     """One round nucleus that takes this part of the cell's width, somewhat off its middle."""
 
-    def draw(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
-        wide = radius * sheet.between(*fill)
-        place = radius * sheet.between(-off, off), radius * sheet.between(-off, off)
-        return sheet.ellipse(at, place, (wide, wide * sheet.between(0.85, 1)), 0.07, ragged=0.05)
+    def draw(canvas: Canvas, at: Coordinates, radius: Floats) -> Floats:
+        wide = radius * canvas.uniform(*fill)
+        place = radius * canvas.uniform(-off, off), radius * canvas.uniform(-off, off)
+        return canvas.ellipse(at, place, (wide, wide * canvas.uniform(0.85, 1)), 0.07, ragged=0.05)
 
     return draw
 
@@ -66,13 +74,13 @@ def _round(fill: Range, off: float = 0.1) -> Nucleus:
 def _bent(fill: Range, bite: Range) -> Nucleus:
     """An oval nucleus with a bite out of one side: a kidney, a horseshoe, a fold."""
 
-    def draw(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
-        wide = radius * sheet.between(*fill)
-        whole = sheet.ellipse(at, (-0.1 * radius, 0), (wide, wide * sheet.between(0.8, 1)), 0.07,
+    def draw(canvas: Canvas, at: Coordinates, radius: Floats) -> Floats:
+        wide = radius * canvas.uniform(*fill)
+        whole = canvas.ellipse(at, (-0.1 * radius, 0), (wide, wide * canvas.uniform(0.8, 1)), 0.07,
                               ragged=0.12)  # fmt: skip
-        place = radius * sheet.between(0.55, 0.95), radius * sheet.between(-0.25, 0.25)
-        reach = radius * sheet.between(*bite)
-        return whole * (1 - sheet.ellipse(at, place, (reach, reach * 0.7), 0.09))
+        place = radius * canvas.uniform(0.55, 0.95), radius * canvas.uniform(-0.25, 0.25)
+        reach = radius * canvas.uniform(*bite)
+        return whole * (1 - canvas.ellipse(at, place, (reach, reach * 0.7), 0.09))
 
     return draw
 
@@ -80,39 +88,39 @@ def _bent(fill: Range, bite: Range) -> Nucleus:
 def _lobed(lobes: tuple[float, ...], size: Range, spread: Range) -> Nucleus:
     """Round lobes on an arc, joined by threads; each is there with its chance."""
 
-    def draw(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+    def draw(canvas: Canvas, at: Coordinates, radius: Floats) -> Floats:
         nucleus = np.zeros_like(at[0])
-        gap, far = sheet.between(1.0, 1.5) * 4 / (len(lobes) + 1), radius * sheet.between(*spread)
+        gap, far = canvas.uniform(1.0, 1.5) * 4 / (len(lobes) + 1), radius * canvas.uniform(*spread)
         for lobe, often in enumerate(lobes):
-            angle = gap * lobe + sheet.between(-0.2, 0.2)
+            angle = gap * lobe + canvas.uniform(-0.2, 0.2)
             place = far * np.cos(angle), far * np.sin(angle)
-            wide = radius * sheet.between(*size)
-            piece = sheet.ellipse(at, place, (wide, wide * sheet.between(0.8, 1.2)), 0.07)
-            nucleus = np.maximum(nucleus, piece * sheet.chance(often))
+            wide = radius * canvas.uniform(*size)
+            piece = canvas.ellipse(at, place, (wide, wide * canvas.uniform(0.8, 1.2)), 0.07)
+            nucleus = np.maximum(nucleus, piece * canvas.bernoulli(often))
         return nucleus
 
     return draw
 
 
-def _band(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+def _band(canvas: Canvas, at: Coordinates, radius: Floats) -> Floats:
     """A young neutrophil's: one sausage bent to a horseshoe."""
     far = np.hypot(at[0], at[1])
-    ring = radius * sheet.between(0.4, 0.5)
-    sausage = np.clip((radius * sheet.between(0.16, 0.28) - np.abs(far - ring)) / 0.09 + 0.5, 0, 1)
-    opening = sheet.ellipse(at, (ring, 0), (radius * 0.35, radius * sheet.between(0.3, 0.7)), 0.1)
+    ring = radius * canvas.uniform(0.4, 0.5)
+    sausage = np.clip((radius * canvas.uniform(0.16, 0.28) - np.abs(far - ring)) / 0.09 + 0.5, 0, 1)
+    opening = canvas.ellipse(at, (ring, 0), (radius * 0.35, radius * canvas.uniform(0.3, 0.7)), 0.1)
     return sausage * (1 - opening)
 
 
-def _segmented(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+def _segmented(canvas: Canvas, at: Coordinates, radius: Floats) -> Floats:
     """A neutrophil's: two to five lobes, or a band."""
-    lobed = _lobed((1, 1, 0.8, 0.5, 0.2), (0.26, 0.4), (0.35, 0.5))(sheet, at, radius)
-    return np.where(sheet.chance(0.35) > 0, _band(sheet, at, radius), lobed)
+    lobed = _lobed((1, 1, 0.8, 0.5, 0.2), (0.26, 0.4), (0.35, 0.5))(canvas, at, radius)
+    return np.where(canvas.bernoulli(0.35) > 0, _band(canvas, at, radius), lobed)
 
 
-def _none(sheet: Sheet, at: Coordinates, radius: Floats) -> Floats:
+def _none(canvas: Canvas, at: Coordinates, radius: Floats) -> Floats:
     """No nucleus; a purple heart of granules."""
-    inner = radius * sheet.between(0.4, 0.8)
-    return sheet.ellipse(at, (0, 0), (inner, inner), 0.2) * sheet.between(0, 0.9)
+    inner = radius * canvas.uniform(0.4, 0.8)
+    return canvas.ellipse(at, (0, 0), (inner, inner), 0.2) * canvas.uniform(0, 0.9)
 
 
 # --- Cells ---------------------------------------------------------------------------------------
@@ -144,42 +152,46 @@ class _Cell:
     ragged: Range = (0.0, 0.1)
     holes: float = 0.0
 
-    def __call__(self, sheet: Sheet) -> Floats:
+    def __call__(self, canvas: Canvas) -> Floats:
         """Draw such cells."""
-        glass = colour(sheet, (0.86, 1.0), (0.78, 0.97), (0.68, 0.95))
-        blank = np.zeros((sheet.n, sheet.size, sheet.size, 1), np.float32)
-        image = _neighbour(sheet, _red_cells(sheet, glass + blank))
-        at = sheet.pose(0.1, (0.92, 1.12), 3.14, bend=0.04)
-        radius = sheet.between(*self.size)
-        wide = (radius, radius * sheet.between(0.88, 1.08))
-        body = sheet.ellipse(at, (0, 0), wide, 0.07, ragged=sheet.between(*self.ragged))
-        image = lay(image, self._tint(sheet), body * sheet.between(0.85, 1))
-        holes = np.clip(sheet.spots(4, (0.03, 0.07), within=0.6), 0, 1) * body
-        image = lay(image, glass, holes * sheet.chance(self.holes))
-        purple = colour(sheet, *self.chromatin)
-        inside = self.nucleus(sheet, at, radius) * body
-        image = lay(
-            image, purple * (1 + (sheet.between(0.03, 0.25) * sheet.field(11))[..., None]), inside
+        glass = random_colour(canvas, (0.86, 1.0), (0.78, 0.97), (0.68, 0.95))
+        blank = np.zeros((canvas.n, canvas.size, canvas.size, 1), np.float32)
+        image = _neighbour(canvas, _red_cells(canvas, glass + blank))
+        at = canvas.pose(0.1, (0.92, 1.12), 3.14, bend=0.04)
+        radius = canvas.uniform(*self.size)
+        wide = (radius, radius * canvas.uniform(0.88, 1.08))
+        body = canvas.ellipse(at, (0, 0), wide, 0.07, ragged=canvas.uniform(*self.ragged))
+        image = paint(image, self._tint(canvas), body * canvas.uniform(0.85, 1))
+        holes = np.clip(canvas.spots(4, (0.03, 0.07), within=0.6), 0, 1) * body
+        image = paint(image, glass, holes * canvas.bernoulli(self.holes))
+        purple = random_colour(canvas, *self.chromatin)
+        inside = self.nucleus(canvas, at, radius) * body
+        image = paint(
+            image, purple * (1 + (canvas.uniform(0.03, 0.25) * canvas.noise(11))[..., None]), inside
         )
-        grit = step(sheet.field(12) + sheet.between(-0.3, 0.9), 1.6) * body * sheet.between(0.6, 1)
-        image = lay(image, 0.8 * purple, grit * self.grain * (1 - inside))
+        grit = (
+            soft_step(canvas.noise(12) + canvas.uniform(-0.3, 0.9), 1.6)
+            * body
+            * canvas.uniform(0.6, 1)
+        )
+        image = paint(image, 0.8 * purple, grit * self.grain * (1 - inside))
         if not self.coarse:
             return image
         # at this size big granules are a mottling: dark where they lie, pale between
-        granules = np.clip(sheet.spots(90, (0.03, 0.055), within=0.7), 0, 1.4) * body
-        pale = np.clip(sheet.spots(25, (0.03, 0.05), within=0.7), 0, 1) * body
-        image = lay(image, 1.25 * purple + 0.08, pale * sheet.between(0.2, 0.8))
-        return lay(image, 0.6 * purple, np.clip(granules * sheet.between(0.5, 0.9), 0, 0.95))
+        granules = np.clip(canvas.spots(90, (0.03, 0.055), within=0.7), 0, 1.4) * body
+        pale = np.clip(canvas.spots(25, (0.03, 0.05), within=0.7), 0, 1) * body
+        image = paint(image, 1.25 * purple + 0.08, pale * canvas.uniform(0.2, 0.8))
+        return paint(image, 0.6 * purple, np.clip(granules * canvas.uniform(0.5, 0.9), 0, 0.95))
 
-    def _tint(self, sheet: Sheet) -> Floats:
+    def _tint(self, canvas: Canvas) -> Floats:
         """The cytoplasm's colour, one of the tints an image."""
-        tints = np.stack([colour(sheet, *tint) for tint in self.fluid])
-        chosen = sheet.dice.integers(len(tints), size=sheet.n)
-        return np.asarray(tints[chosen, np.arange(sheet.n)])
+        tints = np.stack([random_colour(canvas, *tint) for tint in self.fluid])
+        chosen = canvas.rng.integers(len(tints), size=canvas.n)
+        return np.asarray(tints[chosen, np.arange(canvas.n)])
 
 
-def _finish(sheet: Sheet, image: Floats) -> Floats:
-    return photograph(sheet, image, (0.85, 1.1), (0.7, 1.5), (0.0, 0.45), 0.05, 0.015)
+def _finish(canvas: Canvas, image: Floats) -> Floats:
+    return photograph(canvas, image, (0.85, 1.1), (0.7, 1.5), (0.0, 0.45), 0.05, 0.015)
 
 
 _BAIN = "Bain, Blood Cells: A Practical Guide; Acevedo et al., Data in Brief 2020"

@@ -14,14 +14,14 @@ import numpy as np
 
 from medlabel.phantoms.acquisition import expose
 from medlabel.phantoms.looks import Kind, Look
-from medlabel.phantoms.parts import Coordinates, Floats, Range, Sheet, lay, step
+from medlabel.phantoms.parts import Canvas, Coordinates, Floats, Range, paint, soft_step
 
 __all__ = ["AXIAL", "CORONAL", "SAGITTAL"]
 
-Organ = Callable[[Sheet, Coordinates, Floats], Floats]
+Organ = Callable[[Canvas, Coordinates, Floats], Floats]
 """Paints an organ over an image [n,size,size], in these coordinates."""
 
-Frame = Callable[[Sheet, Coordinates, Floats, Floats], Floats]
+Frame = Callable[[Canvas, Coordinates, Floats, Floats], Floats]
 """Paints what a plane shows around organs; the last argument [n,1,1] is 1 where they lie on the
 image's right, -1 on its left."""
 
@@ -29,57 +29,59 @@ image's right, -1 on its left."""
 # --- Around an organ -----------------------------------------------------------------------------
 
 
-def _surroundings(sheet: Sheet, at: Coordinates) -> Floats:
+def _surroundings(canvas: Canvas, at: Coordinates) -> Floats:
     """What lies around an organ: fat, with muscle, bowel, vessels and gas strewn in it."""
-    image = sheet.between(0.05, 0.35) + 0.02 * sheet.field(6)
+    image = canvas.uniform(0.05, 0.35) + 0.02 * canvas.noise(6)
     soft, gas, bone = (0.4, 0.75), (0.0, 0.1), (0.8, 1.0)
     pieces = ((soft, 0.9), (soft, 0.9), (soft, 0.7), (gas, 0.3), (soft, 0.6), (bone, 0.2))
     for level, often in pieces:
-        place = sheet.between(-1.1, 1.1), sheet.between(-1.1, 1.1)
-        radii = sheet.between(0.15, 0.7), sheet.between(0.15, 0.7)
-        piece = sheet.ellipse(at, place, radii, 0.08, sheet.between(0, 3), 0.25, 4)
-        image = lay(image, sheet.between(*level), piece * sheet.chance(often))
+        place = canvas.uniform(-1.1, 1.1), canvas.uniform(-1.1, 1.1)
+        radii = canvas.uniform(0.15, 0.7), canvas.uniform(0.15, 0.7)
+        piece = canvas.ellipse(at, place, radii, 0.08, canvas.uniform(0, 3), 0.25, 4)
+        image = paint(image, canvas.uniform(*level), piece * canvas.bernoulli(often))
     return image
 
 
-def _axial_frame(sheet: Sheet, at: Coordinates, image: Floats, side: Floats) -> Floats:
+def _axial_frame(canvas: Canvas, at: Coordinates, image: Floats, side: Floats) -> Floats:
     """Round vertebra, ribs cut across as short bright bars, the skin and the air beyond it."""
-    spine = sheet.ellipse(
-        at, (-side * sheet.between(0.7, 1.3), sheet.between(0.3, 1.1)),
-        (sheet.between(0.2, 0.4), sheet.between(0.2, 0.35)), 0.08, ragged=0.1,
+    spine = canvas.ellipse(
+        at, (-side * canvas.uniform(0.7, 1.3), canvas.uniform(0.3, 1.1)),
+        (canvas.uniform(0.2, 0.4), canvas.uniform(0.2, 0.35)), 0.08, ragged=0.1,
     )  # fmt: skip
-    image = lay(image, sheet.between(0.75, 1), spine * sheet.chance(0.6))
-    turn = np.where(side > 0, 0, np.float32(np.pi)) + sheet.between(-1.2, 1.2)
+    image = paint(image, canvas.uniform(0.75, 1), spine * canvas.bernoulli(0.6))
+    turn = np.where(side > 0, 0, np.float32(np.pi)) + canvas.uniform(-1.2, 1.2)
     far = at[0] * np.cos(turn) + at[1] * np.sin(turn) + 0.25 * (at[0] ** 2 + at[1] ** 2)
-    wall, seen = sheet.between(0.95, 1.5), sheet.chance(0.6)
+    wall, seen = canvas.uniform(0.95, 1.5), canvas.bernoulli(0.6)
     along = at[0] * np.sin(turn) - at[1] * np.cos(turn)
-    bars = step(np.sin(8 * along + sheet.between(0, 6)), 0.6)
-    image = lay(image, 0.55, seen * step(far - wall + 0.15, 0.06))
-    image = lay(image, 0.95, seen * bars * step(0.07 - np.abs(far - wall + 0.05), 0.06))
-    image = lay(image, 0.15, seen * step(far - wall - 0.05, 0.06))
-    return lay(image, 0.0, seen * step(far - wall - sheet.between(0.1, 0.4), 0.06))
+    bars = soft_step(np.sin(8 * along + canvas.uniform(0, 6)), 0.6)
+    image = paint(image, 0.55, seen * soft_step(far - wall + 0.15, 0.06))
+    image = paint(image, 0.95, seen * bars * soft_step(0.07 - np.abs(far - wall + 0.05), 0.06))
+    image = paint(image, 0.15, seen * soft_step(far - wall - 0.05, 0.06))
+    return paint(image, 0.0, seen * soft_step(far - wall - canvas.uniform(0.1, 0.4), 0.06))
 
 
-def _column(sheet: Sheet, across: Floats, along: Floats) -> Floats:
+def _column(canvas: Canvas, across: Floats, along: Floats) -> Floats:
     """The spine cut lengthwise: bright vertebrae with darker discs between, 0 to 1."""
-    wave = np.sin(sheet.between(5, 12) * along + sheet.between(0, 6))
-    discs = 0.75 + 0.25 * step(wave + 0.6, 0.5)
-    return step(sheet.between(0.12, 0.3) - np.abs(across), 0.08) * discs
+    wave = np.sin(canvas.uniform(5, 12) * along + canvas.uniform(0, 6))
+    discs = 0.75 + 0.25 * soft_step(wave + 0.6, 0.5)
+    return soft_step(canvas.uniform(0.12, 0.3) - np.abs(across), 0.08) * discs
 
 
 def _upright_frame(
-    back: float, sheet: Sheet, at: Coordinates, image: Floats, side: Floats
+    back: float, canvas: Canvas, at: Coordinates, image: Floats, side: Floats
 ) -> Floats:
     """Coronal and sagittal crops: lung above a dome, the spine down one side, ribs at the rim."""
     x, y = at
-    dome = sheet.between(-1.5, -0.45) + sheet.between(0.1, 0.6) * (x - 0.5 * sheet.normal()) ** 2
-    image = lay(image, sheet.between(0, 0.1), step(dome - y, 0.07) * sheet.chance(0.5))
-    column = _column(sheet, x + side * sheet.between(0.6, 1.3), y)
-    image = lay(image, sheet.between(0.75, 1), column * sheet.chance(back))
-    rim = -side * x + sheet.between(0.8, 1.4) + 0.15 * y * y
-    ribs = step(np.sin(sheet.between(6, 12) * y + sheet.between(0, 6)) - 0.3, 0.5)
-    image = lay(image, 0.95, ribs * step(0.08 - np.abs(rim - 0.12), 0.06) * sheet.chance(0.6))
-    return lay(image, sheet.between(0, 0.15), step(-rim, 0.06) * sheet.chance(0.6))
+    dome = canvas.uniform(-1.5, -0.45) + canvas.uniform(0.1, 0.6) * (x - 0.5 * canvas.normal()) ** 2
+    image = paint(image, canvas.uniform(0, 0.1), soft_step(dome - y, 0.07) * canvas.bernoulli(0.5))
+    column = _column(canvas, x + side * canvas.uniform(0.6, 1.3), y)
+    image = paint(image, canvas.uniform(0.75, 1), column * canvas.bernoulli(back))
+    rim = -side * x + canvas.uniform(0.8, 1.4) + 0.15 * y * y
+    ribs = soft_step(np.sin(canvas.uniform(6, 12) * y + canvas.uniform(0, 6)) - 0.3, 0.5)
+    image = paint(
+        image, 0.95, ribs * soft_step(0.08 - np.abs(rim - 0.12), 0.06) * canvas.bernoulli(0.6)
+    )
+    return paint(image, canvas.uniform(0, 0.15), soft_step(-rim, 0.06) * canvas.bernoulli(0.6))
 
 
 # --- Organs --------------------------------------------------------------------------------------
@@ -87,109 +89,114 @@ def _upright_frame(
 
 def _solid(
     level: Range, size: Range, flat: Range, ragged: Range, vessels: Range,
-    sheet: Sheet, at: Coordinates, image: Floats,
+    canvas: Canvas, at: Coordinates, image: Floats,
 ) -> Floats:  # fmt: skip
     """An even grey mass: how bright, how long, how flat, how ragged, how bright its vessels are."""
-    length = sheet.between(*size)
-    organ = sheet.ellipse(
-        at, (sheet.between(-0.15, 0.15), sheet.between(-0.15, 0.15)),
-        (length, length * sheet.between(*flat)), 0.07, sheet.between(0, 3),
-        sheet.between(*ragged), 4,
+    length = canvas.uniform(*size)
+    organ = canvas.ellipse(
+        at, (canvas.uniform(-0.15, 0.15), canvas.uniform(-0.15, 0.15)),
+        (length, length * canvas.uniform(*flat)), 0.07, canvas.uniform(0, 3),
+        canvas.uniform(*ragged), 4,
     )  # fmt: skip
-    veins = np.clip(sheet.spots(6, (0.04, 0.12), within=0.7), 0, 1) * sheet.between(*vessels)
-    return lay(image, sheet.between(*level) + veins + 0.02 * sheet.field(9), organ)
+    veins = np.clip(canvas.spots(6, (0.04, 0.12), within=0.7), 0, 1) * canvas.uniform(*vessels)
+    return paint(image, canvas.uniform(*level) + veins + 0.02 * canvas.noise(9), organ)
 
 
 _liver = partial(_solid, (0.5, 0.8), (0.8, 1.1), (0.7, 1.0), (0.05, 0.35), (-0.05, 0.2))
 _spleen = partial(_solid, (0.55, 0.85), (0.8, 1.0), (0.4, 0.65), (0.02, 0.15), (0.0, 0.03))
 
 
-def _pancreas(sheet: Sheet, at: Coordinates, image: Floats) -> Floats:
+def _pancreas(canvas: Canvas, at: Coordinates, image: Floats) -> Floats:
     """A slim lobed strip in fat, with the splenic vein's bright line along it."""
-    fat = sheet.between(0.15, 0.35)
-    image = lay(image, fat, np.float32(0.6) + 0 * image)
-    image = _solid((0.45, 0.7), (0.7, 1.05), (0.3, 0.55), (0.25, 0.6), (0.0, 0.1), sheet, at, image)
-    vessels = np.clip(sheet.spots(4, (0.06, 0.16), within=0.9), 0, 1)
-    return lay(image, sheet.between(0.75, 0.95), vessels * sheet.between(0.3, 1))
+    fat = canvas.uniform(0.15, 0.35)
+    image = paint(image, fat, np.float32(0.6) + 0 * image)
+    image = _solid(
+        (0.45, 0.7), (0.7, 1.05), (0.3, 0.55), (0.25, 0.6), (0.0, 0.1), canvas, at, image
+    )
+    vessels = np.clip(canvas.spots(4, (0.06, 0.16), within=0.9), 0, 1)
+    return paint(image, canvas.uniform(0.75, 0.95), vessels * canvas.uniform(0.3, 1))
 
 
-def _kidney(sheet: Sheet, at: Coordinates, image: Floats) -> Floats:
+def _kidney(canvas: Canvas, at: Coordinates, image: Floats) -> Floats:
     """A bright bean in dark fat, with a dark or very bright hollow."""
-    turn = sheet.between(0, 3)
-    wide, tall = sheet.between(0.5, 0.8), sheet.between(0.6, 0.95)
-    bean = sheet.ellipse(at, (0, 0), (wide, tall), 0.07, turn, 0.08)
-    hollow = sheet.ellipse(
-        at, (sheet.between(-0.3, 0.3), sheet.between(-0.3, 0.3)),
+    turn = canvas.uniform(0, 3)
+    wide, tall = canvas.uniform(0.5, 0.8), canvas.uniform(0.6, 0.95)
+    bean = canvas.ellipse(at, (0, 0), (wide, tall), 0.07, turn, 0.08)
+    hollow = canvas.ellipse(
+        at, (canvas.uniform(-0.3, 0.3), canvas.uniform(-0.3, 0.3)),
         (wide * 0.45, tall * 0.5), 0.1, turn, 0.25,
     )  # fmt: skip
-    image = lay(image * 0.5, sheet.between(0.6, 1.0), bean)
-    return lay(image, np.where(sheet.chance(0.7), 0.25, 1.0), hollow * sheet.chance(0.8))
+    image = paint(image * 0.5, canvas.uniform(0.6, 1.0), bean)
+    return paint(image, np.where(canvas.bernoulli(0.7), 0.25, 1.0), hollow * canvas.bernoulli(0.8))
 
 
-def _bladder(sheet: Sheet, at: Coordinates, image: Floats) -> Floats:
+def _bladder(canvas: Canvas, at: Coordinates, image: Floats) -> Floats:
     """A smooth, even, mid-grey pool, with the bright pelvis at the sides."""
     for side in (-1, 1):
-        bone = sheet.ellipse(
-            at, (side * sheet.between(0.8, 1.2), sheet.between(-0.5, 0.8)),
-            (sheet.between(0.15, 0.4), sheet.between(0.3, 0.7)), 0.08, ragged=0.15,
+        bone = canvas.ellipse(
+            at, (side * canvas.uniform(0.8, 1.2), canvas.uniform(-0.5, 0.8)),
+            (canvas.uniform(0.15, 0.4), canvas.uniform(0.3, 0.7)), 0.08, ragged=0.15,
         )  # fmt: skip
-        image = lay(image, sheet.between(0.8, 1), bone * sheet.chance(0.7))
-    pool = sheet.ellipse(at, (0, 0), (sheet.between(0.6, 0.95), sheet.between(0.6, 0.95)), 0.07)
-    return lay(image, sheet.between(0.35, 0.5), pool)
+        image = paint(image, canvas.uniform(0.8, 1), bone * canvas.bernoulli(0.7))
+    pool = canvas.ellipse(at, (0, 0), (canvas.uniform(0.6, 0.95), canvas.uniform(0.6, 0.95)), 0.07)
+    return paint(image, canvas.uniform(0.35, 0.5), pool)
 
 
-def _heart(sheet: Sheet, at: Coordinates, image: Floats) -> Floats:
+def _heart(canvas: Canvas, at: Coordinates, image: Floats) -> Floats:
     """Bright chambers in a grey muscle, black lung on both sides."""
-    image = lay(image * 0.4, 0.02, step(np.abs(at[0]) - sheet.between(0.3, 0.8), 0.2))
-    muscle = sheet.ellipse(
-        at, (0, 0), (sheet.between(0.65, 0.95), sheet.between(0.6, 0.95)), 0.07,
-        sheet.between(-0.6, 0.6), 0.08,
+    image = paint(image * 0.4, 0.02, soft_step(np.abs(at[0]) - canvas.uniform(0.3, 0.8), 0.2))
+    muscle = canvas.ellipse(
+        at, (0, 0), (canvas.uniform(0.65, 0.95), canvas.uniform(0.6, 0.95)), 0.07,
+        canvas.uniform(-0.6, 0.6), 0.08,
     )  # fmt: skip
-    image = lay(image, sheet.between(0.5, 0.65), muscle)
-    chambers = step(np.abs(sheet.field(3)) - 0.5, 0.4) * muscle
-    return lay(image, sheet.between(0.6, 0.95), chambers)
+    image = paint(image, canvas.uniform(0.5, 0.65), muscle)
+    chambers = soft_step(np.abs(canvas.noise(3)) - 0.5, 0.4) * muscle
+    return paint(image, canvas.uniform(0.6, 0.95), chambers)
 
 
-def _lung(sheet: Sheet, at: Coordinates, image: Floats) -> Floats:
+def _lung(canvas: Canvas, at: Coordinates, image: Floats) -> Floats:
     """Black air with white threads of vessels, soft tissue and ribs around it."""
-    image = lay(image, sheet.between(0.45, 0.7), step(sheet.field(2) + 0.5, 0.3))
-    air = sheet.ellipse(
-        at, (sheet.between(-0.2, 0.2), sheet.between(-0.2, 0.2)),
-        (sheet.between(0.6, 1.0), sheet.between(0.65, 1.05)), 0.07, sheet.between(-0.4, 0.4), 0.12,
+    image = paint(image, canvas.uniform(0.45, 0.7), soft_step(canvas.noise(2) + 0.5, 0.3))
+    air = canvas.ellipse(
+        at, (canvas.uniform(-0.2, 0.2), canvas.uniform(-0.2, 0.2)),
+        (canvas.uniform(0.6, 1.0), canvas.uniform(0.65, 1.05)), 0.07,
+        canvas.uniform(-0.4, 0.4), 0.12,
     )  # fmt: skip
-    threads = np.clip(sheet.spots(14, (0.02, 0.07), (0.2, 0.9), 0.8), 0, 0.8)
-    return lay(image, np.clip(threads - sheet.between(0, 0.3), 0, 1), air)
+    threads = np.clip(canvas.spots(14, (0.02, 0.07), (0.2, 0.9), 0.8), 0, 0.8)
+    return paint(image, np.clip(threads - canvas.uniform(0, 0.3), 0, 1), air)
 
 
-def _femur(sheet: Sheet, at: Coordinates, image: Floats) -> Floats:
+def _femur(canvas: Canvas, at: Coordinates, image: Floats) -> Floats:
     """A white ball of bone, brightest at its rim, in muscle and fat."""
-    image = lay(image, sheet.between(0.45, 0.6), step(sheet.field(2) + 0.3, 0.3))
-    place = sheet.between(-0.25, 0.25), sheet.between(-0.25, 0.25)
-    radius = sheet.between(0.35, 0.65), sheet.between(0.35, 0.7)
-    neck = sheet.ellipse(at, (0.3, 0.4), (0.7, 0.25), 0.08, sheet.between(-1.5, 1.5), 0.05)
-    image = lay(image, 0.95, neck * sheet.chance(0.6))
-    ball = sheet.ellipse(at, place, radius, 0.08, 0.0, 0.05)
-    core = sheet.ellipse(at, place, (radius[0] * 0.75, radius[1] * 0.75), 0.15)
-    image = lay(image, 1.0, ball)
-    socket = step(0.08 - np.abs(np.hypot(at[0], at[1]) - 0.9), 0.08) * step(sheet.field(2), 0.4)
-    image = lay(image, 0.95, socket * sheet.chance(0.6))
-    return lay(image, sheet.between(0.7, 1), core)
+    image = paint(image, canvas.uniform(0.45, 0.6), soft_step(canvas.noise(2) + 0.3, 0.3))
+    place = canvas.uniform(-0.25, 0.25), canvas.uniform(-0.25, 0.25)
+    radius = canvas.uniform(0.35, 0.65), canvas.uniform(0.35, 0.7)
+    neck = canvas.ellipse(at, (0.3, 0.4), (0.7, 0.25), 0.08, canvas.uniform(-1.5, 1.5), 0.05)
+    image = paint(image, 0.95, neck * canvas.bernoulli(0.6))
+    ball = canvas.ellipse(at, place, radius, 0.08, 0.0, 0.05)
+    core = canvas.ellipse(at, place, (radius[0] * 0.75, radius[1] * 0.75), 0.15)
+    image = paint(image, 1.0, ball)
+    socket = soft_step(0.08 - np.abs(np.hypot(at[0], at[1]) - 0.9), 0.08) * soft_step(
+        canvas.noise(2), 0.4
+    )
+    image = paint(image, 0.95, socket * canvas.bernoulli(0.6))
+    return paint(image, canvas.uniform(0.7, 1), core)
 
 
 # --- Looks ---------------------------------------------------------------------------------------
 
 
-def _crop(frame: Frame, organ: Organ, on: int, sheet: Sheet) -> Floats:
+def _crop(frame: Frame, organ: Organ, on: int, canvas: Canvas) -> Floats:
     """One organ crop; `on` is 1 for the image's right, -1 for its left, 0 for either."""
-    at = sheet.pose(0.08, (0.9, 1.15), 0.25, bend=0.03)
-    side = np.sign(sheet.normal()) if on == 0 else np.full((sheet.n, 1, 1), on, np.float32)
-    image = organ(sheet, at, frame(sheet, at, _surroundings(sheet, at), side))
-    image = image + sheet.chance(0.4) * (frame(sheet, at, image, side) - image)
-    return np.where(sheet.chance(0.2), image[:, ::-1], image)
+    at = canvas.pose(0.08, (0.9, 1.15), 0.25, bend=0.03)
+    side = np.sign(canvas.normal()) if on == 0 else np.full((canvas.n, 1, 1), on, np.float32)
+    image = organ(canvas, at, frame(canvas, at, _surroundings(canvas, at), side))
+    image = image + canvas.bernoulli(0.4) * (frame(canvas, at, image, side) - image)
+    return np.where(canvas.bernoulli(0.2), image[:, ::-1], image)
 
 
-def _finish(sheet: Sheet, image: Floats) -> Floats:
-    return expose(sheet, image, (0.7, 1.2), (-0.06, 0.06), (0.7, 1.4), (0.1, 0.9), 0.03)
+def _finish(canvas: Canvas, image: Floats) -> Floats:
+    return expose(canvas, image, (0.7, 1.2), (-0.06, 0.06), (0.7, 1.4), (0.1, 0.9), 0.03)
 
 
 _ATLAS = "Moeller & Reif, Pocket Atlas of Sectional Anatomy; Bilic et al., Med Image Anal 2023"

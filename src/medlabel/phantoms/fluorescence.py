@@ -9,7 +9,7 @@ import numpy as np
 
 from medlabel.phantoms.acquisition import blur, expose
 from medlabel.phantoms.looks import Kind, Look
-from medlabel.phantoms.parts import Floats, Range, Sheet
+from medlabel.phantoms.parts import Canvas, Floats, Range
 
 __all__ = ["TISSUE"]
 
@@ -34,27 +34,27 @@ class _Nucleus:
     mottle: Range = (0.0, 0.35)
 
 
-def _cell(kind: _Nucleus) -> Callable[[Sheet], Floats]:
+def _cell(kind: _Nucleus) -> Callable[[Canvas], Floats]:
     """A drawer: a glowing blob, brightest over seven slices, among dimmer neighbours."""
 
-    def draw(sheet: Sheet) -> Floats:
-        at = sheet.pose(0.12, (0.85, 1.15), 3.14, bend=0.05)
-        neighbours = sheet.spots(7, (0.12, 0.35), (0.2, 1.0), 1.3) * sheet.between(*kind.crowd)
-        neighbours = neighbours * np.clip(1 + 0.3 * sheet.field(8), 0, 2)
-        length = sheet.between(*kind.size)
-        radii = length, length * sheet.between(*kind.flat)
-        cell = sheet.ellipse(at, (0, 0), radii, sheet.between(0.15, 0.5), ragged=0.12)
-        mottle = np.clip(1 + sheet.between(*kind.mottle) * sheet.field(6), 0.2, 2)
-        glow = cell * mottle * sheet.between(*kind.bright) + neighbours
-        image = sheet.between(0, 0.12) + glow * np.exp(sheet.between(np.log(0.12), np.log(1.0)))
-        image = blur(sheet, image, (0.1, 1.2))
-        return image * (1 + sheet.grain(sheet.between(0, 0.3)))
+    def draw(canvas: Canvas) -> Floats:
+        at = canvas.pose(0.12, (0.85, 1.15), 3.14, bend=0.05)
+        neighbours = canvas.spots(7, (0.12, 0.35), (0.2, 1.0), 1.3) * canvas.uniform(*kind.crowd)
+        neighbours = neighbours * np.clip(1 + 0.3 * canvas.noise(8), 0, 2)
+        length = canvas.uniform(*kind.size)
+        radii = length, length * canvas.uniform(*kind.flat)
+        cell = canvas.ellipse(at, (0, 0), radii, canvas.uniform(0.15, 0.5), ragged=0.12)
+        mottle = np.clip(1 + canvas.uniform(*kind.mottle) * canvas.noise(6), 0.2, 2)
+        glow = cell * mottle * canvas.uniform(*kind.bright) + neighbours
+        image = canvas.uniform(0, 0.12) + glow * np.exp(canvas.uniform(np.log(0.12), np.log(1.0)))
+        image = blur(canvas, image, (0.1, 1.2))
+        return image * (1 + canvas.pixel_noise(canvas.uniform(0, 0.3)))
 
     return draw
 
 
-def _finish(sheet: Sheet, image: Floats) -> Floats:
-    return expose(sheet, image, (0.7, 1.3), (-0.02, 0.05), (0.7, 1.4), (0.1, 0.5), 0.06)
+def _finish(canvas: Canvas, image: Floats) -> Floats:
+    return expose(canvas, image, (0.7, 1.3), (-0.02, 0.05), (0.7, 1.4), (0.1, 0.5), 0.06)
 
 
 _KIDNEY = "Woloshuk et al., Cytometry A 2021; Young et al., Wheater's Functional Histology"

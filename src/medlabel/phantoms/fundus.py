@@ -9,20 +9,28 @@ import numpy as np
 
 from medlabel.phantoms.acquisition import photograph
 from medlabel.phantoms.looks import Kind, Look
-from medlabel.phantoms.parts import Coordinates, Floats, Range, Sheet, colour, lay, step
+from medlabel.phantoms.parts import (
+    Canvas,
+    Coordinates,
+    Floats,
+    Range,
+    paint,
+    random_colour,
+    soft_step,
+)
 
 __all__ = ["RETINA"]
 
 
-def _vessels(sheet: Sheet, at: Coordinates, disc: Coordinates) -> Floats:
+def _vessels(canvas: Canvas, at: Coordinates, disc: Coordinates) -> Floats:
     """Arteries and veins that arch away from the optic disc, above and below, 0 to 1."""
     tree = np.zeros_like(at[0])
     for side in (-1, 1):
         towards = (side * at[0], at[1])
         root = (side * disc[0], disc[1])
         for bow in (-1.0, -0.5, 0.5, 1.0):
-            lean = np.float32(bow) * sheet.between(0.5, 1.2)
-            tree = np.maximum(tree, sheet.curve(towards, root, lean, sheet.between(-0.01, 0.03)))
+            lean = np.float32(bow) * canvas.uniform(0.5, 1.2)
+            tree = np.maximum(tree, canvas.curve(towards, root, lean, canvas.uniform(-0.01, 0.03)))
     return tree
 
 
@@ -42,56 +50,58 @@ class _Grade:
     scars: Range = (0.0, 0.0)
 
 
-def _signs(sheet: Sheet, grade: _Grade, image: Floats, glow: Floats) -> Floats:
+def _signs(canvas: Canvas, grade: _Grade, image: Floats, glow: Floats) -> Floats:
     """What the grade shows, over a healthy fundus."""
-    dots = step(sheet.spots(10, (0.015, 0.035), within=0.7) - 0.4, 0.5)
-    image = lay(image, image * (0.55, 0.3, 0.35), dots * sheet.between(*grade.dots))
-    bleeds = step(sheet.spots(14, (0.03, 0.1), within=0.75) - 0.5, 0.5)
-    image = lay(image, image * (0.5, 0.3, 0.35), bleeds * sheet.between(*grade.bleeds))
-    fat = step(sheet.spots(12, (0.02, 0.06), within=0.6) - 0.4, 0.5)
-    image = lay(image, glow * 0.95, fat * sheet.between(*grade.exudates))
-    wool = np.clip(sheet.spots(5, (0.05, 0.12), within=0.65), 0, 1)
-    image = lay(image, glow * 0.85, wool * sheet.between(*grade.wool))
-    pool = step(sheet.spots(2, (0.15, 0.35), within=0.7) - 0.5, 0.4)
-    image = lay(image, image * (0.35, 0.25, 0.3), pool * sheet.between(*grade.pools))
-    burns = step(sheet.spots(40, (0.03, 0.06), within=0.95) - 0.5, 0.5)
-    rim = step(np.hypot(*sheet.plane()) - 0.45, 0.2)
-    return lay(image, (0.75, 0.65, 0.5), burns * rim * sheet.between(*grade.scars))
+    dots = soft_step(canvas.spots(10, (0.015, 0.035), within=0.7) - 0.4, 0.5)
+    image = paint(image, image * (0.55, 0.3, 0.35), dots * canvas.uniform(*grade.dots))
+    bleeds = soft_step(canvas.spots(14, (0.03, 0.1), within=0.75) - 0.5, 0.5)
+    image = paint(image, image * (0.5, 0.3, 0.35), bleeds * canvas.uniform(*grade.bleeds))
+    fat = soft_step(canvas.spots(12, (0.02, 0.06), within=0.6) - 0.4, 0.5)
+    image = paint(image, glow * 0.95, fat * canvas.uniform(*grade.exudates))
+    wool = np.clip(canvas.spots(5, (0.05, 0.12), within=0.65), 0, 1)
+    image = paint(image, glow * 0.85, wool * canvas.uniform(*grade.wool))
+    pool = soft_step(canvas.spots(2, (0.15, 0.35), within=0.7) - 0.5, 0.4)
+    image = paint(image, image * (0.35, 0.25, 0.3), pool * canvas.uniform(*grade.pools))
+    burns = soft_step(canvas.spots(40, (0.03, 0.06), within=0.95) - 0.5, 0.5)
+    rim = soft_step(np.hypot(*canvas.coordinates()) - 0.45, 0.2)
+    return paint(image, (0.75, 0.65, 0.5), burns * rim * canvas.uniform(*grade.scars))
 
 
-def _eye(grade: _Grade) -> Callable[[Sheet], Floats]:
+def _eye(grade: _Grade) -> Callable[[Canvas], Floats]:
     """A drawer: an orange disc in the dark, bright optic nerve head, vessels, macula, signs."""
 
-    def draw(sheet: Sheet) -> Floats:
-        at = sheet.pose(0.05, (0.95, 1.2), 0.2, bend=0.02)
+    def draw(canvas: Canvas) -> Floats:
+        at = canvas.pose(0.05, (0.95, 1.2), 0.2, bend=0.02)
         x, y = at
         far = np.hypot(x, y)
-        fundus = colour(sheet, (0.35, 0.95), (0.35, 0.72), (0.15, 0.75))
+        fundus = random_colour(canvas, (0.35, 0.95), (0.35, 0.72), (0.15, 0.75))
         fundus[..., 1] *= fundus[..., 0]
         fundus[..., 2] *= fundus[..., 1]
-        tilt = 0.2 * sheet.normal() * x + 0.2 * sheet.normal() * y
-        light = (1 + tilt - sheet.between(0, 0.5) * far**2) * (1 + 0.06 * sheet.field(5))
+        tilt = 0.2 * canvas.normal() * x + 0.2 * canvas.normal() * y
+        light = (1 + tilt - canvas.uniform(0, 0.5) * far**2) * (1 + 0.06 * canvas.noise(5))
         image = fundus * light[..., None]
-        side = np.sign(sheet.normal())
-        disc = side * sheet.between(0.2, 0.7), sheet.between(-0.2, 0.2)
-        macula = sheet.ellipse(at, (disc[0] - side * 0.6, disc[1] + 0.05), (0.25, 0.25), 0.4)
-        image = lay(image, image * 0.55, macula * sheet.between(0.2, 1))
-        image = lay(image, image * (0.65, 0.5, 0.55), _vessels(sheet, at, disc)
-                    * sheet.between(0.2, 0.9))  # fmt: skip
-        glow = colour(sheet, (0.9, 1.1), (0.7, 1.0), (0.35, 0.8))
-        head = sheet.ellipse(at, disc, (sheet.between(0.11, 0.2), sheet.between(0.13, 0.22)), 0.1)
-        image = lay(image, glow, head * sheet.between(0.3, 1) * sheet.chance(0.93))
-        image = _signs(sheet, grade, image, glow)
-        dark = colour(sheet, (0, 0.08), (0, 0.06), (0, 0.06))
-        edge = step(sheet.between(0.85, 1.25) - far, 0.06)
-        edge = edge * step(sheet.between(0.8, 1.4) - np.abs(y), 0.06)
-        return lay(dark + 0 * image, image, edge)
+        side = np.sign(canvas.normal())
+        disc = side * canvas.uniform(0.2, 0.7), canvas.uniform(-0.2, 0.2)
+        macula = canvas.ellipse(at, (disc[0] - side * 0.6, disc[1] + 0.05), (0.25, 0.25), 0.4)
+        image = paint(image, image * 0.55, macula * canvas.uniform(0.2, 1))
+        image = paint(image, image * (0.65, 0.5, 0.55), _vessels(canvas, at, disc)
+                    * canvas.uniform(0.2, 0.9))  # fmt: skip
+        glow = random_colour(canvas, (0.9, 1.1), (0.7, 1.0), (0.35, 0.8))
+        head = canvas.ellipse(
+            at, disc, (canvas.uniform(0.11, 0.2), canvas.uniform(0.13, 0.22)), 0.1
+        )
+        image = paint(image, glow, head * canvas.uniform(0.3, 1) * canvas.bernoulli(0.93))
+        image = _signs(canvas, grade, image, glow)
+        dark = random_colour(canvas, (0, 0.08), (0, 0.06), (0, 0.06))
+        edge = soft_step(canvas.uniform(0.85, 1.25) - far, 0.06)
+        edge = edge * soft_step(canvas.uniform(0.8, 1.4) - np.abs(y), 0.06)
+        return paint(dark + 0 * image, image, edge)
 
     return draw
 
 
-def _finish(sheet: Sheet, image: Floats) -> Floats:
-    return photograph(sheet, image, (0.7, 1.2), (0.6, 1.6), (0.1, 0.9), noise=0.03)
+def _finish(canvas: Canvas, image: Floats) -> Floats:
+    return photograph(canvas, image, (0.7, 1.2), (0.6, 1.6), (0.1, 0.9), noise=0.03)
 
 
 _ICDR = "Wilkinson et al., international scale of diabetic retinopathy, Ophthalmology 2003"

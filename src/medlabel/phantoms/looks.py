@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel.phantoms.parts import Floats, Sheet
+from medlabel.phantoms.parts import Canvas, Floats
 
 __all__ = ["Drawing", "Kind", "Look"]
 
-Drawing = Callable[[Sheet], Floats]
+Drawing = Callable[[Canvas], Floats]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Kind:
     | field | what |
     | --- | --- |
     | name | as people say it, `malignant` |
-    | drawing | fills a `Sheet`: brightness about 0 to 1, [n,size,size] or [n,size,size,3] |
+    | drawing | fills a `Canvas`: brightness about 0 to 1, [n,size,size] or [n,size,size,3] |
     | seen | what is seen in such an image |
     | source | the textbook or paper that says so |
     | weight | how often it is drawn when the look is drawn as a whole |
@@ -45,7 +45,7 @@ class Kind:
     captions: tuple[str, ...] = ()
 
 
-def _as_drawn(_sheet: Sheet, image: Floats) -> Floats:
+def _unchanged(_canvas: Canvas, image: Floats) -> Floats:
     return image
 
 
@@ -70,24 +70,26 @@ class Look:
     colour: bool
     description: str
     kinds: tuple[Kind, ...]
-    finish: Callable[[Sheet, Floats], Floats] = _as_drawn
+    finish: Callable[[Canvas, Floats], Floats] = _unchanged
     findings: int | None = None
     mirrored: bool = True
     captions: tuple[str, ...] = ()
 
-    def draw(self, sheet: Sheet, kinds: NDArray[np.int64]) -> Floats:
+    def draw(self, canvas: Canvas, kinds: NDArray[np.int64]) -> Floats:
         """Each image as the kind of its number; `kinds` [n]."""
-        shape = (sheet.n, sheet.size, sheet.size, *((3,) if self.colour else ()))
+        shape = (canvas.n, canvas.size, canvas.size, *((3,) if self.colour else ()))
         image = np.empty(shape, np.float32)
         for kind in np.unique(kinds):
             where = np.flatnonzero(kinds == kind)
-            image[where] = self.kinds[kind].drawing(replace(sheet, n=len(where)))
-        return self.finish(sheet, image)
+            image[where] = self.kinds[kind].drawing(replace(canvas, n=len(where)))
+        return self.finish(canvas, image)
 
-    def roll(self, dice: np.random.Generator, n: int, even: bool = False) -> NDArray[np.int64]:
+    def sample_kinds(
+        self, rng: np.random.Generator, n: int, even: bool = False
+    ) -> NDArray[np.int64]:
         """Numbers of n kinds at random, by their weights or all alike: int64 [n]."""
         odds = np.array([1.0 if even else kind.weight for kind in self.kinds])
-        return dice.choice(len(self.kinds), n, p=odds / odds.sum())
+        return rng.choice(len(self.kinds), n, p=odds / odds.sum())
 
     def labels(self, kinds: NDArray[np.int64]) -> NDArray[np.int64]:
         """Kinds [n] as MedMNIST writes labels: [n,1], or a 0/1 column a finding [n,findings]."""

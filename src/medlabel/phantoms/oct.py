@@ -9,7 +9,7 @@ import numpy as np
 
 from medlabel.phantoms.acquisition import expose
 from medlabel.phantoms.looks import Kind, Look
-from medlabel.phantoms.parts import Floats, Range, Sheet, lay, step
+from medlabel.phantoms.parts import Canvas, Floats, Range, paint, soft_step
 
 __all__ = ["OCT"]
 
@@ -18,7 +18,7 @@ def _band(
     depth: Floats, centre: Floats | float, half: Floats | float, soft: float = 0.08
 ) -> Floats:
     """A layer of this half-thickness around a depth, 0 to 1."""
-    return step(half - np.abs(depth - centre), soft)
+    return soft_step(half - np.abs(depth - centre), soft)
 
 
 @dataclass(frozen=True)
@@ -41,54 +41,54 @@ class _Retina:
     under: Range = (0.0, 0.0)
 
 
-def _scan(wrong: _Retina) -> Callable[[Sheet], Floats]:
+def _scan(wrong: _Retina) -> Callable[[Canvas], Floats]:
     """A drawer of B-scans: bright layers across the dark, brightest at the pigment epithelium."""
 
-    def draw(sheet: Sheet) -> Floats:
-        x, y = sheet.pose(0.2, (0.85, 1.25), 0.2, bend=0.015)
-        thick = sheet.between(0.25, 0.55)
-        bottom = sheet.between(-0.15, 0.4) + sheet.between(-0.1, 0.2) * x * x
-        middle = sheet.between(-0.4, 0.4)
-        pit: Floats = np.exp(-(((x - middle) / sheet.between(0.15, 0.4)) ** 2))
-        wide: Floats = np.exp(-(((x - middle) / sheet.between(0.25, 0.6)) ** 2))
-        floor = bottom - np.clip(sheet.field(8, 1), 0, 2) * sheet.between(*wrong.drusen)
-        lift = wide * np.clip(1 + 0.4 * sheet.field(5, 1), 0, 2) * sheet.between(*wrong.mound)
+    def draw(canvas: Canvas) -> Floats:
+        x, y = canvas.pose(0.2, (0.85, 1.25), 0.2, bend=0.015)
+        thick = canvas.uniform(0.25, 0.55)
+        bottom = canvas.uniform(-0.15, 0.4) + canvas.uniform(-0.1, 0.2) * x * x
+        middle = canvas.uniform(-0.4, 0.4)
+        pit: Floats = np.exp(-(((x - middle) / canvas.uniform(0.15, 0.4)) ** 2))
+        wide: Floats = np.exp(-(((x - middle) / canvas.uniform(0.25, 0.6)) ** 2))
+        floor = bottom - np.clip(canvas.noise(8, 1), 0, 2) * canvas.uniform(*wrong.drusen)
+        lift = wide * np.clip(1 + 0.4 * canvas.noise(5, 1), 0, 2) * canvas.uniform(*wrong.mound)
         floor = floor - lift
-        gap = wide * sheet.between(*wrong.under)
-        top = floor - gap - thick * (1 - pit * sheet.between(*wrong.pit))
-        return _layers(sheet, wrong, (y, top, floor, gap, bottom))
+        gap = wide * canvas.uniform(*wrong.under)
+        top = floor - gap - thick * (1 - pit * canvas.uniform(*wrong.pit))
+        return _layers(canvas, wrong, (y, top, floor, gap, bottom))
 
     return draw
 
 
-def _layers(sheet: Sheet, wrong: _Retina, place: tuple[Floats, ...]) -> Floats:
+def _layers(canvas: Canvas, wrong: _Retina, place: tuple[Floats, ...]) -> Floats:
     """Brightness from depth y, the retina's top, its pigment epithelium, and what is between."""
     y, top, floor, gap, bottom = place
-    inside = step(y - top, 0.07) * step(floor - gap - y, 0.07)
+    inside = soft_step(y - top, 0.07) * soft_step(floor - gap - y, 0.07)
     share = np.clip((y - top) / np.maximum(floor - gap - top, 0.05), -1, 2)
-    layers = 0.65 - sheet.between(0.1, 0.4) * _band(share, sheet.between(0.55, 0.75), 0.12, 0.2)
-    layers = layers + sheet.between(0, 0.35) * _band(share, 0.05, 0.1, 0.2)
-    image: Floats = sheet.between(0, 0.45) ** 2 + inside * layers * sheet.between(0.5, 1)
-    choroid: Floats = step(y - bottom - 0.06, 0.08) * np.exp(
-        -np.maximum(y - bottom, 0) / sheet.between(0.08, 0.4)
+    layers = 0.65 - canvas.uniform(0.1, 0.4) * _band(share, canvas.uniform(0.55, 0.75), 0.12, 0.2)
+    layers = layers + canvas.uniform(0, 0.35) * _band(share, 0.05, 0.1, 0.2)
+    image: Floats = canvas.uniform(0, 0.45) ** 2 + inside * layers * canvas.uniform(0.5, 1)
+    choroid: Floats = soft_step(y - bottom - 0.06, 0.08) * np.exp(
+        -np.maximum(y - bottom, 0) / canvas.uniform(0.08, 0.4)
     )
-    image = image + choroid * sheet.between(0.1, 0.7) * np.clip(1 + 0.3 * sheet.field(9), 0, 2)
-    beneath = step(y - floor, 0.07) * step(bottom - y, 0.07)
-    image = lay(image, sheet.between(0.3, 0.7), beneath)
-    line = _band(y, floor + 0.02, sheet.between(0.02, 0.07), 0.08)
-    image = lay(image, sheet.between(0.7, 1.0), line * sheet.between(0.6, 1))
-    cysts = step(sheet.field(7, 6) - sheet.between(0.3, 1.0), 0.4) * inside
-    return lay(image, 0.06, cysts * sheet.between(*wrong.cysts))
+    image = image + choroid * canvas.uniform(0.1, 0.7) * np.clip(1 + 0.3 * canvas.noise(9), 0, 2)
+    beneath = soft_step(y - floor, 0.07) * soft_step(bottom - y, 0.07)
+    image = paint(image, canvas.uniform(0.3, 0.7), beneath)
+    line = _band(y, floor + 0.02, canvas.uniform(0.02, 0.07), 0.08)
+    image = paint(image, canvas.uniform(0.7, 1.0), line * canvas.uniform(0.6, 1))
+    cysts = soft_step(canvas.noise(7, 6) - canvas.uniform(0.3, 1.0), 0.4) * inside
+    return paint(image, 0.06, cysts * canvas.uniform(*wrong.cysts))
 
 
-def _finish(sheet: Sheet, image: Floats) -> Floats:
+def _finish(canvas: Canvas, image: Floats) -> Floats:
     """Speckle, exposure, and the white wedge that a tilted scan leaves at a corner."""
-    image = image * np.clip(1 + sheet.grain(sheet.between(0, 0.25)), 0, 3)
-    image = expose(sheet, image, (0.5, 1.15), (-0.06, 0.1), (0.65, 1.7), (0.1, 1.0), 0.06)
-    u, v = sheet.plane()
-    turn = sheet.between(0, 2 * np.pi)
-    corner = step(u * np.cos(turn) + v * np.sin(turn) - sheet.between(0.8, 1.3), 0.06)
-    return lay(image, 1.0, corner * sheet.chance(0.12))
+    image = image * np.clip(1 + canvas.pixel_noise(canvas.uniform(0, 0.25)), 0, 3)
+    image = expose(canvas, image, (0.5, 1.15), (-0.06, 0.1), (0.65, 1.7), (0.1, 1.0), 0.06)
+    u, v = canvas.coordinates()
+    turn = canvas.uniform(0, 2 * np.pi)
+    corner = soft_step(u * np.cos(turn) + v * np.sin(turn) - canvas.uniform(0.8, 1.3), 0.06)
+    return paint(image, 1.0, corner * canvas.bernoulli(0.12))
 
 
 _KERMANY = "Kermany et al., Cell 2018; Duker et al., Handbook of Retinal OCT"

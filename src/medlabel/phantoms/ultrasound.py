@@ -8,94 +8,96 @@ import numpy as np
 
 from medlabel.phantoms.acquisition import collimate, expose
 from medlabel.phantoms.looks import Kind, Look
-from medlabel.phantoms.parts import Coordinates, Floats, Sheet, lay, mixture, step
+from medlabel.phantoms.parts import Canvas, Coordinates, Floats, mixture, paint, soft_step
 
 __all__ = ["BREAST"]
 
-Tissue = Callable[[Sheet, Coordinates, Floats], Floats]
+Tissue = Callable[[Canvas, Coordinates, Floats], Floats]
 """Puts a mass into the echoes of tissue [n,size,size]."""
 
 
-def _echoes(sheet: Sheet) -> Floats:
+def _echoes(canvas: Canvas) -> Floats:
     """Tissue that scatters: layers that lie across, streaks and speckle, mean 0."""
-    layers = sheet.field(2, 10) * sheet.between(0.02, 0.12)
-    streaks = sheet.field(8, 20) * sheet.between(0.04, 0.13)
-    patches = sheet.field(5, 7) * sheet.between(0.02, 0.1)
+    layers = canvas.noise(2, 10) * canvas.uniform(0.02, 0.12)
+    streaks = canvas.noise(8, 20) * canvas.uniform(0.04, 0.13)
+    patches = canvas.noise(5, 7) * canvas.uniform(0.02, 0.1)
     return layers + streaks + patches
 
 
 def _below(at: Coordinates, place: Coordinates, wide: Floats, tall: Floats) -> Floats:
     """The strip under a mass, 0 to 1: there the beam is weakened or less weakened."""
     x, y = at[0] - place[0], at[1] - place[1]
-    return step(wide * 0.9 - np.abs(x), 0.2) * step(y - 0.5 * tall, 0.2)
+    return soft_step(wide * 0.9 - np.abs(x), 0.2) * soft_step(y - 0.5 * tall, 0.2)
 
 
-def _malignant(sheet: Sheet, at: Coordinates, image: Floats) -> Floats:
+def _malignant(canvas: Canvas, at: Coordinates, image: Floats) -> Floats:
     """Irregular, spiky or angular, taller than wide or large, uneven, bright halo, a shadow."""
-    place = sheet.between(-0.45, 0.45), sheet.between(-0.45, 0.25)
-    wide = sheet.between(0.15, 0.55)
-    tall = wide * sheet.between(0.7, 1.4)
-    turn = sheet.between(-0.5, 0.5)
-    mass = sheet.ellipse(at, place, (wide, tall), sheet.between(0.1, 0.3), turn,
-                         sheet.between(0.2, 0.5), 6)  # fmt: skip
-    halo = sheet.ellipse(at, place, (wide * 1.3, tall * 1.3), 0.3, turn, 0.3, 6)
-    image = image * (1 + halo * (1 - mass) * sheet.between(0, 0.6))
-    inside = np.clip(sheet.between(0.1, 0.55) + 0.15 * sheet.field(7), 0, 1)
-    shadow = _below(at, place, wide, tall) * (1 - mass) * sheet.between(0.3, 0.95)
-    shadow = shadow * sheet.chance(0.75)
-    return lay(image, image * inside, mass) * (1 - shadow)
+    place = canvas.uniform(-0.45, 0.45), canvas.uniform(-0.45, 0.25)
+    wide = canvas.uniform(0.15, 0.55)
+    tall = wide * canvas.uniform(0.7, 1.4)
+    turn = canvas.uniform(-0.5, 0.5)
+    mass = canvas.ellipse(at, place, (wide, tall), canvas.uniform(0.1, 0.3), turn,
+                         canvas.uniform(0.2, 0.5), 6)  # fmt: skip
+    halo = canvas.ellipse(at, place, (wide * 1.3, tall * 1.3), 0.3, turn, 0.3, 6)
+    image = image * (1 + halo * (1 - mass) * canvas.uniform(0, 0.6))
+    inside = np.clip(canvas.uniform(0.1, 0.55) + 0.15 * canvas.noise(7), 0, 1)
+    shadow = _below(at, place, wide, tall) * (1 - mass) * canvas.uniform(0.3, 0.95)
+    shadow = shadow * canvas.bernoulli(0.75)
+    return paint(image, image * inside, mass) * (1 - shadow)
 
 
-def _benign(sheet: Sheet, at: Coordinates, image: Floats) -> Floats:
+def _benign(canvas: Canvas, at: Coordinates, image: Floats) -> Floats:
     """Oval, wider than tall, smooth and even, a thin bright capsule; brighter below a cyst."""
     for often in (1.0, 0.3):
-        place = sheet.between(-0.6, 0.6), sheet.between(-0.7, 0.2)
-        wide = sheet.between(0.1, 0.5)
-        tall = wide * sheet.between(0.4, 0.85)
-        turn, seen = sheet.between(-0.25, 0.25), sheet.chance(often)
-        mass = sheet.ellipse(at, place, (wide, tall), 0.1, turn, 0.06) * seen
-        rim = sheet.ellipse(at, place, (wide * 1.2, tall * 1.25), 0.12, turn) * seen
-        image = image * (1 + rim * (1 - mass) * sheet.between(0, 0.5))
-        cyst = sheet.chance(0.4)
-        inside = np.where(cyst > 0, sheet.between(0, 0.15), sheet.between(0.35, 0.8))
-        gain = _below(at, place, wide, tall) * (1 - mass) * seen * sheet.between(0, 0.9)
-        image = lay(image, image * inside, mass) * (1 + gain * np.maximum(cyst, 0.4))
+        place = canvas.uniform(-0.6, 0.6), canvas.uniform(-0.7, 0.2)
+        wide = canvas.uniform(0.1, 0.5)
+        tall = wide * canvas.uniform(0.4, 0.85)
+        turn, seen = canvas.uniform(-0.25, 0.25), canvas.bernoulli(often)
+        mass = canvas.ellipse(at, place, (wide, tall), 0.1, turn, 0.06) * seen
+        rim = canvas.ellipse(at, place, (wide * 1.2, tall * 1.25), 0.12, turn) * seen
+        image = image * (1 + rim * (1 - mass) * canvas.uniform(0, 0.5))
+        cyst = canvas.bernoulli(0.4)
+        inside = np.where(cyst > 0, canvas.uniform(0, 0.15), canvas.uniform(0.35, 0.8))
+        gain = _below(at, place, wide, tall) * (1 - mass) * seen * canvas.uniform(0, 0.9)
+        image = paint(image, image * inside, mass) * (1 + gain * np.maximum(cyst, 0.4))
     return image
 
 
-def _no_mass(sheet: Sheet, _at: Coordinates, image: Floats) -> Floats:
+def _no_mass(canvas: Canvas, _at: Coordinates, image: Floats) -> Floats:
     """Nothing but layers of fat, gland and muscle; faint dark lobules of fat."""
-    lobules = step(sheet.field(4, 6) - sheet.between(0.6, 1.4), 0.8)
-    return image * (1 - lobules * sheet.between(0, 0.35))
+    lobules = soft_step(canvas.noise(4, 6) - canvas.uniform(0.6, 1.4), 0.8)
+    return image * (1 - lobules * canvas.uniform(0, 0.35))
 
 
-def _scan(tissue: Tissue) -> Callable[[Sheet], Floats]:
+def _scan(tissue: Tissue) -> Callable[[Canvas], Floats]:
     """A drawer: bright skin on top, layers of fat and gland with a mass in it, dark depth."""
 
-    def draw(sheet: Sheet) -> Floats:
-        at = sheet.pose(0.05, (0.95, 1.05), 0.12, bend=0.05)
+    def draw(canvas: Canvas) -> Floats:
+        at = canvas.pose(0.05, (0.95, 1.05), 0.12, bend=0.05)
         y = at[1]
-        image = sheet.between(0.25, 0.6) * np.exp(0.2 * sheet.field(2, 3)) + _echoes(sheet)
-        fat = step(sheet.between(0.1, 0.4) - np.abs(y + sheet.between(0.3, 0.9)), 0.2)
-        image = image - sheet.between(0, 0.2) * fat * sheet.chance(0.6)
-        skin = step(sheet.between(0, 0.22) - (y + 1), 0.15) * sheet.between(0, 0.45)
-        image = tissue(sheet, at, np.clip(image, 0, None))
-        deep = step(y - sheet.between(-0.2, 1.1), sheet.between(0.3, 1.2))
-        image = image * (1 - deep * sheet.between(0, 0.95)) + skin
-        columns = 1 - step(sheet.field(9, 1) - 1, 0.7) * step(y + 0.2, 0.6) * sheet.between(0, 0.7)
+        image = canvas.uniform(0.25, 0.6) * np.exp(0.2 * canvas.noise(2, 3)) + _echoes(canvas)
+        fat = soft_step(canvas.uniform(0.1, 0.4) - np.abs(y + canvas.uniform(0.3, 0.9)), 0.2)
+        image = image - canvas.uniform(0, 0.2) * fat * canvas.bernoulli(0.6)
+        skin = soft_step(canvas.uniform(0, 0.22) - (y + 1), 0.15) * canvas.uniform(0, 0.45)
+        image = tissue(canvas, at, np.clip(image, 0, None))
+        deep = soft_step(y - canvas.uniform(-0.2, 1.1), canvas.uniform(0.3, 1.2))
+        image = image * (1 - deep * canvas.uniform(0, 0.95)) + skin
+        columns = 1 - soft_step(canvas.noise(9, 1) - 1, 0.7) * soft_step(
+            y + 0.2, 0.6
+        ) * canvas.uniform(0, 0.7)
         image = np.clip(image * columns, 0, None)
-        return image * (1 + sheet.grain(0.15 * sheet.between(0, 1) ** 2))
+        return image * (1 + canvas.pixel_noise(0.15 * canvas.uniform(0, 1) ** 2))
 
     return draw
 
 
-def _finish(sheet: Sheet, image: Floats) -> Floats:
-    image = collimate(sheet, image, 0.06, 0.15)
-    return expose(sheet, image, (0.6, 1.3), (-0.06, 0.1), (0.65, 1.6), (0.1, 0.6), 0.02)
+def _finish(canvas: Canvas, image: Floats) -> Floats:
+    image = collimate(canvas, image, 0.06, 0.15)
+    return expose(canvas, image, (0.6, 1.3), (-0.06, 0.1), (0.65, 1.6), (0.1, 0.6), 0.02)
 
 
-def _harmless(sheet: Sheet) -> Floats:
-    return mixture(sheet, (_scan(_benign), _scan(_no_mass)), (3, 1))
+def _harmless(canvas: Canvas) -> Floats:
+    return mixture(canvas, (_scan(_benign), _scan(_no_mass)), (3, 1))
 
 
 _BIRADS = "ACR BI-RADS Atlas, ultrasound lexicon, 2013; Stavros et al., Radiology 1995"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.sources import open_source
-from medlabel.phantoms import Look, draw_look, look_named
+from medlabel.phantoms import Look, draw_look, get_look
 from medlabel.reports.figures import contact_sheet, to_png
 
 __all__ = ["phantom_rows", "phantom_sheet"]
@@ -42,7 +42,7 @@ def phantom_sheet(
     """
     rows = {
         f"drawn: {name}": images
-        for name, images in phantom_rows(look_named(flag), columns, size, seed).items()
+        for name, images in phantom_rows(get_look(flag), columns, size, seed).items()
     }
     if beside is not None:
         pool = open_source(beside, size, data_root).splits["train"].images

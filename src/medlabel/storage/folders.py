@@ -3,7 +3,7 @@
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 
-__all__ = ["KINDS", "refuse_kinds"]
+__all__ = ["KINDS", "refuse_other_kinds"]
 
 KINDS = {
     "run.json": "a run",
@@ -14,7 +14,7 @@ KINDS = {
 }
 
 
-def refuse_kinds(store: Store, mine: str) -> None:
+def refuse_other_kinds(store: Store, mine: str) -> None:
     """Refuse a folder that holds something of another kind than `mine`, a name of `KINDS`.
 
     Raises:

@@ -23,7 +23,7 @@ import pandas as pd
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest
 
-__all__ = ["Store", "checked_stem", "refuse_other"]
+__all__ = ["Store", "checked_stem", "refuse_different"]
 
 _CHECKSUM = 16  # hexadecimal digits in the names of checked files, at least
 
@@ -154,7 +154,7 @@ def checked_stem(name: str) -> str:
     return posixpath.splitext(name)[0].rpartition("-")[0]
 
 
-def refuse_other(
+def refuse_different(
     store: Store,
     there: Mapping[str, Any],
     mine: Mapping[str, Any],

@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["LEVELS", "Level", "augment", "level_for"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "augment", "augmentation_for"]
 
 _SHIFT = 2 / 28  # of the side
 _MARGIN = 0.3  # of the side, at most
 
 
 @dataclass(frozen=True)
-class Level:
+class Augmentation:
     """How strongly images are changed; brightness and tint are of 0..255.
 
     Attributes:
@@ -45,18 +45,18 @@ class Level:
     collimated: float = 0.0
 
 
-LEVELS = {
-    "light": Level(contrast=0.1, brightness=10.0),
-    "films": Level(flip=True, collimated=0.05),
-    "cells": Level(flip=True, turns=True, tint=10.0),
+AUGMENTATIONS = {
+    "light": Augmentation(contrast=0.1, brightness=10.0),
+    "films": Augmentation(flip=True, collimated=0.05),
+    "cells": Augmentation(flip=True, turns=True, tint=10.0),
 }
 
 
-def level_for(name: str, images: NDArray[np.uint8]) -> Level | None:
+def augmentation_for(name: str, images: NDArray[np.uint8]) -> Augmentation | None:
     """The level of that name, None for `none`; `auto` goes by whether all images are in colour."""
     if name == "auto":
         name = "cells" if images.ndim == 4 and _in_colour(images) else "films"
-    return LEVELS.get(name)
+    return AUGMENTATIONS.get(name)
 
 
 def _in_colour(images: NDArray[np.uint8]) -> bool:
@@ -65,7 +65,7 @@ def _in_colour(images: NDArray[np.uint8]) -> bool:
     return bool(differ.mean() > 0.99)
 
 
-def augment(batch: Tensor, level: Level, rng: torch.Generator) -> Tensor:
+def augment(batch: Tensor, level: Augmentation, rng: torch.Generator) -> Tensor:
     """Changed copies of float pixels [N, C, S, S] in 0..255; all chance comes from `rng`."""
     n, device = len(batch), batch.device
     reach = max(1, round(batch.shape[-1] * _SHIFT))
@@ -75,16 +75,18 @@ def augment(batch: Tensor, level: Level, rng: torch.Generator) -> Tensor:
         flip = (torch.rand(n, 1, 1, 1, generator=rng) < 0.5).to(device)
         moved = torch.where(flip, moved.flip(3), moved)
     if level.turns:
-        moved = _turn(moved, rng)
+        moved = _rotate(moved, rng)
     contrast = 1 + level.contrast * torch.randn(n, 1, 1, 1, generator=rng).to(device)
-    changed = (moved - 127.5) * contrast + 127.5 + _light(batch, level, rng).to(device)
+    changed = (
+        (moved - 127.5) * contrast + 127.5 + _brightness_and_tint(batch, level, rng).to(device)
+    )
     changed = changed.clamp(0, 255)
     if level.collimated:
-        changed = changed * _field(n, batch.shape[-1], level.collimated, rng).to(device)
+        changed = changed * _collimate(n, batch.shape[-1], level.collimated, rng).to(device)
     return changed.contiguous(memory_format=torch.channels_last)
 
 
-def _turn(batch: Tensor, rng: torch.Generator) -> Tensor:
+def _rotate(batch: Tensor, rng: torch.Generator) -> Tensor:
     """Half of the images upside down, half transposed: with a mirror, all eight positions."""
     for turned in (batch.flip(2), None):
         chosen = (torch.rand(len(batch), 1, 1, 1, generator=rng) < 0.5).to(batch.device)
@@ -92,7 +94,7 @@ def _turn(batch: Tensor, rng: torch.Generator) -> Tensor:
     return batch
 
 
-def _light(batch: Tensor, level: Level, rng: torch.Generator) -> Tensor:
+def _brightness_and_tint(batch: Tensor, level: Augmentation, rng: torch.Generator) -> Tensor:
     """What is added to pixels: brightness and tint."""
     n, channels = batch.shape[:2]
     added = level.brightness * torch.randn(n, 1, 1, 1, generator=rng)
@@ -101,7 +103,7 @@ def _light(batch: Tensor, level: Level, rng: torch.Generator) -> Tensor:
     return added
 
 
-def _field(n: int, side: int, share: float, rng: torch.Generator) -> Tensor:
+def _collimate(n: int, side: int, share: float, rng: torch.Generator) -> Tensor:
     """Where light falls, bool [n, 1, side, side]: all of most images, of some a smaller rectangle.
 
     Films are collimated and scans have margins, some far wider than the rest of their set.

@@ -23,15 +23,15 @@ from medlabel.data.framing import CentreSquare
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
-from medlabel.student.calibration import Calibration, Reader
+from medlabel.student.calibration import Calibration, FeatureReader
 from medlabel.student.decision import Assessment
 from medlabel.student.networks import Student, blank, parameter_count
 
-__all__ = ["CALIBRATION", "Bundle", "load_bundle", "save_bundle", "warn"]
+__all__ = ["CALIBRATION_FILE", "Bundle", "load_bundle", "record_warnings", "save_bundle"]
 
 _FILES = ("config.json", "model.safetensors")
 _PROVENANCE = "provenance.json"
-CALIBRATION = "calibration.safetensors"
+CALIBRATION_FILE = "calibration.safetensors"
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,24 @@ class Bundle:
 
         They are calibrated if the bundle is.
         """
-        return self.judge(images).probabilities
+        return self.assess(images).probabilities
 
-    def judge(self, images: NDArray[np.uint8]) -> Assessment:
+    def assess(self, images: NDArray[np.uint8]) -> Assessment:
         """Probabilities of prepared images, and how far they are from what was learned."""
         probabilities, features = self._reader(images)
         if self.calibration is None:
             unknown = np.full(len(images), np.nan, dtype=np.float32)
             return Assessment(probabilities, unknown, False, not self.warnings)
         return Assessment(
-            self.calibration.soften(probabilities),
+            self.calibration.apply_temperature(probabilities),
             self.calibration.ood_score(features),
             calibrated=True,
             decidable=not self.warnings,
         )
 
     @cached_property
-    def _reader(self) -> Reader:
-        return Reader(self.student)
+    def _reader(self) -> FeatureReader:
+        return FeatureReader(self.student)
 
 
 def save_bundle(
@@ -99,17 +99,17 @@ def save_bundle(
         student.save_pretrained(folder)
         for name in (*_FILES, "README.md"):
             data = (Path(folder) / name).read_bytes()
-            store.write(name, data if name != "README.md" else _card(student, provenance))
+            store.write(name, data if name != "README.md" else _model_card(student, provenance))
         digest = hex_digest((Path(folder) / "model.safetensors").read_bytes())
     facts: dict[str, Any] = {"sha256": digest, "parameters": parameter_count(student)}
     if calibration is not None:
-        data = _packed(calibration)
-        store.write(CALIBRATION, data)
+        data = _serialise(calibration)
+        store.write(CALIBRATION_FILE, data)
         facts["calibration_sha256"] = hex_digest(data)
     store.write_json(_PROVENANCE, {**provenance, **facts})
 
 
-def warn(store: Store, warnings: Sequence[str]) -> None:
+def record_warnings(store: Store, warnings: Sequence[str]) -> None:
     """Write into a bundle what its run warns of."""
     store.write_json(_PROVENANCE, {**store.read_json(_PROVENANCE), "warnings": list(warnings)})
 
@@ -135,7 +135,7 @@ def load_bundle(uri: str) -> Bundle:
     return Bundle(name, student.eval(), provenance, _calibration(store, provenance))
 
 
-def _packed(calibration: Calibration) -> bytes:
+def _serialise(calibration: Calibration) -> bytes:
     tensors = {
         name: torch.as_tensor(np.asarray(value, dtype=np.float32))
         for name, value in vars(calibration).items()
@@ -148,7 +148,7 @@ def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | N
     digest = provenance.get("calibration_sha256")
     if digest is None:
         return None
-    data = store.read(CALIBRATION)
+    data = store.read(CALIBRATION_FILE)
     if hex_digest(data) != digest:
         raise MedlabelError(f"{store.uri} is a damaged bundle: its calibration is not its own")
     values = {name: np.asarray(value) for name, value in safetensors.torch.load(data).items()}
@@ -160,7 +160,7 @@ def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | N
     )
 
 
-def _card(student: Student, provenance: Mapping[str, Any]) -> bytes:
+def _model_card(student: Student, provenance: Mapping[str, Any]) -> bytes:
     """A short model card in the hub's format."""
     facts = json.dumps(dict(provenance), indent=2, sort_keys=True)
     answers = sum(provenance.get("human_labels", {}).get("answers", {}).values())

@@ -24,10 +24,10 @@ from torch import nn
 from medlabel.student.fit import to_pixels
 from medlabel.student.networks import Student
 
-__all__ = ["Calibration", "Reader", "calibrate"]
+__all__ = ["Calibration", "FeatureReader", "calibrate"]
 
-USUAL = 0.99  # share of the pool that counts as like the pool
-_HOTTEST = 100.0
+OOD_QUANTILE = 0.99  # share of the pool that counts as like the pool
+_MAX_TEMPERATURE = 100.0
 _BATCH = 512
 
 Floats = NDArray[np.float32]
@@ -54,14 +54,14 @@ class Calibration:
         distances = _distance(features, self.centres, self.whitening)
         return np.asarray(distances / self.limit, dtype=np.float32)
 
-    def soften(self, probabilities: Floats) -> Floats:
+    def apply_temperature(self, probabilities: Floats) -> Floats:
         """Probabilities [N, K] at this temperature."""
         logits = np.log(np.maximum(probabilities, 1e-12)) / self.temperature
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-class Reader:
+class FeatureReader:
     """A student's probabilities and features from one forward pass; threads may share it."""
 
     def __init__(self, student: Student) -> None:
@@ -115,13 +115,13 @@ def calibrate(student: Student, images: NDArray[np.uint8], wanted: Floats) -> Ca
         None where the network has no linear layer at its end, or gives the pool one label in fewer
         than four images of it.
     """
-    probabilities, features = Reader(student)(images)
+    probabilities, features = FeatureReader(student)(images)
     labels = probabilities.argmax(axis=1)
     if not features.shape[1] or len(images) < 4:
         return None
-    distances = np.concatenate(list(_crosswise(features, labels)))
+    distances = np.concatenate(list(_cross_fitted_distances(features, labels)))
     centres, whitening = _statistics(features, labels)
-    limit = float(np.quantile(distances, USUAL))
+    limit = float(np.quantile(distances, OOD_QUANTILE))
     return Calibration(_temperature(probabilities, wanted), centres, whitening, max(limit, 1e-6))
 
 
@@ -135,11 +135,13 @@ def _temperature(probabilities: Floats, wanted: Floats) -> float:
         normal = top + np.log(np.exp(scaled - top).sum(axis=1, keepdims=True))
         return float(-(wanted * (scaled - normal)).sum(axis=1).mean())
 
-    found: Any = minimize_scalar(loss, bounds=(0.0, float(np.log(_HOTTEST))), method="bounded")
+    found: Any = minimize_scalar(
+        loss, bounds=(0.0, float(np.log(_MAX_TEMPERATURE))), method="bounded"
+    )
     return float(np.exp(found.x)) if loss(float(found.x)) < loss(0.0) else 1.0
 
 
-def _crosswise(features: Floats, labels: NDArray[np.int64]) -> Iterator[Floats]:
+def _cross_fitted_distances(features: Floats, labels: NDArray[np.int64]) -> Iterator[Floats]:
     """Distances of each half of the pool by the other half's statistics."""
     order = np.random.default_rng(0).permutation(len(features))
     halves = order[::2], order[1::2]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from medlabel.errors import MedlabelError
 
-__all__ = ["AUTO_ABOVE", "Assessment", "check_auto_above", "ranks", "review_reasons"]
+__all__ = ["AUTO_ABOVE", "Assessment", "check_auto_above", "ranking_scores", "review_reasons"]
 
 AUTO_ABOVE = 0.9  # calibrated probability of a label that nobody has to see, unless asked
 
@@ -56,7 +56,7 @@ class Assessment:
         return best
 
     @classmethod
-    def joined(cls, parts: Sequence["Assessment"]) -> "Assessment":
+    def concatenate(cls, parts: Sequence["Assessment"]) -> "Assessment":
         """Judgements of one student, one after the other."""
         return cls(
             np.concatenate([part.probabilities for part in parts]),
@@ -79,7 +79,7 @@ def review_reasons(assessment: Assessment, auto_above: float) -> list[tuple[str,
     return [tuple(name for name, flag in flags.items() if flag[row]) for row in rows]
 
 
-def ranks(confidence: Floats, ood_score: Floats) -> Floats:
+def ranking_scores(confidence: Floats, ood_score: Floats) -> Floats:
     """Confidences [N] in the order in which labels are to be believed: less 1 where unlike.
 
     So what is like the pool is above 0, what is unlike it below, each by its confidence.

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medlabel.errors import MedlabelError
-from medlabel.student.augment import Level, level_for
+from medlabel.student.augment import Augmentation, augmentation_for
 from medlabel.student.human_labels import HumanLabels
 from medlabel.student.networks import Student
 from medlabel.student.recipes import Recipe
-from medlabel.student.targets import pruned, targets, weights
-from medlabel.student.training import Epoch, Pool, chances, train
+from medlabel.student.targets import find_label_errors, sample_weights, training_targets
+from medlabel.student.training import Epoch, TrainingData, predict_probabilities, train
 
-__all__ = ["Epoch", "Fitted", "fit", "predict", "to_pixels"]
+__all__ = ["Epoch", "FitResult", "fit", "predict_proba", "to_pixels"]
 
 VALIDATION_SHARE = 0.2
 _FOLDS = 3  # of a pool that is relabelled or pruned out of sample
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A trained student, what each of its members went through, and the epochs that were kept."""
 
     student: Student
@@ -59,7 +59,7 @@ def fit(
     architecture: str | None = None,
     device: str = "cpu",
     human_labels: HumanLabels | None = None,
-) -> Fitted:
+) -> FitResult:
     """Train a student on a pool; each member has an 80/20 split and keeps its best epoch.
 
     Args:
@@ -78,7 +78,7 @@ def fit(
         classes,
         recipe,
         architecture or recipe.student,
-        level_for(recipe.augment, images),
+        augmentation_for(recipe.augment, images),
         torch.Generator().manual_seed(seed),
         human_labels,
     )
@@ -87,11 +87,11 @@ def fit(
     keep = bench.weights(scores)
     if recipe.prune:
         labels = bench.targets(scores).argmax(axis=1)
-        keep = bench.weigh(keep * ~pruned(labels, _out_of_sample(bench, scores)))
+        keep = bench.weigh(keep * ~find_label_errors(labels, _out_of_sample(bench, scores)))
     student = _new_student(bench, recipe.ensemble_size)
     splits = [_split(bench) for _ in student.members]
     histories, bests = _train(bench, student, scores, keep, splits)
-    return Fitted(student.cpu().eval(), histories, bests)
+    return FitResult(student.cpu().eval(), histories, bests)
 
 
 @dataclass(frozen=True)
@@ -102,18 +102,18 @@ class _FitData:
     classes: tuple[str, ...]
     recipe: Recipe
     architecture: str
-    level: Level | None
+    level: Augmentation | None
     rng: torch.Generator
     human_labels: HumanLabels | None = None
 
     def targets(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """What is learned from [N, K]: the recipe's targets, and what people said."""
-        wanted = targets(scores, self.recipe)
+        wanted = training_targets(scores, self.recipe)
         return wanted if self.human_labels is None else self.human_labels.into(wanted)
 
     def weights(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much each image counts [N]."""
-        return self.weigh(weights(scores, self.recipe))
+        return self.weigh(sample_weights(scores, self.recipe))
 
     def weigh(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
         """The same with what people said at its own weight."""
@@ -163,7 +163,7 @@ def _train(
         counts = None if bool((weight[rows] == 1).all()) else weight / weight[rows].mean()
         # Without this the epoch that is kept would be the teacher's choice, against people's word.
         said = None if bench.human_labels is None else weight[held]
-        pool = Pool(bench.pixels, wanted, counts, rows, held, said)
+        pool = TrainingData(bench.pixels, wanted, counts, rows, held, said)
         outcomes.append(train(member, pool, bench.recipe, bench.level, bench.rng))
     histories, bests = zip(*outcomes, strict=True)
     return histories, bests
@@ -175,7 +175,7 @@ def _out_of_sample(bench: _FitData, scores: NDArray[np.float32]) -> NDArray[np.f
     _train(bench, student, scores, bench.weights(scores), splits)
     out = torch.empty(scores.shape, device=bench.pixels.device)
     for member, (_, held) in zip(student.members, splits, strict=True):
-        out[held] = chances(member, bench.pixels[held])
+        out[held] = predict_probabilities(member, bench.pixels[held])
     return np.asarray(out.cpu())
 
 
@@ -187,7 +187,7 @@ def to_pixels(images: NDArray[np.uint8], device: str = "cpu") -> Tensor:
 
 
 @torch.inference_mode()
-def predict(
+def predict_proba(
     student: Student, images: NDArray[np.uint8], batch_size: int = 512
 ) -> NDArray[np.float32]:
     """Probabilities float32 [N, K] of uint8 images [N, S, S] or [N, S, S, 3]."""

@@ -14,13 +14,13 @@ from torch.nn import functional
 
 from medlabel.student.recipes import Recipe
 
-__all__ = ["EarlyLearning", "loss"]
+__all__ = ["EarlyLearningRegulariser", "recipe_loss"]
 
 _ALPHA, _BETA, _LOG_ZERO = 0.1, 1.0, -4.0  # Wang et al. 2019, for noisy CIFAR-10
 _MEMORY, _PULL = 0.7, 3.0  # Liu et al. 2020, for symmetric noise on CIFAR-10
 
 
-def loss(recipe: Recipe, logits: Tensor, targets: Tensor) -> Tensor:
+def recipe_loss(recipe: Recipe, logits: Tensor, targets: Tensor) -> Tensor:
     """What a recipe minimises, float32 [N], of logits [N, K] against soft targets [N, K]."""
     if recipe.loss == "generalised" and recipe.loss_exponent > 0:
         return _generalised(logits, targets, recipe.loss_exponent)
@@ -40,7 +40,7 @@ def _symmetric(logits: Tensor, targets: Tensor) -> Tensor:
     return _ALPHA * forward + _BETA * reverse
 
 
-class EarlyLearning:
+class EarlyLearningRegulariser:
     """The regulariser of early learning: a memory of what the network said of each image.
 
     Args:

@@ -9,12 +9,12 @@ from medlabel.errors import MedlabelError
 from medlabel.student.recipes import Recipe
 from medlabel.teacher.zero_shot import balance
 
-__all__ = ["pruned", "targets", "weights"]
+__all__ = ["find_label_errors", "sample_weights", "training_targets"]
 
 Scores = NDArray[np.float32]
 
 
-def targets(scores: Scores, recipe: Recipe) -> Scores:
+def training_targets(scores: Scores, recipe: Recipe) -> Scores:
     """What is learned from, float32 [N, K]: balanced or as it is, soft or one-hot."""
     chances = balance(scores) if recipe.balanced else scores
     if recipe.targets == "soft":
@@ -23,7 +23,7 @@ def targets(scores: Scores, recipe: Recipe) -> Scores:
     return hard
 
 
-def weights(scores: Scores, recipe: Recipe) -> Scores:
+def sample_weights(scores: Scores, recipe: Recipe) -> Scores:
     """How much each image counts, float32 [N], zero where it is left out; all ones: alike."""
     chances = balance(scores) if recipe.balanced else scores
     weight = np.ones(len(scores), dtype=np.float32)
@@ -32,11 +32,11 @@ def weights(scores: Scores, recipe: Recipe) -> Scores:
         margin = ordered[:, -1] - ordered[:, -2]
         weight *= margin if margin.any() else 1  # equal scores have no margin to go by
     if recipe.top_k_per_class is not None:
-        weight *= _likeliest(chances, recipe.top_k_per_class)
+        weight *= _top_k_per_class(chances, recipe.top_k_per_class)
     return weight
 
 
-def _likeliest(chances: Scores, top: int) -> NDArray[np.bool_]:
+def _top_k_per_class(chances: Scores, top: int) -> NDArray[np.bool_]:
     """Which images are among the `top` likeliest of the class they are taken for, bool [N]."""
     chosen = np.zeros(len(chances), dtype=bool)
     labels = chances.argmax(axis=1)
@@ -46,7 +46,7 @@ def _likeliest(chances: Scores, top: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def pruned(labels: NDArray[np.int64], chances: Scores) -> NDArray[np.bool_]:
+def find_label_errors(labels: NDArray[np.int64], chances: Scores) -> NDArray[np.bool_]:
     """Which labels confident learning takes for wrong, bool [N] (Northcutt et al. 2021).
 
     Args:

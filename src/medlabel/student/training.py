@@ -14,11 +14,11 @@ from torch.optim.swa_utils import (
     update_bn,
 )
 
-from medlabel.student.augment import Level, augment
-from medlabel.student.losses import EarlyLearning, loss
+from medlabel.student.augment import Augmentation, augment
+from medlabel.student.losses import EarlyLearningRegulariser, recipe_loss
 from medlabel.student.recipes import Recipe
 
-__all__ = ["Epoch", "Pool", "chances", "train"]
+__all__ = ["Epoch", "TrainingData", "predict_probabilities", "train"]
 
 _EMA_DECAY = 0.97  # of a step: the weights of about the last two epochs of a pool of a thousand
 _PART = 512  # images at a time where nothing is learned
@@ -36,28 +36,32 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Pool:
+class TrainingData:
     """A pool on the device.
 
     Attributes:
         pixels: uint8 [N, C, S, S].
         targets: float32 [N, K].
         weights: float32 [N] of mean one, or None when all count alike.
-        train: rows to learn from, int64.
-        held: rows to validate on, int64.
-        held_weights: float32 [len(held)], or None when all of them count alike.
+        train_rows: rows to train on, int64.
+        validation_rows: rows to validate on, int64.
+        validation_weights: float32 [len(validation_rows)], or None when all of them count alike.
     """
 
     pixels: Tensor
     targets: Tensor
     weights: Tensor | None
-    train: Tensor
-    held: Tensor
-    held_weights: Tensor | None = None
+    train_rows: Tensor
+    validation_rows: Tensor
+    validation_weights: Tensor | None = None
 
 
 def train(
-    network: nn.Module, pool: Pool, recipe: Recipe, level: Level | None, rng: torch.Generator
+    network: nn.Module,
+    pool: TrainingData,
+    recipe: Recipe,
+    level: Augmentation | None,
+    rng: torch.Generator,
 ) -> tuple[tuple[Epoch, ...], int]:
     """Train a network in place and leave it with the weights that are kept.
 
@@ -66,13 +70,13 @@ def train(
     Returns:
         What each epoch came to, and the number of the one that was kept.
     """
-    recipe = recipe.sized(len(pool.train))
-    step = _stepper(network, pool, recipe)
-    average = _averaged(network, recipe)
+    recipe = recipe.sized(len(pool.train_rows))
+    step = _make_step(network, pool, recipe)
+    average = _new_average(network, recipe)
     history: list[Epoch] = []
     best, best_weights = 0, deepcopy(network.state_dict())
     for epoch in range(recipe.epochs):
-        seen = _pass(network, pool, recipe, level, rng, step, average)
+        seen = _run_epoch(network, pool, recipe, level, rng, step, average)
         if recipe.average == "swa" and epoch >= recipe.average_from_epoch and average is not None:
             average.update_parameters(network)
         history.append(Epoch(epoch, *seen, *_validate(network, pool, recipe)))
@@ -89,11 +93,11 @@ def train(
     return _keep_average(network, average, history, pool, recipe)
 
 
-def _pass(
+def _run_epoch(
     network: nn.Module,
-    pool: Pool,
+    pool: TrainingData,
     recipe: Recipe,
-    level: Level | None,
+    level: Augmentation | None,
     rng: torch.Generator,
     step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     average: AveragedModel | None,
@@ -107,38 +111,44 @@ def _pass(
         if recipe.average == "ema" and average is not None:
             average.update_parameters(network)
     value, hits = torch.stack(totals).sum(dim=0).tolist()
-    return value / len(pool.train), hits / len(pool.train)
+    return value / len(pool.train_rows), hits / len(pool.train_rows)
 
 
-def _batches(pool: Pool, recipe: Recipe, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    pool: TrainingData, recipe: Recipe, rng: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of nearly equal size in random order, every row once: rows and float pixels."""
-    rows = pool.train[torch.randperm(len(pool.train), generator=rng).to(pool.train.device)]
+    rows = pool.train_rows[
+        torch.randperm(len(pool.train_rows), generator=rng).to(pool.train_rows.device)
+    ]
     parts = recipe.steps_an_epoch(len(rows))
     pixels = pool.pixels[rows].float()
     yield from zip(rows.tensor_split(parts), pixels.tensor_split(parts), strict=True)
 
 
-def _stepper(
-    network: nn.Module, pool: Pool, recipe: Recipe
+def _make_step(
+    network: nn.Module, pool: TrainingData, recipe: Recipe
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """One step of the recipe: a batch and its rows in, the sum of its loss and its hits out."""
     optimiser = _optimiser(network, recipe)
-    schedule = _schedule(optimiser, recipe, recipe.epochs * recipe.steps_an_epoch(len(pool.train)))
+    schedule = _schedule(
+        optimiser, recipe, recipe.epochs * recipe.steps_an_epoch(len(pool.train_rows))
+    )
     memory = None
     if recipe.loss == "early-learning":
-        memory = EarlyLearning(pool.targets)
+        memory = EarlyLearningRegulariser(pool.targets)
 
     def step(batch: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         optimiser.zero_grad(set_to_none=True)
         logits, wanted = network(batch), pool.targets[rows]
-        each = loss(recipe, logits, wanted)
+        each = recipe_loss(recipe, logits, wanted)
         each = each if memory is None else each + memory(logits, rows)
         value = (each if pool.weights is None else each * pool.weights[rows]).mean()
         torch.autograd.backward(value)
         optimiser.step()
         if schedule is not None:
             schedule.step()
-        return value.detach() * len(rows), _hits(logits, wanted)
+        return value.detach() * len(rows), _count_agreements(logits, wanted)
 
     return step
 
@@ -162,7 +172,7 @@ def _schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> L
     return None
 
 
-def _averaged(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
+def _new_average(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
     if recipe.average == "none":
         return None
     mean = get_ema_multi_avg_fn(_EMA_DECAY) if recipe.average == "ema" else get_swa_multi_avg_fn()
@@ -173,13 +183,13 @@ def _keep_average(
     network: nn.Module,
     average: AveragedModel,
     history: list[Epoch],
-    pool: Pool,
+    pool: TrainingData,
     recipe: Recipe,
 ) -> tuple[tuple[Epoch, ...], int]:
     """Put the mean weights into the network, statistics of its normalisation made anew."""
     network.load_state_dict(average.module.state_dict())
     with torch.no_grad():
-        update_bn((pool.pixels[part] for part in pool.train.split(_PART)), network)
+        update_bn((pool.pixels[part] for part in pool.train_rows.split(_PART)), network)
     last = history[-1]
     seen = _validate(network, pool, recipe)
     kept = Epoch(last.epoch, last.train_loss, last.train_accuracy, *seen)
@@ -187,26 +197,26 @@ def _keep_average(
 
 
 @torch.inference_mode()
-def chances(network: nn.Module, pixels: Tensor) -> Tensor:
+def predict_probabilities(network: nn.Module, pixels: Tensor) -> Tensor:
     """Probabilities float32 [N, K] of pixels [N, C, S, S]."""
     network.eval()
     return torch.cat([network(part).softmax(dim=1) for part in pixels.split(_PART)])
 
 
 @torch.inference_mode()
-def _validate(network: nn.Module, pool: Pool, recipe: Recipe) -> tuple[float, float]:
+def _validate(network: nn.Module, pool: TrainingData, recipe: Recipe) -> tuple[float, float]:
     """Loss on, and agreement with, the pseudo-labels that were held back."""
     network.eval()
-    logits = torch.cat([network(pool.pixels[part]) for part in pool.held.split(_PART)])
-    wanted = pool.targets[pool.held]
-    each = loss(recipe, logits, wanted)
-    if pool.held_weights is None or not pool.held_weights.any():
+    logits = torch.cat([network(pool.pixels[part]) for part in pool.validation_rows.split(_PART)])
+    wanted = pool.targets[pool.validation_rows]
+    each = recipe_loss(recipe, logits, wanted)
+    if pool.validation_weights is None or not pool.validation_weights.any():
         value = each.mean()
     else:
-        value = (each * pool.held_weights).sum() / pool.held_weights.sum()
-    return float(value), float(_hits(logits, wanted)) / len(wanted)
+        value = (each * pool.validation_weights).sum() / pool.validation_weights.sum()
+    return float(value), float(_count_agreements(logits, wanted)) / len(wanted)
 
 
-def _hits(logits: Tensor, targets: Tensor) -> Tensor:
+def _count_agreements(logits: Tensor, targets: Tensor) -> Tensor:
     """How many rows of [N, K] agree on the likeliest class, a float32 scalar."""
     return (logits.argmax(dim=1) == targets.argmax(dim=1)).sum().float()

@@ -28,19 +28,19 @@ from sklearn.neighbors import kneighbors_graph
 from medlabel.errors import MedlabelError
 
 __all__ = [
-    "RAW",
+    "NO_ADJUSTMENT",
     "STEPS",
-    "VOTES",
+    "VOTE_METHODS",
     "Adjustment",
     "AdjustmentStep",
-    "apply",
+    "apply_steps",
     "dawid_skene",
     "em_prior",
     "match_prior",
+    "mean_vote",
     "parse_steps",
     "temperature",
     "transduct",
-    "vote_mean",
 ]
 
 Scores = NDArray[np.float32]
@@ -81,7 +81,7 @@ def match_prior(scores: Scores, prior: Sequence[float] | None = None) -> Scores:
             best, best_offsets = misplaced, offsets
         if not misplaced:
             break
-        offsets = _with_share(logs, offsets, turn % k, int(wanted[turn % k]))
+        offsets = _fit_offset(logs, offsets, turn % k, int(wanted[turn % k]))
     return np.asarray(softmax(logs + best_offsets, axis=1), dtype=np.float32)
 
 
@@ -99,7 +99,7 @@ def _misplaced(logs: NDArray[np.float64], wanted: NDArray[np.int64]) -> int:
     return int(np.abs(found - wanted).sum()) // 2
 
 
-def _with_share(
+def _fit_offset(
     logs: NDArray[np.float64], offsets: NDArray[np.float64], k: int, wanted: int
 ) -> NDArray[np.float64]:
     """The offsets with class k's such that it wins `wanted` images, or as near as ties allow."""
@@ -173,7 +173,7 @@ def _neighbour_graph(embeddings: NDArray[np.floating]) -> csr_array:
     return csr_array(root @ weights @ root)
 
 
-def vote_mean(votes: Sequence[Scores]) -> Scores:
+def mean_vote(votes: Sequence[Scores]) -> Scores:
     """The mean of several teachers' scores, each [N, K]."""
     return np.asarray(np.mean(votes, axis=0, dtype=np.float64), dtype=np.float32)
 
@@ -190,7 +190,7 @@ def dawid_skene(votes: Sequence[Scores]) -> Scores:
     Raises:
         MedlabelError: fewer than three teachers, or no crowd-kit, which computes it.
     """
-    _check_voters("dawid-skene", len(votes))
+    _check_teacher_count("dawid-skene", len(votes))
     model = _crowd_kit()(n_iter=100)
     n, k = votes[0].shape
     answers = pd.DataFrame(
@@ -217,8 +217,8 @@ def _crowd_kit() -> Any:
     return DawidSkene
 
 
-VOTES: Mapping[str, Callable[[Sequence[Scores]], Scores]] = MappingProxyType(
-    {"mean": vote_mean, "dawid-skene": dawid_skene}
+VOTE_METHODS: Mapping[str, Callable[[Sequence[Scores]], Scores]] = MappingProxyType(
+    {"mean": mean_vote, "dawid-skene": dawid_skene}
 )
 """Ways to make one teacher's scores of several teachers', by what is typed."""
 
@@ -237,7 +237,7 @@ class AdjustmentStep:
 _Apply = Callable[[Scores, tuple[float, ...], NDArray[np.floating] | None], Scores]
 
 
-def _transduct_if_seen(
+def _transduct_step(
     scores: Scores, _: tuple[float, ...], embeddings: NDArray[np.floating] | None
 ) -> Scores:
     if embeddings is None:
@@ -250,7 +250,7 @@ STEPS: Mapping[str, _Apply] = MappingProxyType(
         "temperature": lambda scores, values, _: temperature(scores, values[0]),
         "prior": lambda scores, values, _: match_prior(scores, values or None),
         "em-prior": lambda scores, values, _: em_prior(scores),
-        "transduct": _transduct_if_seen,
+        "transduct": _transduct_step,
     }
 )
 """Steps by what is typed."""
@@ -283,7 +283,7 @@ def _parse_step(text: str) -> AdjustmentStep:
     return AdjustmentStep(name, values)
 
 
-def apply(
+def apply_steps(
     steps: Sequence[AdjustmentStep], scores: Scores, embeddings: NDArray[np.floating] | None = None
 ) -> Scores:
     """The scores [N, K] after all steps; `embeddings` [N, D] are of the same images."""
@@ -305,7 +305,7 @@ class Adjustment:
     vote: str = "mean"
 
     @property
-    def sees_images(self) -> bool:
+    def needs_embeddings(self) -> bool:
         """Whether a step needs embeddings."""
         return any(step.name == "transduct" for step in self.steps)
 
@@ -316,17 +316,19 @@ class Adjustment:
             scores: [N, K] of one teacher, or [T, N, K] of several.
             embeddings: [N, D] of the same images, if a step needs them.
         """
-        voted = VOTES[self.vote](list(scores)) if scores.ndim == 3 else scores
-        return apply(self.steps, voted, embeddings if self.sees_images else None)
+        voted = VOTE_METHODS[self.vote](list(scores)) if scores.ndim == 3 else scores
+        return apply_steps(self.steps, voted, embeddings if self.needs_embeddings else None)
 
     def check(self, classes: int, teachers: int, *, embeddings: bool) -> None:
         """Raise a `MedlabelError` for what cannot work, before any work is done."""
-        if self.vote not in VOTES:
-            raise MedlabelError(f"unknown vote {self.vote!r}: choose from {', '.join(VOTES)}")
-        _check_voters(self.vote, teachers)
+        if self.vote not in VOTE_METHODS:
+            raise MedlabelError(
+                f"unknown vote {self.vote!r}: choose from {', '.join(VOTE_METHODS)}"
+            )
+        _check_teacher_count(self.vote, teachers)
         if self.vote == "dawid-skene":
             _crowd_kit()
-        if self.sees_images and not embeddings:
+        if self.needs_embeddings and not embeddings:
             raise MedlabelError(_NO_EMBEDDINGS)
         for step in self.steps:
             if step.name == "prior" and len(step.values) not in (0, classes):
@@ -335,11 +337,11 @@ class Adjustment:
                 )
 
 
-RAW = Adjustment()
+NO_ADJUSTMENT = Adjustment()
 """Nothing becomes of raw scores."""
 
 
-def _check_voters(vote: str, teachers: int) -> None:
+def _check_teacher_count(vote: str, teachers: int) -> None:
     if vote == "dawid-skene" and teachers < 3:
         raise MedlabelError(
             f"a vote by dawid-skene needs three teachers or more, and there are {teachers}"

@@ -18,7 +18,7 @@ from medlabel.data.framing import Framing
 from medlabel.data.listing import UNREADABLE, Content, Part, digest_of, pixels_of
 from medlabel.storage.digests import Digests, to_digests
 from medlabel.storage.store import Store, checked_stem
-from medlabel.teacher.embeddings import SHARD, Contents, Shard
+from medlabel.teacher.embeddings import SHARD_SIZE, Contents, Shard
 
 __all__ = ["Catalogue", "CatalogueStore", "RawShard", "catalogue", "missing_rows", "read_shards"]
 
@@ -155,7 +155,7 @@ class RawShard:
 
 
 def read_shards(
-    part: Part, rows: NDArray[np.integer], framing: Framing, size: int = SHARD
+    part: Part, rows: NDArray[np.integer], framing: Framing, size: int = SHARD_SIZE
 ) -> Iterator[RawShard]:
     """Read and decode some rows of a part, and give them in shards.
 

@@ -23,14 +23,14 @@ from medlabel.storage.digests import DIGEST_BYTES, Digests, digest_bytes, hex_di
 from medlabel.storage.store import Store
 
 __all__ = [
-    "SHARD",
+    "SHARD_SIZE",
     "Contents",
     "EmbeddingTable",
     "Shard",
     "embed_captions",
 ]
 
-SHARD = 2048  # images a shard, at most: a file worth writing, and no more lost when killed
+SHARD_SIZE = 2048  # images a shard, at most: a file worth writing, and no more lost when killed
 
 
 @dataclass(frozen=True)

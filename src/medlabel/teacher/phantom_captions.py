@@ -158,11 +158,11 @@ def set_paraphrases(flag: str) -> tuple[tuple[str, ...], ...]:
     """
     own = LOOKS[flag].captions
     if flag not in SET_CAPTIONS:
-        return ((*own, *paper_captions(flag)), _said((flag, *own)))
+        return ((*own, *paper_captions(flag)), _in_wordings((flag, *own)))
     short = {long: name for name, long in SHORT_NAMES.items()}[flag]
     names = (short, *_SUBJECTS[flag])
     papers = tuple(caption for name in names for caption in paper_captions(name))
-    return (SET_CAPTIONS[flag] + paper_captions(short), _said(names) + papers)
+    return (SET_CAPTIONS[flag] + paper_captions(short), _in_wordings(names) + papers)
 
 
 @cache
@@ -174,21 +174,21 @@ def kind_paraphrases(flag: str, kind: int) -> tuple[tuple[str, ...], ...]:
     drawn = LOOKS[flag].kinds[kind]
     if flag not in SET_CAPTIONS:
         own = drawn.captions or (f"{flag}, {drawn.name}",)
-        return own, _kinds_said(flag, (drawn.name,)), (f"{flag}: {drawn.seen}", drawn.seen)
+        return own, _in_kind_wordings(flag, (drawn.name,)), (f"{flag}: {drawn.seen}", drawn.seen)
     if kind < len(CLASS_NAMES[flag]):
         table = captions_for(flag, flag=flag, label=kind)
     else:
         table = NO_FINDING[flag]
     modality = _MODALITY[flag]
-    said = _kinds_said(modality, (drawn.name, *_SYNONYMS[flag][kind]))
+    said = _in_kind_wordings(modality, (drawn.name, *_SYNONYMS[flag][kind]))
     return table, said, (f"{modality}: {drawn.seen}", f"{modality} showing {drawn.seen}")
 
 
-def _said(names: tuple[str, ...]) -> tuple[str, ...]:
+def _in_wordings(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(wording.format(name) for wording in _WORDINGS for name in names)
 
 
-def _kinds_said(modality: str, names: tuple[str, ...]) -> tuple[str, ...]:
+def _in_kind_wordings(modality: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         wording.format(modality=modality, name=name) for wording in _KIND_WORDINGS for name in names
     )

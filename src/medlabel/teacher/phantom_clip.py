@@ -68,7 +68,7 @@ class PretrainingConfig:
     | tower | timm's name of the image encoder |
     | image_size | side in pixels of the tower's input; phantoms are enlarged to it |
     | paraphrases | whether captions are said in other words too, or only as teachers say them |
-    | spread | how much of each range of pose, shape and exposure is used (`parts.Sheet`) |
+    | spread | how much of each range of pose, shape and exposure is used (`parts.Canvas`) |
     | looks | Python source of looks that a user has added (`medlabel.phantoms.own`) |
     """
 

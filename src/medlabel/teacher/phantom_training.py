@@ -34,15 +34,15 @@ from medlabel.teacher.phantom_clip import (
     build_clip,
 )
 
-__all__ = ["Drawn", "Pretraining", "trained_clip"]
+__all__ = ["LabelledPhantoms", "Pretraining", "clip_from_state"]
 
-Drawn = tuple[NDArray[np.uint8], NDArray[np.int64]]
+LabelledPhantoms = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Phantoms of one look, and the kind of each."""
 
 _STRANGE = 500  # words that mean nothing, to be put into captions
 
 
-def trained_clip(config: PretrainingConfig, state: Mapping[str, Any]) -> open_clip.CLIP:
+def clip_from_state(config: PretrainingConfig, state: Mapping[str, Any]) -> open_clip.CLIP:
     """The model of a training's `state_dict`, with all words of the tokenizer.
 
     Words that no caption has keep the small random vectors that they were built with.
@@ -57,7 +57,7 @@ def trained_clip(config: PretrainingConfig, state: Mapping[str, Any]) -> open_cl
 # --- Captions to train on ------------------------------------------------------------------------
 
 
-def _garble(
+def _perturb(
     tokens: Sequence[int], dice: np.random.Generator, strange: NDArray[np.int64]
 ) -> list[int]:
     """A caption's word tokens with a few lost and a few `strange` ones put in."""
@@ -108,7 +108,7 @@ class _CaptionBook:
         rows = np.zeros((len(self.groups), CAPTION_LENGTH), np.int64)
         for groups, tokens in zip(self.groups, rows, strict=True):
             group = groups[int(dice.integers(len(groups)))]
-            words = _garble(group[int(dice.integers(len(group)))], dice, self.strange)
+            words = _perturb(group[int(dice.integers(len(group)))], dice, self.strange)
             line = [self.start, *words[: CAPTION_LENGTH - 2], self.end]
             tokens[: len(line)] = line
         return torch.from_numpy(rows)
@@ -160,7 +160,7 @@ class Pretraining:
 
     captions_per_look = 2
 
-    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, Drawn]) -> None:
+    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, LabelledPhantoms]) -> None:
         self.config = config
         self.images = [_as_colour(images) for images, _ in phantoms.values()]
         self.kinds = [torch.tensor(kinds) for _, kinds in phantoms.values()]

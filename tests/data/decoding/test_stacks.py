@@ -78,7 +78,7 @@ def test_more_images_than_allowed_are_refused(data):
 
 
 def test_archive_that_unfolds_to_too_much_is_not_unfolded(monkeypatch):
-    monkeypatch.setattr(module, "MAX_UNFOLDED", 10_000)
+    monkeypatch.setattr(module, "MAX_UNPACKED_BYTES", 10_000)
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it was unfolded"))
     bomb = npz(images=np.zeros((1000, 28, 28), np.uint8))
     assert len(bomb) < 10_000

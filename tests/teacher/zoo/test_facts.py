@@ -7,11 +7,11 @@ from support import write_hub_file
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 from medlabel.errors import MedlabelError
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
-from medlabel.teacher.zoo.facts import LISTED, describe
+from medlabel.teacher.zoo.facts import DEFAULT_MODELS, describe_model
 
 import open_clip  # isort: skip
 
-BIOMED = LISTED[-1]
+BIOMED = DEFAULT_MODELS[-1]
 BIOMED_CONFIG = {
     "model_cfg": {
         "embed_dim": 32,
@@ -35,7 +35,7 @@ def no_weights(hub_cache):
     ],
 )
 def test_figures_are_those_that_are_published(tmp_path, name, millions, gflop, side, width):
-    facts = describe(name, tmp_path)
+    facts = describe_model(name, tmp_path)
     assert facts.parameters / 1e6 == pytest.approx(millions, rel=0.01)
     assert facts.flop / 1e9 == pytest.approx(gflop, rel=0.01)
     assert (facts.side, facts.width, facts.weights) == (side, width, None)
@@ -48,23 +48,23 @@ def test_attention_is_counted_to_the_last_product(tmp_path):
     attention = 2 * tokens * tokens * width
     patches, head = (tokens - 1) * 3 * 32 * 32 * width, width * 512
     by_hand = 2 * (layers * (projections + attention) + patches + head)
-    assert describe("ViT-B/32", tmp_path).flop == by_hand
+    assert describe_model("ViT-B/32", tmp_path).flop == by_hand
 
 
 def test_the_list_has_ten_rows():
-    assert len(LISTED) == len(set(LISTED)) == 10
-    assert (LISTED[0], BIOMED.split("/")[0]) == ("phantom", "hf-hub:microsoft")
+    assert len(DEFAULT_MODELS) == len(set(DEFAULT_MODELS)) == 10
+    assert (DEFAULT_MODELS[0], BIOMED.split("/")[0]) == ("phantom", "hf-hub:microsoft")
 
 
 def test_a_model_that_only_a_hub_knows_has_no_figures(tmp_path):
-    facts = describe(BIOMED, tmp_path)
+    facts = describe_model(BIOMED, tmp_path)
     assert (facts.parameters, facts.side, facts.width, facts.flop) == (None,) * 4
 
 
 def test_an_image_tower_is_measured_though_the_text_tower_is_elsewhere(hub_cache, tmp_path):
     content = json.dumps(BIOMED_CONFIG).encode()
     write_hub_file(hub_cache, BIOMED.removeprefix("hf-hub:"), "open_clip_config.json", content)
-    facts = describe(BIOMED, tmp_path)
+    facts = describe_model(BIOMED, tmp_path)
     assert (facts.parameters, facts.side, facts.width) == (None, 32, 32)
     assert facts.flop > 0
 
@@ -72,16 +72,19 @@ def test_an_image_tower_is_measured_though_the_text_tower_is_elsewhere(hub_cache
 def test_a_folder_and_a_checkpoint_by_path(tmp_path):
     model = build_clip(PretrainingConfig())
     save_clip(model, tmp_path / "mine")
-    facts, phantom = describe(str(tmp_path / "mine"), tmp_path), describe("phantom", tmp_path)
+    facts, phantom = (
+        describe_model(str(tmp_path / "mine"), tmp_path),
+        describe_model("phantom", tmp_path),
+    )
     assert (facts.parameters, facts.flop) == (phantom.parameters, phantom.flop)
-    assert facts.weights.kept_in == tmp_path / "mine"
+    assert facts.weights.location == tmp_path / "mine"
 
 
 def test_a_checkpoint_in_openais_format(tmp_path):
     config = BIOMED_CONFIG["model_cfg"] | {"text_cfg": {"width": 64, "heads": 1, "layers": 1}}
     tiny = open_clip.CLIP(**config, quick_gelu=True)
     torch.save(tiny.state_dict(), tmp_path / "tiny.pt")
-    facts = describe(str(tmp_path / "tiny.pt"), tmp_path)
+    facts = describe_model(str(tmp_path / "tiny.pt"), tmp_path)
     assert facts.parameters == sum(parameter.numel() for parameter in tiny.parameters())
     assert (facts.side, facts.width) == (32, 32)
 
@@ -89,11 +92,11 @@ def test_a_checkpoint_in_openais_format(tmp_path):
 @pytest.mark.parametrize("name", ["ViT-B-16-SigLIP", "coca_ViT-B-32", "roberta-ViT-B-32"])
 def test_other_families_are_measured_too(tmp_path, name):
     tag = open_clip.list_pretrained_tags_by_model(name)[0]
-    assert describe(f"{name}:{tag}", tmp_path).flop > 8e9
+    assert describe_model(f"{name}:{tag}", tmp_path).flop > 8e9
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_cfg": {"embed_dim": 3}}'])
 def test_a_folder_that_is_no_model_is_refused(tmp_path, text):
     (tmp_path / "open_clip_config.json").write_text(text)
     with pytest.raises(MedlabelError, match=r"not open_clip's configuration|cannot be built"):
-        describe(str(tmp_path), tmp_path)
+        describe_model(str(tmp_path), tmp_path)

@@ -7,7 +7,7 @@ from support import write_hub_file, write_npz
 from medlabel.errors import MedlabelError
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from medlabel.teacher.zoo import fetch as job
-from medlabel.teacher.zoo.fetch import DownloadFolders, expand, fetch
+from medlabel.teacher.zoo.fetch import DownloadFolders, expand_items, fetch
 from medlabel.teacher.zoo.weights import phantom_folder
 
 B32 = "timm/vit_base_patch32_clip_224.openai"
@@ -50,7 +50,7 @@ def test_a_set_that_is_here_is_verified_and_not_downloaded(places, downloads, mo
     path = write_npz(places.data_root / "breastmnist.npz")
     promise(monkeypatch, md5(path))
     checked = fetch("breastmnist", places, never)
-    assert (checked.kept_in, checked.how) == (path, "MD5 that MedMNIST states")
+    assert (checked.location, checked.verified_by) == (path, "MD5 that MedMNIST states")
     assert checked.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert downloads == []
 
@@ -58,7 +58,7 @@ def test_a_set_that_is_here_is_verified_and_not_downloaded(places, downloads, mo
 def test_a_missing_set_is_downloaded_at_its_size(places, downloads, monkeypatch, tmp_path):
     promise(monkeypatch, md5(write_npz(tmp_path / "same.npz")), "MD5_64")
     checked = fetch("breastmnist", DownloadFolders(places.home, places.data_root, 64), never)
-    assert checked.kept_in.name == "breastmnist_64.npz"
+    assert checked.location.name == "breastmnist_64.npz"
     assert downloads == [("breastmnist", 64)]
 
 
@@ -73,7 +73,7 @@ def test_a_damaged_set_is_left_for_its_owner(places, downloads):
 
 def test_weights_that_are_here_are_verified_and_not_loaded(places, downloads, hub_cache):
     write_hub_file(hub_cache, B32, "open_clip_model.safetensors", b"weights")
-    assert fetch("ViT-B/32", places, never).how == "SHA-256 that the hub states"
+    assert fetch("ViT-B/32", places, never).verified_by == "SHA-256 that the hub states"
     assert downloads == []
 
 
@@ -102,7 +102,7 @@ def test_a_hubs_model_is_loaded_though_its_weights_are_here(places, downloads, h
 
 def test_the_phantom_clip_is_trained(places, downloads):
     trained = fetch("phantom", places, lambda name: train(places))
-    assert trained.kept_in == phantom_folder(places.home)
+    assert trained.location == phantom_folder(places.home)
     assert downloads == []
 
 
@@ -111,7 +111,7 @@ def train(places):
 
 
 def test_shorthands_are_spelt_out_and_nothing_is_asked_for_twice(places):
-    items = expand(["breastmnist", "all-sets", "all-models", "phantom"], places)
+    items = expand_items(["breastmnist", "all-sets", "all-models", "phantom"], places)
     assert len(items) == 12 + 10
     assert items[0] == "breastmnist"
 
@@ -127,9 +127,9 @@ def test_shorthands_are_spelt_out_and_nothing_is_asked_for_twice(places):
 )
 def test_unknown_items_are_refused(places, item, reason):
     with pytest.raises(MedlabelError, match=reason):
-        expand(["breastmnist", item], places)
+        expand_items(["breastmnist", item], places)
 
 
 def test_a_size_that_medmnist_does_not_have(places):
     with pytest.raises(MedlabelError, match="size 32 is not one of 28, 64"):
-        expand(["breastmnist"], DownloadFolders(places.home, None, 32))
+        expand_items(["breastmnist"], DownloadFolders(places.home, None, 32))

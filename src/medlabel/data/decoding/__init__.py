@@ -21,7 +21,7 @@ from PIL import Image
 
 from medlabel.data.decoding.arrays import decode_npy
 from medlabel.data.decoding.dicom import decode_dicom
-from medlabel.data.decoding.faults import MAX_PIXELS, Fault, ImageError, promised_pixels
+from medlabel.data.decoding.faults import MAX_PIXELS, Fault, ImageError, declared_pixels
 from medlabel.data.decoding.pictures import decode_jpeg, decode_png, decode_tiff
 from medlabel.data.decoding.stacks import decode_stack, is_stack
 
@@ -42,7 +42,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     if not data:
         raise ImageError(Fault.DAMAGED, "an empty file")
     name, decode = _format_of(data)
-    promised_pixels.set(0)
+    declared_pixels.set(0)
     try:
         with warnings.catch_warnings():  # both libraries warn of what is refused or harmless
             warnings.simplefilter("ignore")
@@ -50,13 +50,13 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     except MemoryError:  # it may fit another time
         raise
     except ImageError as error:
-        error.pixels = promised_pixels.get()
+        error.pixels = declared_pixels.get()
         raise
     except Image.DecompressionBombError:
         raise ImageError(Fault.TOO_LARGE, f"too many pixels: at most {MAX_PIXELS:,}") from None
     except Exception:  # damaged files make the libraries raise nearly anything, patients' names too
         reason = f"a damaged {name}: it cannot be decoded"
-        raise ImageError(Fault.DAMAGED, reason, promised_pixels.get()) from None
+        raise ImageError(Fault.DAMAGED, reason, declared_pixels.get()) from None
 
 
 def _format_of(data: bytes) -> tuple[str, Callable[[bytes], NDArray[np.uint8]]]:

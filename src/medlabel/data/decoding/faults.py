@@ -13,11 +13,11 @@ __all__ = [
     "ImageError",
     "check_frames",
     "check_pixels",
-    "promised_pixels",
+    "declared_pixels",
 ]
 
 MAX_PIXELS = 4096 * 4096
-promised_pixels = ContextVar("promised_pixels", default=0)  # by the header that was checked last
+declared_pixels = ContextVar("promised_pixels", default=0)  # by the header that was checked last
 TOO_DEEP = "more than 8 bits a channel: window it to 8 bits first, as you want it seen"
 COLOURS = "colours that are neither grey nor RGB (such as CMYK): save it as RGB first"
 
@@ -55,7 +55,7 @@ def check_pixels(width: int, height: int) -> None:
             Fault.TOO_LARGE,
             f"{width}x{height} is too many pixels: at most {MAX_PIXELS:,} (such as 4096x4096)",
         )
-    promised_pixels.set(width * height)
+    declared_pixels.set(width * height)
 
 
 def check_frames(count: int) -> None:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from medlabel.data.decoding.arrays import npy_header
 from medlabel.data.decoding.faults import Fault, ImageError, check_pixels
 
-__all__ = ["MAX_UNFOLDED", "decode_stack", "is_stack"]
+__all__ = ["MAX_UNPACKED_BYTES", "decode_stack", "is_stack"]
 
-MAX_UNFOLDED = 2**28  # bytes of pixels that one file may unfold to
+MAX_UNPACKED_BYTES = 2**28  # bytes of pixels that one file may unfold to
 _ZIP, _NPY = b"PK\x03\x04", b"\x93NUMPY"
 
 Image = NDArray[np.uint8]
@@ -38,7 +38,7 @@ def decode_stack(data: bytes, most: int) -> list[Image]:
         ImageError: it holds none, more than `most`, or something else; or it is damaged.
     """
     try:
-        arrays = _unzipped(data) if data.startswith(_ZIP) else [data]
+        arrays = _unpack_npz(data) if data.startswith(_ZIP) else [data]
         stacks = [_stack(array, most) for array in arrays]
     except (ImageError, MemoryError):
         raise
@@ -48,17 +48,17 @@ def decode_stack(data: bytes, most: int) -> list[Image]:
     return [image for stack in stacks for image in stack]
 
 
-def _unzipped(data: bytes) -> list[bytes]:
+def _unpack_npz(data: bytes) -> list[bytes]:
     """The npy files of an archive that hold images, unfolded once their sizes are known."""
     with zipfile.ZipFile(BytesIO(data)) as archive:
-        chosen = _chosen(archive.infolist())
-        if sum(member.file_size for member in chosen) > MAX_UNFOLDED:
-            reason = f"an npz of more than {MAX_UNFOLDED >> 20} MiB: send it in parts"
+        chosen = _image_members(archive.infolist())
+        if sum(member.file_size for member in chosen) > MAX_UNPACKED_BYTES:
+            reason = f"an npz of more than {MAX_UNPACKED_BYTES >> 20} MiB: send it in parts"
             raise ImageError(Fault.TOO_LARGE, reason)
         return [archive.read(member) for member in chosen]
 
 
-def _chosen(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+def _image_members(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     arrays = [member for member in members if member.filename.endswith(".npy")]
     if len(arrays) == 1:
         return arrays

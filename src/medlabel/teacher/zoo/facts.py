@@ -22,11 +22,18 @@ import open_clip  # isort: skip
 from medlabel.errors import MedlabelError
 from medlabel.teacher.clip import PAPER_MODELS, base_name, load_clip, resolve_clip
 from medlabel.teacher.phantom_clip import is_phantom, model_settings, pretraining_named
-from medlabel.teacher.zoo.weights import LocalFile, find_weights, hub_file
+from medlabel.teacher.zoo.weights import LocalFile, find_local_weights, hub_file
 
-__all__ = ["LISTED", "ModelFacts", "byte_size", "clip_config", "describe", "models_table"]
+__all__ = [
+    "DEFAULT_MODELS",
+    "ModelInfo",
+    "clip_config",
+    "describe_model",
+    "models_table",
+    "with_tilde",
+]
 
-LISTED = (
+DEFAULT_MODELS = (
     "phantom",
     *PAPER_MODELS,
     "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
@@ -35,7 +42,7 @@ LISTED = (
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelInfo:
     """A model's figures; None where they are not known on this machine.
 
     | field | what |
@@ -55,23 +62,23 @@ class ModelFacts:
     weights: LocalFile | None
 
 
-def describe(name: str, home: Path) -> ModelFacts:
+def describe_model(name: str, home: Path) -> ModelInfo:
     """The figures of a model as a user types it, without any network.
 
     Raises:
         MedlabelError: an unknown model, or one whose architecture cannot be built.
     """
-    weights = find_weights(name, home)
+    weights = find_local_weights(name, home)
     if Path(base_name(name)).is_file():
         model = load_clip(name, "cpu").model.to("meta")
-        return ModelFacts(name, _parameters(model), *_measure(model), weights)
+        return ModelInfo(name, _parameters(model), *_measure(model), weights)
     config = clip_config(name)
     if config is None:
-        return ModelFacts(name, None, None, None, None, weights)
+        return ModelInfo(name, None, None, None, None, weights)
     try:
         model = _on_meta(config)
         parameters = None if _text_is_elsewhere(config) else _parameters(model)
-        return ModelFacts(name, parameters, *_measure(model), weights)
+        return ModelInfo(name, parameters, *_measure(model), weights)
     except Exception as error:  # open_clip and timm raise whatever they trip over
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise MedlabelError(f"the architecture of {name} cannot be built ({reason})") from error
@@ -146,7 +153,7 @@ def _measure(model: Any) -> tuple[int, int, int]:
 # --- For people ----------------------------------------------------------------------------------
 
 
-def models_table(facts: Sequence[ModelFacts]) -> Table:
+def models_table(facts: Sequence[ModelInfo]) -> Table:
     """The figures as a table for the terminal."""
     table = Table(
         title="What --clip takes",
@@ -164,7 +171,7 @@ def models_table(facts: Sequence[ModelFacts]) -> Table:
             _or_dash(row.side, str),
             _or_dash(row.width, str),
             _or_dash(row.flop, lambda flop: _three_digits(flop / 1e9)),
-            byte_size(row.weights.kept_in) if row.weights else "no",
+            with_tilde(row.weights.location) if row.weights else "no",
         )
     return table
 
@@ -177,7 +184,7 @@ def _three_digits(figure: float) -> str:
     return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
-def byte_size(path: Path) -> str:
+def with_tilde(path: Path) -> str:
     """A path with the user's own folder as `~`."""
     full, own = path.absolute(), Path.home()
     return f"~/{full.relative_to(own)}" if full.is_relative_to(own) else str(full)

@@ -20,12 +20,12 @@ from medlabel.data.sources import (
 from medlabel.errors import MedlabelError
 from medlabel.teacher.clip import base_name, load_clip
 from medlabel.teacher.phantom_clip import is_phantom
-from medlabel.teacher.zoo.facts import LISTED, byte_size, clip_config
-from medlabel.teacher.zoo.weights import Checked, LocalFile, check, find_weights
+from medlabel.teacher.zoo.facts import DEFAULT_MODELS, clip_config, with_tilde
+from medlabel.teacher.zoo.weights import LocalFile, VerifiedFile, find_local_weights, verify_file
 
-__all__ = ["SHORTHANDS", "DownloadFolders", "expand", "fetch", "fetched_table"]
+__all__ = ["SHORTHANDS", "DownloadFolders", "expand_items", "fetch", "fetched_table"]
 
-SHORTHANDS = {"all-models": LISTED, "all-sets": MEDMNIST_FLAGS}
+SHORTHANDS = {"all-models": DEFAULT_MODELS, "all-sets": MEDMNIST_FLAGS}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DownloadFolders:
     size: int = 28
 
 
-def expand(items: Iterable[str], places: DownloadFolders) -> list[str]:
+def expand_items(items: Iterable[str], places: DownloadFolders) -> list[str]:
     """The items one by one, each known to be something that can be fetched.
 
     Raises:
@@ -56,19 +56,21 @@ def expand(items: Iterable[str], places: DownloadFolders) -> list[str]:
         if item.startswith("phantom:") or item.endswith(".npz"):
             raise MedlabelError(f"{item}: nothing to fetch, it is drawn or yours already")
         if item not in MEDMNIST_FLAGS:
-            _known(item, places.home)
+            _check_model_name(item, places.home)
     return list(dict.fromkeys(wanted))
 
 
-def _known(item: str, home: Path) -> None:
+def _check_model_name(item: str, home: Path) -> None:
     try:
-        find_weights(item, home)
+        find_local_weights(item, home)
     except MedlabelError as error:
         others = f"{', '.join(SHORTHANDS)}, {', '.join(MEDMNIST_FLAGS)}"
         raise MedlabelError(f"{error}; or fetch one of {others}") from error
 
 
-def fetch(item: str, places: DownloadFolders, train_phantom: Callable[[str], object]) -> Checked:
+def fetch(
+    item: str, places: DownloadFolders, train_phantom: Callable[[str], object]
+) -> VerifiedFile:
     """Make sure that one item is on this machine, whole.
 
     Args:
@@ -87,7 +89,7 @@ def fetch(item: str, places: DownloadFolders, train_phantom: Callable[[str], obj
     return _check_model(item, places.home)
 
 
-def _fetch_set(flag: str, places: DownloadFolders) -> Checked:
+def _fetch_set(flag: str, places: DownloadFolders) -> VerifiedFile:
     import medmnist
 
     root = places.data_root or default_data_root()
@@ -95,24 +97,26 @@ def _fetch_set(flag: str, places: DownloadFolders) -> Checked:
     if not path.exists():
         download_medmnist(flag, places.size, root)
     stated = medmnist.INFO[flag]["MD5" if places.size == 28 else f"MD5_{places.size}"]
-    return check(LocalFile(path, path, stated, "md5", "MedMNIST"))
+    return verify_file(LocalFile(path, path, stated, "md5", "MedMNIST"))
 
 
-def _fetch_model(name: str, home: Path) -> Checked:
+def _fetch_model(name: str, home: Path) -> VerifiedFile:
     """Verify before loading, so that a damaged file is named; load what may be incomplete."""
-    here = find_weights(name, home)
-    checked = check(here) if here else None
-    if here and here.promise and checked and not _text_needs_hub(name):
+    here = find_local_weights(name, home)
+    checked = verify_file(here) if here else None
+    if here and here.expected_digest and checked and not _text_needs_hub(name):
         return checked
     load_clip(name, "cpu")
-    return checked if checked and find_weights(name, home) == here else _check_model(name, home)
+    return (
+        checked if checked and find_local_weights(name, home) == here else _check_model(name, home)
+    )
 
 
-def _check_model(name: str, home: Path) -> Checked:
-    weights = find_weights(name, home)
+def _check_model(name: str, home: Path) -> VerifiedFile:
+    weights = find_local_weights(name, home)
     if weights is None:
         raise MedlabelError(f"{name} was loaded, but its weights are not where they are looked for")
-    return check(weights)
+    return verify_file(weights)
 
 
 def _text_needs_hub(name: str) -> bool:
@@ -125,7 +129,7 @@ def _text_needs_hub(name: str) -> bool:
 # --- For people ----------------------------------------------------------------------------------
 
 
-def fetched_table(outcomes: Mapping[str, Checked | MedlabelError | OSError]) -> Table:
+def fetched_table(outcomes: Mapping[str, VerifiedFile | MedlabelError | OSError]) -> Table:
     """What became of each item, as a table for the terminal."""
     table = Table(title="On this machine")
     for column in ("item", "size", "SHA-256", "verified by", "lies in"):
@@ -135,8 +139,8 @@ def fetched_table(outcomes: Mapping[str, Checked | MedlabelError | OSError]) -> 
     return table
 
 
-def _cells(outcome: Checked | MedlabelError | OSError) -> Sequence[str]:
-    if not isinstance(outcome, Checked):
+def _cells(outcome: VerifiedFile | MedlabelError | OSError) -> Sequence[str]:
+    if not isinstance(outcome, VerifiedFile):
         return "-", "-", "failed, see above", "-"
     size = f"{outcome.size / 1e6:,.1f} MB"
-    return size, outcome.sha256[:12], outcome.how, byte_size(outcome.kept_in)
+    return size, outcome.sha256[:12], outcome.verified_by, with_tilde(outcome.location)

@@ -26,7 +26,14 @@ from medlabel.teacher.phantom_clip import (
     pretraining_named,
 )
 
-__all__ = ["Checked", "LocalFile", "check", "find_weights", "hub_file", "phantom_folder"]
+__all__ = [
+    "LocalFile",
+    "VerifiedFile",
+    "find_local_weights",
+    "hub_file",
+    "phantom_folder",
+    "verify_file",
+]
 
 _KINDS = (".safetensors", ".bin", ".pth")  # in open_clip's order of preference
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -46,20 +53,20 @@ class LocalFile:
     """
 
     path: Path
-    kept_in: Path
-    promise: str | None = None
+    location: Path
+    expected_digest: str | None = None
     algorithm: str = "sha256"
     digest_source: str = "nobody"
 
 
 @dataclass(frozen=True)
-class Checked:
+class VerifiedFile:
     """A file found to be whole: its size in bytes, its SHA-256 (hex), and how that is known."""
 
-    kept_in: Path
+    location: Path
     size: int
     sha256: str
-    how: str
+    verified_by: str
 
 
 def phantom_folder(home: Path | str, config: PretrainingConfig | None = None) -> Path:
@@ -68,7 +75,7 @@ def phantom_folder(home: Path | str, config: PretrainingConfig | None = None) ->
     return Path(home).absolute() / "clip" / name
 
 
-def find_weights(name: str, home: Path) -> LocalFile | None:
+def find_local_weights(name: str, home: Path) -> LocalFile | None:
     """The weights of a model as a user types it, or None where this machine has none.
 
     Args:
@@ -140,7 +147,7 @@ def _candidates(file: str) -> Iterator[str]:
     yield file
 
 
-def check(file: LocalFile) -> Checked:
+def verify_file(file: LocalFile) -> VerifiedFile:
     """Read the file whole and compare it with what its maker promises.
 
     Raises:
@@ -148,13 +155,13 @@ def check(file: LocalFile) -> Checked:
     """
     sha256 = file_digest(file.path)
     how = "it loads; nobody states a hash"  # a model's: every other file has a promise
-    if file.promise:
+    if file.expected_digest:
         found = sha256 if file.algorithm == "sha256" else file_digest(file.path, file.algorithm)
         label = {"sha256": "SHA-256", "md5": "MD5"}[file.algorithm]
-        if found != file.promise:
+        if found != file.expected_digest:
             raise MedlabelError(
                 f"{file.path.resolve()} is damaged: its {label} is {found}, but "
-                f"{file.digest_source} states {file.promise}; delete it and fetch it again"
+                f"{file.digest_source} states {file.expected_digest}; delete it and fetch it again"
             )
         how = f"{label} that {file.digest_source} states"
-    return Checked(file.kept_in, file.path.stat().st_size, sha256, how)
+    return VerifiedFile(file.location, file.path.stat().st_size, sha256, how)
