@@ -49,7 +49,7 @@ CHANGES = [
     ("TRAINING", augment, "_MARGIN", 0.35),
     ("TRAINING", fit, "VALIDATION_SHARE", 0.25),
     ("TRAINING", fit, "_FOLDS", 4),
-    ("TRAINING", calibration, "USUAL", 0.98),
+    ("TRAINING", calibration, "OOD_QUANTILE", 0.98),
     ("TRAINING", cnn, "_GROUPS", 4),
     ("PHANTOMS", acquisition.photograph, "__defaults__", _DEFAULTS),
     ("PHANTOMS", phantoms, "chunk_size", lambda size: 32),

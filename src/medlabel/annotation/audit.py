@@ -7,9 +7,9 @@ OUT/audit/guarantee.json   the guarantee of the last report: `export` decides by
 OUT/audit-1/               the same files of the first plan, once there is a second
 ```
 
-Labels are ordered by `medlabel.student.decision.ranking_scores`: images that are out of distribution come
-after all others, however confident their labels. So they do not reduce what is guaranteed of the
-others.
+Labels are ordered by `medlabel.student.decision.ranking_scores`: out-of-distribution images
+come after all others, however confident their labels. So they do not reduce what is guaranteed of
+the others.
 
 The person is not shown the student's label, so as not to be biased by it. An answer is the name of
 a class, or one of the words in `NEITHER`, which makes every label wrong. An image without an answer
