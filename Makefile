@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Two processes, whatever the cores: Ray tests fill two cores, and each process holds a torch.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test test-quick check format clean
 
@@ -10,10 +12,10 @@ demo: $(READY)
 	$(BIN)/medlabel run tasks/phantom-demo.yaml --seeds 5 --ceiling-seeds 1 --out runs/demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-quick: $(READY)
-	$(BIN)/python -m pytest -m 'not ray and not browser and not slow'
+	$(PYTEST) -m 'not ray and not browser and not slow'
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -26,23 +26,33 @@ _RAY_FIXTURES = {"ray_cluster", "served"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Ray or a browser; all tests of a file, and all that use Ray, run together."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs Ray or a browser, and name what one process of pytest-xdist runs.
+
+    Tests of one file stay together, and so do all Ray tests of one folder, which share a cluster.
+    The latter take longest and come first.
+    """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & _RAY_FIXTURES or item.path.parent.name == "end_to_end":
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if fixtures & _RAY_FIXTURES or folder == "end_to_end":
             item.add_marker("ray")
         if "browser" in fixtures:
             item.add_marker("browser")
-        uses_ray = item.get_closest_marker("ray") is not None
-        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(folder if _uses_ray(item) else str(item.path)))
+    if config.getoption("dist", "no") != "no":
+        items.sort(key=lambda item: not _uses_ray(item))
+
+
+def _uses_ray(item: pytest.Item) -> bool:
+    return item.get_closest_marker("ray") is not None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A test that starts Ray without being marked fails, whichever tier it is run in."""
     with pytest.MonkeyPatch.context() as patched:
-        if item.get_closest_marker("ray") is None:
+        if not _uses_ray(item):
             patched.setattr("ray.init", _refuse_ray)
         return (yield)
 
