@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from medlabel_sweeps import TASKS, made
+from support_sweeps import TASKS, made
 
 from medlabel.experiments.sweep_tables import comparisons, failure_table, leaderboard, pair_matrix
 

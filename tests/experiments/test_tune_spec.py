@@ -2,7 +2,7 @@ from dataclasses import asdict
 
 import pytest
 import yaml
-from medlabel_tunes import trials
+from support_tunes import trials
 
 from medlabel.errors import MedlabelError
 from medlabel.evaluation.diagnostics import Signals

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from medlabel_tunes import results, trials
+from support_tunes import results, trials
 
 from medlabel.experiments.tune_tables import Baseline, comparison, correlation, judged
 

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from medlabel_sweeps import TASKS, made
+from support_sweeps import TASKS, made
 
 from medlabel.experiments.sweep_tables import write_tables
 from medlabel.reports.sweep_report import report_sweep

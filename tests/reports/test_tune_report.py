@@ -1,7 +1,7 @@
 from dataclasses import asdict
 
 import pytest
-from medlabel_tunes import results, trials
+from support_tunes import results, trials
 
 from medlabel.experiments.tune_spec import recipe_of
 from medlabel.experiments.tune_tables import Baseline, comparison, judged
