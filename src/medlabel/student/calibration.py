@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from sklearn.covariance import LedoitWolf
 from torch import nn
 
@@ -57,8 +58,7 @@ class Calibration:
     def apply_temperature(self, probabilities: Floats) -> Floats:
         """Probabilities [N, K] at this temperature."""
         logits = np.log(np.maximum(probabilities, 1e-12)) / self.temperature
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+        return np.asarray(softmax(logits, axis=1), dtype=np.float32)
 
 
 class FeatureReader:
