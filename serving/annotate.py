@@ -1,6 +1,7 @@
-"""Files in, labels out: all the computing of a batch, without Ray and without HTTP."""
+"""Annotates the files of a batch of requests. It uses neither Ray nor HTTP."""
 
 import base64
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -12,21 +13,29 @@ from PIL import Image
 from medlabel.storage.digests import hex_digest
 from medlabel.student.bundle import Bundle
 from medlabel.student.decision import Assessment, review_reasons
-from serving.images import Budget, Refused, open_images
+from serving.images import Budget, RequestError, open_images
 from serving.schemas import Annotation, RefusedFile
 from serving.uploads import Upload
 
 __all__ = ["Job", "annotate"]
 
 _THUMBNAIL = 96  # pixels
-_AT_ONCE = 1024  # images that a student sees at once: stacks of a batch may hold many more
+_MAX_FORWARD = 1024  # images in one forward pass: the stacks of a batch may hold many more
 
 Result = Annotation | RefusedFile
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Files of one request, which student is asked, and what the request may still unfold to."""
+    """Files of one request, and how they are annotated.
+
+    Attributes:
+        bundle: the student.
+        uploads: the files.
+        budget: images and pixels that the request may still decode to.
+        auto_above: a label of a lower probability is for review.
+        thumbnails: whether each annotation gets a small PNG of its image.
+    """
 
     bundle: Bundle
     uploads: Sequence[Upload]
@@ -36,107 +45,104 @@ class Job:
 
 
 @dataclass(slots=True)
-class _Opened:
-    """A file on its way: its images as the student sees them, or why there are none."""
+class _OpenedFile:
+    """A decoded file: its images as the student's input, or the error that prevented them."""
 
     job: Job
     upload: Upload
     digest: str
     images: list[NDArray[np.uint8]] = field(default_factory=list)
     thumbnails: list[str | None] = field(default_factory=list)
-    refused: Refused | None = None
+    error: RequestError | None = None
 
 
 def annotate(jobs: Sequence[Job]) -> list[list[Result]]:
-    """Label the files of each job; one that is refused does not spoil its batch.
+    """The results of each job, in the order of its files.
 
-    Images of different jobs go through a student together, wherever it is the same student.
+    A file that cannot be used does not affect the others. Images of different jobs for the same
+    student share its forward passes.
     """
     opened = [[_open(job, upload) for upload in job.uploads] for job in jobs]
-    by_bundle: dict[int, list[_Opened]] = {}
+    by_bundle: dict[int, list[_OpenedFile]] = {}
     for file in (file for files in opened for file in files if file.images):
         by_bundle.setdefault(id(file.job.bundle), []).append(file)
-    labelled: dict[int, list[Annotation]] = {}
+    annotations: dict[int, list[Annotation]] = {}
     for files in by_bundle.values():
-        labelled |= _label(files)
-    return [[one for file in files for one in _results(file, labelled)] for files in opened]
+        annotations |= _annotate_files(files)
+    return [[one for file in files for one in _results(file, annotations)] for files in opened]
 
 
-def _open(job: Job, upload: Upload) -> _Opened:
-    opened = _Opened(job, upload, hex_digest(upload.data))
+def _open(job: Job, upload: Upload) -> _OpenedFile:
+    opened = _OpenedFile(job, upload, hex_digest(upload.data))
     try:
         images = open_images(upload.data, job.budget)
-    except Refused as refused:
-        opened.refused = refused
+    except RequestError as error:
+        opened.error = error
         return opened
     opened.images = [job.bundle.square(image) for image in images]
-    opened.thumbnails = [_thumbnail(one) if job.thumbnails else None for one in images]
+    opened.thumbnails = [_thumbnail(image) if job.thumbnails else None for image in images]
     return opened
 
 
-def _label(files: Sequence[_Opened]) -> dict[int, list[Annotation]]:
-    """Annotations of files that go to one student, by the file's id."""
+def _annotate_files(files: Sequence[_OpenedFile]) -> dict[int, list[Annotation]]:
+    """Annotations of files of one student, by `id` of the file."""
     bundle = files[0].job.bundle
-    labelled: dict[int, list[Annotation]] = {}
-    for some in _portions(files):
-        assessment = bundle.assess(np.stack([image for file in some for image in file.images]))
+    annotations: dict[int, list[Annotation]] = {}
+    for portion in _portions(files):
+        assessment = bundle.assess(np.stack([image for file in portion for image in file.images]))
         start = 0
-        for file in some:
+        for file in portion:
             rows = slice(start, start + len(file.images))
             start = rows.stop
-            labelled[id(file)] = _annotations(file, bundle, assessment[rows])
-    return labelled
+            annotations[id(file)] = _annotations(file, bundle, assessment[rows])
+    return annotations
 
 
-def _portions(files: Sequence[_Opened]) -> Iterator[list[_Opened]]:
-    """Files in portions of at most so many images; a stack of more is one of its own."""
-    portion: list[_Opened] = []
-    held = 0
+def _portions(files: Sequence[_OpenedFile]) -> Iterator[list[_OpenedFile]]:
+    """Portions of at most `_MAX_FORWARD` images; a larger stack is a portion of its own."""
+    portion: list[_OpenedFile] = []
+    count = 0
     for file in files:
-        if portion and held + len(file.images) > _AT_ONCE:
+        if portion and count + len(file.images) > _MAX_FORWARD:
             yield portion
-            portion, held = [], 0
+            portion, count = [], 0
         portion.append(file)
-        held += len(file.images)
+        count += len(file.images)
     yield portion
 
 
-def _annotations(file: _Opened, bundle: Bundle, assessment: Assessment) -> list[Annotation]:
-    found = review_reasons(assessment, file.job.auto_above)
-    chances = assessment.probabilities.tolist()
-    best = assessment.probabilities.argmax(axis=1).tolist()
-    unlike = assessment.ood_score.tolist()
+def _annotations(file: _OpenedFile, bundle: Bundle, assessment: Assessment) -> list[Annotation]:
+    reasons = review_reasons(assessment, file.job.auto_above)
+    probabilities = assessment.probabilities.tolist()
+    predicted = assessment.probabilities.argmax(axis=1).tolist()
+    scores = [None if math.isnan(score) else score for score in assessment.ood_score.tolist()]
     return [
-        Annotation.model_construct(  # our own values: there is nothing to check
+        Annotation.model_construct(  # our own values need no validation, which takes time
             file=file.upload.name,
             index=index,
             sha256=file.digest,
-            label=bundle.classes[best[index]],
-            confidence=chances[index][best[index]],
-            probabilities=dict(zip(bundle.classes, chances[index], strict=True)),
-            decision="review" if found[index] else "auto",
-            review_reasons=list(found[index]),
-            ood_score=unlike[index] if unlike[index] == unlike[index] else None,  # not NaN
+            label=bundle.classes[predicted[index]],
+            confidence=probabilities[index][predicted[index]],
+            probabilities=dict(zip(bundle.classes, probabilities[index], strict=True)),
+            decision="review" if reasons[index] else "auto",
+            review_reasons=list(reasons[index]),
+            ood_score=scores[index],
             bundle=bundle.id,
             thumbnail=file.thumbnails[index],
         )
-        for index in range(len(chances))
+        for index in range(len(probabilities))
     ]
 
 
-def _results(file: _Opened, labelled: dict[int, list[Annotation]]) -> Sequence[Result]:
-    if file.refused is None:
-        return labelled[id(file)]
-    refused = file.refused
-    return [
-        RefusedFile(
-            file=file.upload.name, sha256=file.digest, status=refused.status, error=refused.reason
-        )
-    ]
+def _results(file: _OpenedFile, annotations: dict[int, list[Annotation]]) -> Sequence[Result]:
+    if file.error is None:
+        return annotations[id(file)]
+    name, error = file.upload.name, file.error
+    return [RefusedFile(file=name, sha256=file.digest, status=error.status, error=error.reason)]
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> str:
-    """A small PNG as a data: URL, for pages that cannot show a TIFF or a DICOM file."""
+    """A small PNG as a data: URL, for browsers, which cannot show a TIFF or a DICOM file."""
     small = Image.fromarray(image)
     small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BICUBIC)
     buffer = BytesIO()

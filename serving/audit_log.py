@@ -1,7 +1,8 @@
-"""One line of JSON for each annotation, appended to a file: what was said of which bytes.
+"""The audit log: one line of JSON per annotation, appended to a file.
 
-A line has a time, the request's id, the file's hash, the image's place in it, the student, its
-label, probability and decision. No name of a file, no header and no pixel is ever written.
+A line holds the time, the request's id, the file's SHA-256, the image's index within the file, the
+student, its label, probability and decision, and the review reasons. File names, HTTP headers and
+pixels are never written.
 """
 
 import json
@@ -13,27 +14,27 @@ from pathlib import Path
 from medlabel.errors import MedlabelError
 from serving.schemas import Annotation, RefusedFile
 
-__all__ = ["Audit"]
+__all__ = ["AuditLog"]
 
 
-class Audit:
-    """Appends to `audit-DATE-NAME.jsonl` in a folder; a line is written whole.
+class AuditLog:
+    """Appends to `audit-DATE-NAME.jsonl` in a folder; the lines of a request are written at once.
 
     Raises:
-        MedlabelError: the folder cannot be made or written to.
+        MedlabelError: the folder or the file cannot be created.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self._day, self._file = "", -1
-        self._open(_day())
+        self._open(datetime.now(UTC))
 
     def write(self, request_id: str, results: Sequence[Annotation | RefusedFile]) -> None:
-        """A line for each result."""
+        """Append a line for each result of a request."""
         now = datetime.now(UTC)
-        self._open(now.strftime("%Y%m%d"))
+        self._open(now)
         head = {"at": now.isoformat(timespec="milliseconds"), "request": request_id}
-        lines = [json.dumps(head | _facts(one)) for one in results]
+        lines = [json.dumps(head | _facts(result)) for result in results]
         os.write(self._file, ("\n".join(lines) + "\n").encode())
 
     def close(self) -> None:
@@ -42,7 +43,9 @@ class Audit:
             os.close(self._file)
             self._file, self._day = -1, ""
 
-    def _open(self, day: str) -> None:
+    def _open(self, now: datetime) -> None:
+        """Open the file of today (UTC), unless it is open already."""
+        day = now.strftime("%Y%m%d")
         if day == self._day:
             return
         self.close()
@@ -55,19 +58,15 @@ class Audit:
         self._day = day
 
 
-def _day() -> str:
-    return datetime.now(UTC).strftime("%Y%m%d")
-
-
-def _facts(one: Annotation | RefusedFile) -> dict[str, object]:
-    if isinstance(one, RefusedFile):
-        return {"sha256": one.sha256, "status": one.status}
+def _facts(result: Annotation | RefusedFile) -> dict[str, object]:
+    if isinstance(result, RefusedFile):
+        return {"sha256": result.sha256, "status": result.status}
     return {
-        "sha256": one.sha256,
-        "index": one.index,
-        "bundle": one.bundle,
-        "label": one.label,
-        "confidence": round(one.confidence, 4),
-        "decision": one.decision,
-        "review_reasons": one.review_reasons,
+        "sha256": result.sha256,
+        "index": result.index,
+        "bundle": result.bundle,
+        "label": result.label,
+        "confidence": round(result.confidence, 4),
+        "decision": result.decision,
+        "review_reasons": result.review_reasons,
     }

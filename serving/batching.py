@@ -1,8 +1,8 @@
-"""Gather what arrives while a batch is computed into the next one: nobody waits for a timer.
+"""Batches jobs without a timer: what arrives while a batch is computed makes the next one.
 
-`ray.serve.batch` waits for a batch to fill or for a time to pass. A student takes about a
-millisecond, so either costs more than it saves: an idle copy should begin at once, and a busy one
-finds its next batch already waiting.
+`ray.serve.batch` waits until a batch is full or a time has passed. A student takes about a
+millisecond, so either wait costs more than it saves: an idle replica should start at once, and a
+busy one finds its next batch already waiting.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[J, R]):
-    """Answers jobs in batches of up to `most`, in a thread: the event loop stays free.
+    """Computes jobs in batches, in a thread of its own, so that the event loop stays free.
 
     Args:
-        work: answers a batch, one answer a job, in order.
-        most: sizes of a batch's jobs together; a larger job goes alone.
-        size: of a job.
+        compute: returns the results of a batch of jobs, in their order.
+        max_size: maximum total size of a batch; a larger job is a batch of its own.
+        size: returns the size of a job.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[J]], Sequence[R]], most: int, size: Callable[[J], int]
+        self, compute: Callable[[Sequence[J]], Sequence[R]], max_size: int, size: Callable[[J], int]
     ) -> None:
-        self._work, self._most, self._size = work, most, size
+        self._compute, self._max_size, self._size = compute, max_size, size
         self._waiting: deque[tuple[J, asyncio.Future[R]]] = deque()
         self._thread = ThreadPoolExecutor(1, "batch")
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self, job: J) -> R:
-        """The job's answer, or what its batch raised."""
+        """The job's result; raises what the computation of its batch raised."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if self._running is None:
@@ -43,7 +43,7 @@ class Batcher(Generic[J, R]):
         return await future
 
     def close(self) -> None:
-        """Let the thread end."""
+        """Stop the thread when it is done."""
         self._thread.shutdown(wait=False)
 
     async def _run(self) -> None:
@@ -52,20 +52,20 @@ class Batcher(Generic[J, R]):
             while batch := self._next():
                 jobs = [job for job, _ in batch]
                 try:
-                    answers = await loop.run_in_executor(self._thread, self._work, jobs)
-                except Exception as error:  # whatever it is, those who wait have to hear of it
+                    results = await loop.run_in_executor(self._thread, self._compute, jobs)
+                except Exception as error:  # of any kind: every job of the batch must get it
                     self._fail(batch, error)
                 else:
-                    for (_, future), answer in zip(batch, answers, strict=True):
+                    for (_, future), result in zip(batch, results, strict=True):
                         if not future.done():
-                            future.set_result(answer)
+                            future.set_result(result)
         finally:
             self._running = None
 
     def _next(self) -> list[tuple[J, asyncio.Future[R]]]:
-        """Jobs up to a full batch, without those whose client has gone."""
+        """The next batch, without jobs whose client has disconnected."""
         batch: list[tuple[J, asyncio.Future[R]]] = []
-        room = self._most
+        room = self._max_size
         while self._waiting and (not batch or self._size(self._waiting[0][0]) <= room):
             job, future = self._waiting.popleft()
             if not future.done():

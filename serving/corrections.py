@@ -1,9 +1,9 @@
-"""What people said of labels: accepted or corrected, who and when. Rows are only ever added.
+"""People's labels, accepted or corrected, with who and when. Rows are only ever added.
 
-The last word on an image counts: one for each set of classes that people chose from, for an image
-may be labelled by students of different tasks. A word from Label Studio is a row before its image
-is read; when it is, a second row with the hash takes the first one's turn. Exported as CSV, and as
-tasks that Label Studio imports.
+The latest correction of an image counts: one for each set of classes that people chose from, since
+an image may be labelled by students of different tasks. A correction from Label Studio is stored
+before its image is read; when the image has been read, a second row with its SHA-256 completes the
+first and takes its place in the order. The export formats are CSV and Label Studio's tasks.
 """
 
 import csv
@@ -24,7 +24,7 @@ from serving.schemas import Correction, StoredCorrection
 
 __all__ = ["CHOICE", "Corrections", "as_csv", "as_tasks", "labelling_config"]
 
-CHOICE, IMAGE = "choice", "image"  # names of the tags in Label Studio's configuration
+CHOICE, IMAGE = "choice", "image"  # names of the tags in Label Studio's labelling configuration
 _COLUMNS = (
     "sha256",
     "image",
@@ -50,34 +50,33 @@ CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON corrections
 CREATE TRIGGER IF NOT EXISTS never_removed BEFORE DELETE ON corrections
   BEGIN SELECT RAISE(ABORT, 'corrections are only added'); END;
 """
-_NEWER = {  # columns that files of earlier versions have not
+_ADDED_COLUMNS = {  # since earlier versions, whose files are migrated
     "classes": "ALTER TABLE corrections ADD COLUMN classes TEXT NOT NULL DEFAULT '[]'",
     "completes": "ALTER TABLE corrections ADD COLUMN completes INTEGER NOT NULL DEFAULT 0",
 }
 _LATEST = """
-WITH words AS (
+WITH ordered AS (
   SELECT *, CASE completes WHEN 0 THEN id ELSE completes END AS turn FROM corrections
 )
-SELECT *, MAX(turn) FROM words AS one
+SELECT *, MAX(turn) FROM ordered AS this
 WHERE NOT (sha256 = '' AND EXISTS (
-  SELECT 1 FROM words WHERE file = one.file AND classes = one.classes
-  AND (turn > one.turn OR completes = one.id)))
+  SELECT 1 FROM ordered WHERE file = this.file AND classes = this.classes
+  AND (turn > this.turn OR completes = this.id)))
 AND NOT (classes = '[]' AND EXISTS (
-  SELECT 1 FROM words WHERE sha256 = one.sha256 AND image = one.image AND turn > one.turn))
+  SELECT 1 FROM ordered WHERE sha256 = this.sha256 AND image = this.image AND turn > this.turn))
 GROUP BY sha256, image, classes, CASE sha256 WHEN '' THEN file ELSE '' END
 ORDER BY turn
-"""  # of bare columns SQLite gives those of the row that has the maximum
-
+"""  # SQLite takes bare columns from the row that has the maximum
 
 _STORED = ("id", "at", *_COLUMNS[:-1])
-_TRIES = 50  # a tenth of a second apart
+_ATTEMPTS = 50  # a tenth of a second apart
 
 
 class Corrections:
-    """A SQLite file; several copies on one machine may share it.
+    """A SQLite file, which several replicas on one machine may share.
 
     Raises:
-        MedlabelError: it cannot be opened, or is something else.
+        MedlabelError: it cannot be opened, or is not such a file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,47 +89,52 @@ class Corrections:
             raise MedlabelError(f"cannot keep corrections in {path}: {error}") from error
 
     def _prepare(self) -> None:
-        """Make the table; copies that start at once take turns, for this switch does not wait."""
-        for tries_left in reversed(range(_TRIES)):
+        """Create the table; retry while another replica does, for the PRAGMA does not wait."""
+        for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 with self._connect() as database:
                     database.execute("PRAGMA journal_mode=WAL")
                     database.executescript(_SCHEMA)
-                    there = {row[1] for row in database.execute("PRAGMA table_info(corrections)")}
-                    for name in _NEWER.keys() - there:
-                        database.execute(_NEWER[name])
+                    existing = {
+                        row[1] for row in database.execute("PRAGMA table_info(corrections)")
+                    }
+                    for name in _ADDED_COLUMNS.keys() - existing:
+                        database.execute(_ADDED_COLUMNS[name])
                 return
-            except sqlite3.OperationalError as error:  # or another copy added it just now
-                if not tries_left or not re.search("locked|duplicate column", str(error)):
+            except sqlite3.OperationalError as error:  # another replica did it just now
+                if not attempts_left or not re.search("locked|duplicate column", str(error)):
                     raise
                 time.sleep(0.1)
 
     def add(
         self, correction: Correction, classes: Sequence[str], completes: int = 0
     ) -> StoredCorrection:
-        """Write one down, with the classes that there were; what was said before stays.
+        """Store a correction.
 
-        `completes` is the number of a row that said the same before its image was read.
+        Args:
+            correction: to store.
+            classes: to choose from.
+            completes: id of the row that held this correction before its image was read.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         values = (correction.sha256, correction.index, correction.file, correction.bundle)
-        said = (correction.predicted, correction.confidence, correction.label, correction.who)
+        labels = (correction.predicted, correction.confidence, correction.label, correction.who)
         names = sorted(classes)
         marks = ", ".join("?" * (len(_COLUMNS) + 1))
         with self._connect() as database:
             cursor = database.execute(
                 f"INSERT INTO corrections (at, {', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608  (ours)
-                (at, *values, *said, json.dumps(names), completes),
+                (at, *values, *labels, json.dumps(names), completes),
             )
-        number = cursor.lastrowid or 0
-        return StoredCorrection(id=number, at=at, classes=names, **correction.model_dump())
+        row_id = cursor.lastrowid or 0
+        return StoredCorrection(id=row_id, at=at, classes=names, **correction.model_dump())
 
     def latest(self) -> list[StoredCorrection]:
-        """The last word on each image, in the order in which it was said."""
+        """The latest correction of each image, oldest first."""
         return self._read(_LATEST)
 
     def history(self) -> list[StoredCorrection]:
-        """Everything that was ever said."""
+        """All corrections, oldest first."""
         completed = "SELECT completes FROM corrections"
         query = f"SELECT * FROM corrections WHERE id NOT IN ({completed}) ORDER BY id"  # noqa: S608  (no input in it)
         return self._read(query)
@@ -142,7 +146,7 @@ class Corrections:
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        """A connection of this call's own: calls come from many threads."""
+        """A new connection, since calls come from many threads."""
         with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
             yield database
 
@@ -154,33 +158,32 @@ def _stored(row: sqlite3.Row) -> StoredCorrection:
 
 
 def as_csv(rows: list[StoredCorrection]) -> str:
-    """One line a row, under a header."""
+    """CSV with a header and one line per row."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(StoredCorrection.model_fields))
     writer.writeheader()
     for row in rows:
         values = row.model_dump() | {"classes": json.dumps(row.classes)}
-        writer.writerow({key: _harmless(value) for key, value in values.items()})
+        writer.writerow({key: _without_formula(value) for key, value in values.items()})
     return buffer.getvalue()
 
 
-def _harmless(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula, marked as text."""
+def _without_formula(value: Any) -> Any:
+    """Mark as text what a spreadsheet would run as a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 
 def as_tasks(rows: list[StoredCorrection], prefix: str = "") -> list[dict[str, Any]]:
-    """Tasks for Label Studio: what the student said, and the person's label.
+    """Tasks for Label Studio: the student's label is the prediction, the person's the annotation.
 
-    `prefix` goes before each file's name, such as `/data/local-files/?d=images/`, and makes an
-    address of it.
+    `prefix`, such as `/data/local-files/?d=images/`, is prepended to each file name to make a URL.
     """
     return [_task(row, prefix) for row in rows]
 
 
 def _task(row: StoredCorrection, prefix: str) -> dict[str, Any]:
     data = {
-        IMAGE: _address(row.file or row.sha256, prefix),
+        IMAGE: _url(row.file or row.sha256, prefix),
         "sha256": row.sha256,
         "index": row.index,
         "who": row.who,
@@ -198,15 +201,15 @@ def _task(row: StoredCorrection, prefix: str) -> dict[str, Any]:
     }
 
 
-def _address(file: str, prefix: str) -> str:
-    """A file's address behind a prefix; what Label Studio named itself is one."""
+def _url(file: str, prefix: str) -> str:
+    """The URL of a file; a name that came from Label Studio already is one."""
     if not prefix or file.startswith(("/", "http:", "https:", "data:")):
         return file
     return prefix + quote(file)
 
 
 def choice(label: str, from_name: str = CHOICE, to_name: str = IMAGE) -> dict[str, Any]:
-    """A label as Label Studio writes it."""
+    """A label in Label Studio's format."""
     return {
         "from_name": from_name,
         "to_name": to_name,
@@ -216,7 +219,7 @@ def choice(label: str, from_name: str = CHOICE, to_name: str = IMAGE) -> dict[st
 
 
 def labelling_config(classes: list[str]) -> str:
-    """The labelling configuration of a project whose tasks these are."""
+    """The labelling configuration of a Label Studio project for these classes."""
     from xml.sax.saxutils import quoteattr
 
     choices = "".join(f"<Choice value={quoteattr(name)}/>" for name in classes)

@@ -1,11 +1,11 @@
-"""What the door says of files that it cannot take: the decoder's reason, with an HTTP status."""
+"""Images of a request: decoded within its budget, or an HTTP status and the decoder's reason."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.decoding import Fault, ImageError, decode_image, decode_stack, is_stack
 
-__all__ = ["Budget", "Refused", "open_images"]
+__all__ = ["Budget", "RequestError", "open_images"]
 
 _STATUS = {
     Fault.UNSUPPORTED: 415,
@@ -15,7 +15,7 @@ _STATUS = {
 }
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that cannot be answered: an HTTP status and a reason of one line."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -24,49 +24,53 @@ class Refused(Exception):
 
 
 class Budget:
-    """What the files of one request may unfold to together."""
+    """The numbers of images and of pixels that the files of one request may decode to, together."""
 
     def __init__(self, images: int, pixels: int = 2**28) -> None:
-        self._images, self._pixels, self._most = images, pixels, images
+        self._images, self._pixels, self._max_images = images, pixels, images
 
     @property
     def images(self) -> int:
-        """So many images are left."""
+        """Number of images that are left."""
         return self._images
 
     def check(self) -> None:
-        """`Refused` when nothing is left: what is known to be too much is not even decoded."""
+        """Raise `RequestError` if nothing is left, so that the next file is not even decoded."""
         if self._images <= 0:
-            raise Refused(413, f"more than {self._most:,} images in a request: send it in parts")
+            raise self._too_many_images()
         if self._pixels < 0:
-            raise Refused(413, "too many pixels in one request: send it in parts")
+            raise RequestError(413, "too many pixels in one request: send it in parts")
 
-    def waste(self, pixels: int) -> None:
-        """Count what was decoded of a file for nothing."""
+    def count_failed(self, pixels: int) -> None:
+        """Count the pixels that were decoded of a file before it turned out to be damaged."""
         self._pixels -= pixels
 
-    def spend(self, image: NDArray[np.uint8]) -> None:
-        """Count an image; `Refused` when there were too many, or too large ones."""
+    def count(self, image: NDArray[np.uint8]) -> None:
+        """Count an image; raise `RequestError` if it exceeds the budget."""
         self._images -= 1
         self._pixels -= image.shape[0] * image.shape[1]
         if self._images < 0:
-            raise Refused(413, f"more than {self._most:,} images in a request: send it in parts")
+            raise self._too_many_images()
         if self._pixels < 0:
-            raise Refused(413, "too many pixels in one request: send it in parts")
+            raise RequestError(413, "too many pixels in one request: send it in parts")
+
+    def _too_many_images(self) -> RequestError:
+        reason = f"more than {self._max_images:,} images in a request: send it in parts"
+        return RequestError(413, reason)
 
 
 def open_images(data: bytes, budget: Budget) -> list[NDArray[np.uint8]]:
-    """The image in `data`, or those of a stack: decoded whole, grey [H, W] or RGB [H, W, 3].
+    """Decode a file: one image, or those of a stack, each grey [H, W] or RGB [H, W, 3].
 
     Raises:
-        Refused: it cannot be used, or is more than the request's `budget` allows.
+        RequestError: the file cannot be decoded, or exceeds the request's `budget`.
     """
     budget.check()
     try:
         images = decode_stack(data, budget.images) if is_stack(data) else [decode_image(data)]
     except ImageError as error:
-        budget.waste(error.pixels)
-        raise Refused(_STATUS[error.kind], error.reason) from error
+        budget.count_failed(error.pixels)
+        raise RequestError(_STATUS[error.kind], error.reason) from error
     for image in images:
-        budget.spend(image)
+        budget.count(image)
     return images

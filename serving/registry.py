@@ -1,4 +1,4 @@
-"""The students that can be asked: found once, loaded when somebody asks."""
+"""The registry of the students that are served; each is loaded on its first request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from medlabel.storage.store import Store
 from medlabel.student.bundle import CALIBRATION_FILE
 from serving.schemas import Model
 
-__all__ = ["Place", "Registry", "find_bundle"]
+__all__ = ["RegisteredBundle", "Registry", "find_bundle"]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a student lies, and what its folder says of it before any weight is read."""
+class RegisteredBundle:
+    """Where a bundle is, and what its small files state about it; no weights are loaded."""
 
     uri: str
     sha256: str
@@ -23,12 +23,12 @@ class Place:
 
     @property
     def key(self) -> str:
-        """Names these weights at this place."""
+        """Identifies these weights at this location."""
         return f"{self.uri}#{self.sha256}"
 
 
 def find_bundle(uri: str) -> str:
-    """The bundle at `uri`: the folder itself, or the best student of the run that it is.
+    """The bundle at `uri`: the folder itself, or the best student of the run in that folder.
 
     Raises:
         MedlabelError: there is none.
@@ -44,44 +44,44 @@ def find_bundle(uri: str) -> str:
 
 
 class Registry:
-    """The students of some bundles; the first of them answers where none is named.
+    """The bundles that are served, by id; the first of them is the default.
 
     Raises:
-        MedlabelError: a bundle is none, is damaged, or two have one id.
+        MedlabelError: one is not a bundle or is damaged, or two different ones have the same id.
     """
 
     def __init__(self, uris: Sequence[str]) -> None:
-        self._places: dict[str, Place] = {}
+        self._entries: dict[str, RegisteredBundle] = {}
         for uri in uris:
-            place = _look(find_bundle(uri), default=not self._places)
-            other = self._places.setdefault(place.model.id, place)
-            if other is not place and other.uri != place.uri:
+            entry = _read_entry(find_bundle(uri), default=not self._entries)
+            other = self._entries.setdefault(entry.model.id, entry)
+            if other is not entry and other.uri != entry.uri:
                 raise MedlabelError(
-                    f"{other.uri} and {place.uri} are both called {place.model.id}: serve one"
+                    f"{other.uri} and {entry.uri} are both called {entry.model.id}: serve one"
                 )
-        self.default = next(iter(self._places.values()))
+        self.default = next(iter(self._entries.values()))
 
     @property
-    def places(self) -> list[Place]:
-        """Where they lie."""
-        return list(self._places.values())
+    def entries(self) -> list[RegisteredBundle]:
+        """All bundles, the default first."""
+        return list(self._entries.values())
 
     @property
     def models(self) -> list[Model]:
-        """What is said of them."""
-        return [place.model for place in self._places.values()]
+        """Their descriptions, as `GET /models` returns them."""
+        return [entry.model for entry in self._entries.values()]
 
     def classes(self, bundle_id: str) -> list[str]:
-        """The classes of a student, none where it is not here."""
-        place = self._places.get(bundle_id)
-        return place.model.classes if place else []
+        """The classes of a student; an empty list for an unknown id."""
+        entry = self._entries.get(bundle_id)
+        return entry.model.classes if entry else []
 
-    def find(self, bundle_id: str | None) -> Place | None:
-        """The student of that id, the first one for None or an empty id, or None."""
-        return self._places.get(bundle_id) if bundle_id else self.default
+    def find(self, bundle_id: str | None) -> RegisteredBundle | None:
+        """The bundle with this id, the default for None or an empty id; None if unknown."""
+        return self._entries.get(bundle_id) if bundle_id else self.default
 
 
-def _look(uri: str, *, default: bool) -> Place:
+def _read_entry(uri: str, *, default: bool) -> RegisteredBundle:
     store = Store(uri)
     config, provenance = store.read_json("config.json"), store.read_json("provenance.json")
     try:
@@ -94,6 +94,6 @@ def _look(uri: str, *, default: bool) -> Place:
             warnings=provenance.get("warnings", []),
             **facts,
         )
-        return Place(uri, str(provenance["sha256"]), model)
+        return RegisteredBundle(uri, str(provenance["sha256"]), model)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise MedlabelError(f"{uri} is a damaged bundle: {error}".splitlines()[0]) from error

@@ -1,4 +1,4 @@
-"""What goes in and out of the door, as types: the OpenAPI page is made from them."""
+"""Types of requests and responses, from which the OpenAPI description is generated."""
 
 from typing import Annotated, Literal
 
@@ -11,10 +11,10 @@ __all__ = [
     "Answer",
     "Correction",
     "Corrections",
+    "ErrorResponse",
     "Health",
     "Model",
     "Models",
-    "Refusal",
     "RefusedFile",
     "ServeArgs",
     "StoredCorrection",
@@ -31,79 +31,91 @@ class ServeArgs(BaseModel):
 
     bundles: list[str] = Field(
         min_length=1,
-        description="Folders or buckets of students, or of runs; the first answers unless asked.",
+        description="Folders or buckets of bundles or of runs; the first is the default student.",
     )
     auto_above: _Share = Field(
-        default=AUTO_ABOVE, description="Below this probability a label is for review."
+        default=AUTO_ABOVE, description="Labels of a lower probability are for review."
     )
-    max_batch_size: int = Field(default=256, ge=1, le=4096, description="Images labelled at once.")
-    max_images: int = Field(default=1024, ge=1, le=100_000, description="Images a request.")
-    max_body_mib: float = Field(default=64, gt=0, le=4096, description="MiB a request.")
+    max_batch_size: int = Field(default=256, ge=1, le=4096, description="Maximum files per batch.")
+    max_images: int = Field(
+        default=1024, ge=1, le=100_000, description="Maximum images per request."
+    )
+    max_body_mib: float = Field(default=64, gt=0, le=4096, description="Maximum MiB per request.")
     max_sending_s: float = Field(
-        default=60, gt=0, description="Seconds in which a request has to have been sent; then 408."
+        default=60, gt=0, description="Seconds in which a request must have been sent; else 408."
     )
     max_held_mib: float = Field(
-        default=512, gt=0, description="MiB of requests that a copy holds at once; then 503."
+        default=512, gt=0, description="MiB of requests in a replica's memory at once; else 503."
     )
-    max_ongoing: int = Field(default=128, ge=1, description="Requests that a copy works on.")
-    max_queued: int = Field(default=512, ge=1, description="Requests that wait; then 503.")
-    min_replicas: int = Field(default=1, ge=1, description="Copies of the application.")
+    max_ongoing: int = Field(
+        default=128, ge=1, description="Maximum concurrent requests per replica."
+    )
+    max_queued: int = Field(default=512, ge=1, description="Maximum waiting requests; else 503.")
+    min_replicas: int = Field(default=1, ge=1, description="Minimum number of replicas.")
     max_replicas: int | None = Field(
-        default=None, ge=1, description="More of them as requests queue, up to so many."
+        default=None,
+        ge=1,
+        description="Maximum number of replicas; more are started as requests queue.",
     )
-    num_cpus: float = Field(default=1, gt=0, description="CPUs of each copy.")
-    num_gpus: float = Field(default=0, ge=0, description="GPUs of each copy; 0: the CPU.")
+    num_cpus: float = Field(default=1, gt=0, description="CPUs per replica.")
+    num_gpus: float = Field(
+        default=0, ge=0, description="GPUs per replica; with 0 students run on the CPU."
+    )
     state: str | None = Field(
-        default=None, description="Folder for audit lines and corrections, on each node."
+        default=None, description="Folder for corrections and the audit log, on each node."
     )
     token_file: str | None = Field(
-        default=None, description="File with the token that clients must send; or MEDLABEL_TOKEN."
+        default=None,
+        description="File with the token that clients must send. Default: MEDLABEL_TOKEN.",
     )
     label_studio_url: str | None = Field(
-        default=None, description="The only Label Studio whose images are read."
+        default=None, description="URL of the only Label Studio whose images are read."
     )
     label_studio_token_file: str | None = Field(
-        default=None, description="File with its token; or LABEL_STUDIO_API_KEY."
+        default=None, description="File with its token. Default: LABEL_STUDIO_API_KEY."
     )
 
 
 class Annotation(BaseModel):
-    """The label of one image, and what it is worth."""
+    """The label of one image, and whether a person should review it."""
 
-    file: str = Field(description="Name that the client gave; empty if none.")
-    index: int = Field(description="Place within its file; 0 unless the file is a stack.")
-    sha256: str = Field(description="Hash of the file that was received, in hexadecimal.")
+    file: str = Field(description="Name that the client gave the file; may be empty.")
+    index: int = Field(description="Index within the file; 0 unless the file is a stack.")
+    sha256: str = Field(description="SHA-256 of the file that was received, in hexadecimal.")
     label: str = Field(description="The most probable class.")
-    confidence: float = Field(description="Its probability, 0 to 1.")
-    probabilities: dict[str, float] = Field(description="One a class; they sum to 1.")
+    confidence: float = Field(description="Probability of the label, 0 to 1.")
+    probabilities: dict[str, float] = Field(description="One per class; they sum to 1.")
     decision: Literal["auto", "review"] = Field(
-        description="Whether the label may be taken, or a person should look."
+        description="Whether the label can be accepted, or a person should review it."
     )
     review_reasons: list[
         Literal["low_confidence", "out_of_distribution", "uncalibrated", "undecidable"]
     ] = Field(
-        description="Why a person should look: the probability is low; the image is unlike the "
-        "training data; the student is not calibrated; its task looks undecidable."
+        description="Why a person should review it: its confidence is below `auto_above`; its "
+        "out-of-distribution score is above 1; the student is not calibrated; the student's run "
+        "warned that its task may not be decidable."
     )
     ood_score: float | None = Field(
-        description="Out-of-distribution score: above 1 the image is unlike the training data. "
-        "null: not known."
+        description="Out-of-distribution score: above 1 the image differs from the training data "
+        "more than 99 % of it does. null if the student is not calibrated."
     )
-    bundle: str = Field(description="Id of the student that gave it.")
-    thumbnail: str | None = Field(default=None, description="A small PNG as a data: URL, if asked.")
+    bundle: str = Field(description="Id of the student.")
+    thumbnail: str | None = Field(
+        default=None, description="A small PNG as a data: URL, if requested."
+    )
 
 
 class RefusedFile(BaseModel):
-    """A file that was not labelled, and why; the others of its request are."""
+    """A file that could not be labelled, and why. It does not affect the other files."""
 
     file: str
     sha256: str
-    status: int = Field(description="The HTTP status that it would have got alone.")
+    status: int = Field(description="The HTTP status of a request with this file alone.")
     error: str = Field(description="The reason, in one line.")
 
 
 class Answer(BaseModel):
-    """What became of a request's files, in their order."""
+    """The results of a request's files, in their order."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -133,43 +145,45 @@ class Answer(BaseModel):
 
 
 class Model(BaseModel):
-    """A student that can be asked."""
+    """A student that is served."""
 
     id: str
     classes: list[str]
-    size: int = Field(description="Side in pixels of what it sees.")
-    channels: int = Field(description="1: grey, 3: colour.")
+    size: int = Field(description="Side in pixels of its input images.")
+    channels: int = Field(description="1 for greyscale, 3 for colour.")
     architecture: str
-    calibrated: bool = Field(description="Whether it can decide `auto`.")
-    default: bool = Field(description="Whether it answers when none is named.")
+    calibrated: bool = Field(
+        description="Whether it is calibrated; if not, every label is for review."
+    )
+    default: bool = Field(description="Whether it is the default.")
     warnings: list[str] = Field(
-        description="What its run warned of; with any, everything goes to review."
+        description="Warnings of its run; with any, every label is for review."
     )
 
 
 class Models(BaseModel):
-    """All of them."""
+    """The students that are served."""
 
     models: list[Model]
 
 
 class Health(BaseModel):
-    """That the service answers, and with which student."""
+    """The service is running, with this default student."""
 
     status: Literal["ok"] = "ok"
     bundle: str
     classes: list[str]
 
 
-class Refusal(BaseModel):
-    """Why a request was not answered."""
+class ErrorResponse(BaseModel):
+    """Why a request failed."""
 
     detail: str
-    results: list[RefusedFile] = Field(default=[], description="File by file, if there are any.")
+    results: list[RefusedFile] = Field(default=[], description="The error of each file.")
 
 
 class Correction(BaseModel):
-    """A person's word on one image: the label accepted, or another."""
+    """A person's label for one image: the student's label accepted, or another class."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -177,18 +191,18 @@ class Correction(BaseModel):
     index: int = Field(default=0, ge=0, le=2**31)
     file: str = Field(default="", max_length=255)
     bundle: str = Field(max_length=200)
-    predicted: str = Field(max_length=200, description="What the student said.")
+    predicted: str = Field(max_length=200, description="The student's label.")
     confidence: _Share
-    label: str = Field(max_length=200, description="What the person says.")
-    who: str = Field(default="", max_length=100, description="A name that the person gave.")
+    label: str = Field(max_length=200, description="The person's label.")
+    who: str = Field(default="", max_length=100, description="The person's name, as given.")
 
 
 class StoredCorrection(Correction):
-    """The same with its number and time, and the classes that there were to choose from."""
+    """A correction with its id, its time, and the classes to choose from."""
 
     sha256: str = Field(
         pattern=r"^([0-9a-f]{64})?$",
-        description="Empty where Label Studio did not give the image: `file` is its address there.",
+        description="Empty if Label Studio did not provide the image; `file` is its URL there.",
     )
     classes: list[str]
     id: int
@@ -196,6 +210,6 @@ class StoredCorrection(Correction):
 
 
 class Corrections(BaseModel):
-    """The latest word on each image."""
+    """The latest correction of each image."""
 
     corrections: list[StoredCorrection]

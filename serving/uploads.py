@@ -1,4 +1,4 @@
-"""Read the files of a request, and never more of them than is allowed."""
+"""Reads the files of a request, within limits on bytes, files, time and memory."""
 
 import asyncio
 import sys
@@ -12,9 +12,17 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.images import Refused
+from serving.images import RequestError
 
-__all__ = ["FIELDS", "Bounded", "Gate", "Held", "Limits", "Upload", "read_uploads"]
+__all__ = [
+    "FIELDS",
+    "BodyLimits",
+    "Limits",
+    "MemoryLimit",
+    "Reservation",
+    "Upload",
+    "read_uploads",
+]
 
 FIELDS = ("file", "files")
 _NAME = 255  # characters of a file's name that are kept
@@ -22,85 +30,89 @@ _NAME = 255  # characters of a file's name that are kept
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file: the name its sender gave, and its content."""
+    """One file: the name that the client gave it, and its content."""
 
     name: str
     data: bytes
 
 
-class Gate:
-    """Counts the bytes of all bodies that are held at once, so that memory has an end."""
+class MemoryLimit:
+    """Counts the bytes of all request bodies in memory, and refuses those that exceed a maximum.
 
-    def __init__(self, most: int) -> None:
-        self.held, self._most = 0, most
+    Attributes:
+        used: bytes in memory now.
+    """
 
-    def take(self, size: int) -> None:
-        """Let so many bytes in; `Refused` with 503 when that is too much for now."""
-        if self.held + size > self._most:
-            raise Refused(503, "busy with other requests: come back in a second")
-        self.held += size
+    def __init__(self, maximum: int) -> None:
+        self.used, self._maximum = 0, maximum
+
+    def acquire(self, size: int) -> None:
+        """Count bytes; raise `RequestError` with 503 if they would exceed the maximum."""
+        if self.used + size > self._maximum:
+            raise RequestError(503, "busy with other requests: come back in a second")
+        self.used += size
 
     def release(self, size: int) -> None:
-        """Forget bytes that are no longer held."""
-        self.held -= size
+        """Bytes that are no longer in memory."""
+        self.used -= size
 
 
-class Held:
-    """Bytes that are in by a gate until the block ends."""
+class Reservation:
+    """Bytes of a `MemoryLimit` that are released when the `with` block ends."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate, self._size = gate, 0
+    def __init__(self, memory: MemoryLimit) -> None:
+        self._memory, self._size = memory, 0
 
-    def take(self, size: int) -> None:
-        """Let so many more in; `Refused` with 503 when that is too much for now."""
-        self._gate.take(size)
+    def acquire(self, size: int) -> None:
+        """Count more bytes; raise `RequestError` with 503 if they would exceed the maximum."""
+        self._memory.acquire(size)
         self._size += size
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._gate.release(self._size)
+        self._memory.release(self._size)
 
 
-class Bounded:
-    """Ends a body that grows too large or takes too long, where the framework reads it.
+class BodyLimits:
+    """Middleware that stops a request whose body is too large, too slow, or exceeds the memory.
 
-    That is everywhere but at `/annotate`.
+    It applies to every route but `/annotate`, which reads its body by `read_uploads`.
 
     Args:
-        app: the interface.
-        most: bytes that a route's body may have, by the start of its path; `small` elsewhere.
-        gate: for all bodies that are held at once.
-        seconds: to send a body in.
-        small: bytes.
+        app: the application.
+        sizes: maximum bytes of a body, by the start of a route's path.
+        memory: shared by all requests.
+        seconds: in which a body must have been sent.
+        default: maximum bytes for all other routes.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        most: Mapping[str, int],
-        gate: Gate,
+        sizes: Mapping[str, int],
+        memory: MemoryLimit,
         seconds: float,
-        small: int = 2**16,
+        default: int = 2**16,
     ) -> None:
-        self._app, self._most, self._gate, self._small = app, most, gate, small
+        self._app, self._sizes, self._memory, self._default = app, sizes, memory, default
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, with an eye on its body."""
+        """Pass a request on, and raise `HTTPException` where the application reads too much."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or path == "/annotate":  # which reads with care itself
+        if scope["type"] != "http" or path == "/annotate":
             await self._app(scope, receive, send)
             return
-        limit = next((m for p, m in self._most.items() if path.startswith(p)), self._small)
-        size, whole = 0, False
-        until = asyncio.get_running_loop().time() + self._seconds
+        limit = next((n for p, n in self._sizes.items() if path.startswith(p)), self._default)
+        size, complete = 0, False
+        deadline = asyncio.get_running_loop().time() + self._seconds
 
-        async def bounded() -> Message:
-            nonlocal size, whole
+        async def limited() -> Message:
+            nonlocal size, complete
             try:
-                async with asyncio.timeout_at(None if whole else until):
+                async with asyncio.timeout_at(None if complete else deadline):
                     message = await receive()
             except TimeoutError as error:
                 reason = f"not sent within {self._seconds:g} seconds"
@@ -109,89 +121,92 @@ class Bounded:
             if size + more > limit:
                 raise HTTPException(413, f"more than {limit:,} bytes")
             try:
-                held.take(more)
-            except Refused as busy:
+                reservation.acquire(more)
+            except RequestError as busy:
                 raise HTTPException(503, busy.reason, {"Retry-After": "1"}) from busy
-            size, whole = size + more, not message.get("more_body", False)
+            size, complete = size + more, not message.get("more_body", False)
             return message
 
-        with Held(self._gate) as held:
-            await self._app(scope, bounded, send)
+        with Reservation(self._memory) as reservation:
+            await self._app(scope, limited, send)
 
 
 class _Body:
-    """A request's body in pieces, until it grows beyond `limit` bytes."""
+    """A request's body in chunks, up to `limit` bytes; `size` counts those that were read."""
 
-    def __init__(self, request: Request, limit: int, gate: Gate) -> None:
-        self._request, self._limit, self._gate, self.taken = request, limit, gate, 0
+    def __init__(self, request: Request, limit: int, memory: MemoryLimit) -> None:
+        self._request, self._limit, self._memory, self.size = request, limit, memory, 0
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         async for chunk in self._request.stream():
-            if self.taken + len(chunk) > self._limit:
+            if self.size + len(chunk) > self._limit:
                 reason = f"more than {self._limit / 2**20:g} MiB: send it in parts"
-                raise Refused(413, reason)
-            self._gate.take(len(chunk))
-            self.taken += len(chunk)
+                raise RequestError(413, reason)
+            self._memory.acquire(len(chunk))
+            self.size += len(chunk)
             yield chunk
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may have: bytes, files, and seconds to send them in."""
+    """Limits of one request: bytes, files, and seconds in which it must have been sent."""
 
     size: int
     files: int
     seconds: float
 
 
-async def read_uploads(request: Request, limits: Limits, gate: Gate) -> tuple[list[Upload], int]:
-    """The files that were sent, as a form's file fields or as the whole body, and their bytes.
+async def read_uploads(
+    request: Request, limits: Limits, memory: MemoryLimit
+) -> tuple[list[Upload], int]:
+    """The files of a request, sent as a form's file fields or as the body, and their size in bytes.
 
-    The caller gives the bytes back to the gate when it is done with them.
+    The caller releases these bytes of `memory` when it no longer needs the files.
 
     Raises:
-        Refused: there is none, or a limit is passed, whatever the request's header says.
+        RequestError: there is no file, or a limit is exceeded, whatever the request's headers say.
     """
-    body = _Body(request, limits.size, gate)
+    body = _Body(request, limits.size, memory)
     try:
         async with asyncio.timeout(limits.seconds):
             uploads = await _read(request, body, limits.files)
         if not any(upload.data for upload in uploads):
-            raise Refused(400, "nothing was sent: put an image into the body or a file field")
+            raise RequestError(400, "nothing was sent: put an image into the body or a file field")
     except ClientDisconnect as error:
-        gate.release(body.taken)
-        raise Refused(400, "the upload was cut short") from error
+        memory.release(body.size)
+        raise RequestError(400, "the upload was cut short") from error
     except TimeoutError as error:
-        gate.release(body.taken)
+        memory.release(body.size)
         reason = f"not sent within {limits.seconds:g} seconds: send it in parts"
-        raise Refused(408, reason) from error
+        raise RequestError(408, reason) from error
     except BaseException:
-        gate.release(body.taken)
+        memory.release(body.size)
         raise
-    return uploads, body.taken
+    return uploads, body.size
 
 
-async def _read(request: Request, body: _Body, most: int) -> list[Upload]:
+async def _read(request: Request, body: _Body, max_files: int) -> list[Upload]:
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        return await _read_form(request, body, most)
-    return [Upload("", b"".join([piece async for piece in body.pieces()]))]
+        return await _read_form(request, body, max_files)
+    return [Upload("", b"".join([chunk async for chunk in body.chunks()]))]
 
 
 class _MemoryParser(MultiPartParser):
-    """Keeps files in memory: patients' images are not to lie about in temporary files."""
+    """Keeps files in memory: patients' images must not be left in temporary files."""
 
     spool_max_size = sys.maxsize
 
 
-async def _read_form(request: Request, body: _Body, most: int) -> list[Upload]:
-    parser = _MemoryParser(request.headers, body.pieces(), max_files=most, max_fields=8)
+async def _read_form(request: Request, body: _Body, max_files: int) -> list[Upload]:
+    parser = _MemoryParser(request.headers, body.chunks(), max_files=max_files, max_fields=8)
     try:
         form = await parser.parse()
     except MultiPartException as error:
         status = 413 if "Too many files" in error.message else 400
-        raise Refused(status, f"a form that is refused: {error.message}".splitlines()[0]) from error
+        reason = f"a form that is refused: {error.message}".splitlines()[0]
+        raise RequestError(status, reason) from error
     except (KeyError, ValueError) as error:
-        raise Refused(400, f"a malformed form: {error}".splitlines()[0]) from error
+        raise RequestError(400, f"a malformed form: {error}".splitlines()[0]) from error
     uploads = [
         Upload((value.filename or "")[:_NAME], await value.read())
         for name, value in form.multi_items()
@@ -199,5 +214,5 @@ async def _read_form(request: Request, body: _Body, most: int) -> list[Upload]:
     ]
     await form.close()
     if not uploads:
-        raise Refused(400, f"the form has no file in a field {FIELDS[0]!r}")
+        raise RequestError(400, f"the form has no file in a field {FIELDS[0]!r}")
     return uploads

@@ -1,1 +1,1 @@
-"""Label Studio's protocol: predictions, corrections, and the only images that are ever fetched."""
+"""Label Studio's protocol: predictions, corrections, and the only images that are fetched."""

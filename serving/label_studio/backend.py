@@ -1,15 +1,15 @@
-"""The backend that Label Studio asks: paste `http://HOST:PORT/label-studio` into its settings.
+"""A machine learning backend for Label Studio: add `http://HOST:PORT/label-studio` to a project.
 
-| route | what Label Studio wants |
+| route | what Label Studio expects |
 | --- | --- |
-| `GET health` | JSON within a second, whatever else is going on |
-| `POST setup` | the version; refused when no student knows a project's classes |
-| `POST predict` | a prediction a task, in order; `[]` where there is none |
+| `GET health` | JSON within a second, under any load |
+| `POST setup` | the model version; refused if no student has a project's classes |
+| `POST predict` | a prediction per task, in order; `[]` where there is none |
 | `GET versions` | the students |
-| `POST webhook` | an answer within a second; what it says of people's labels is kept afterwards |
+| `POST webhook` | a response within a second; the person's label is stored afterwards |
 
-A project is answered by the first student whose classes are all among its choices; choices beyond
-them are for people ("unclear"). Images are read by `serving/reader.py`.
+A project's predictions come from the first student whose classes are all among its choices; other
+choices are for people ("unclear"). `image_reader` reads the images.
 """
 
 import asyncio
@@ -25,19 +25,19 @@ from fastapi import APIRouter, BackgroundTasks, Body
 from medlabel.storage.digests import hex_digest
 from medlabel.student.bundle import Bundle
 from serving.corrections import choice
-from serving.images import Refused
-from serving.label_studio.image_reader import ImageReader, Unreadable
+from serving.images import RequestError
+from serving.label_studio.image_reader import ImageReader, ImageReadError
 from serving.schemas import Annotation, Correction
 from serving.service import AnnotateOptions, Service
-from serving.uploads import Held, Upload
+from serving.uploads import Reservation, Upload
 
 __all__ = ["Project", "make_backend", "read_config"]
 
 _log = logging.getLogger(__name__)
-_SECONDS = 80.0  # Label Studio waits 100 for all tasks together
-_AT_ONCE = 8  # images that are read from Label Studio at the same time
-_PAUSES = (2.0, 20.0)  # seconds before a labelled image that cannot be read is tried again
-_MOST_XML = 2**20
+_TIMEOUT = 80.0  # seconds; Label Studio waits 100 for all tasks of a request
+_CONCURRENT = 8  # images that are read from Label Studio at the same time
+_RETRY_AFTER = (2.0, 20.0)  # seconds before reading a labelled image is tried again
+_MAX_XML = 2**20
 _LABELLED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED")
 
 Json = Annotated[dict[str, Any], Body()]
@@ -45,7 +45,7 @@ Json = Annotated[dict[str, Any], Body()]
 
 @dataclass(frozen=True)
 class Project:
-    """What a labelling configuration says: names of its tags, key of the image, choices."""
+    """A labelling configuration: names of its tags, key of the image in a task, choices."""
 
     from_name: str
     to_name: str
@@ -54,27 +54,27 @@ class Project:
 
 
 def read_config(xml: object) -> Project:
-    """A configuration with one image and one set of choices for it.
+    """Parse a labelling configuration with an image and choices for it.
 
     Raises:
-        Refused: it is something else.
+        RequestError: it is something else.
     """
-    if not isinstance(xml, str) or len(xml) > _MOST_XML or "<!" in xml.replace("<!--", ""):
-        raise Refused(400, "not a labelling configuration")
+    if not isinstance(xml, str) or len(xml) > _MAX_XML or "<!" in xml.replace("<!--", ""):
+        raise RequestError(400, "not a labelling configuration")
     try:
         root = ElementTree.fromstring(xml)  # noqa: S314  (no declarations: nothing to expand)
     except ElementTree.ParseError as error:
-        raise Refused(400, f"a labelling configuration that is no XML: {error}") from None
+        raise RequestError(400, f"a labelling configuration that is not XML: {error}") from None
     image, choices = root.find(".//Image"), root.find(".//Choices")
     if image is None or choices is None:
-        raise Refused(400, "the labelling configuration needs an Image and Choices")
+        raise RequestError(400, "the labelling configuration needs an Image and Choices")
     names = [one.get("alias") or one.get("value") or "" for one in choices.iter("Choice")]
     key = (image.get("value") or "$image").removeprefix("$")
     return Project(choices.get("name") or "", image.get("name") or "", key, tuple(names))
 
 
 def make_backend(service: Service, reader: ImageReader) -> APIRouter:
-    """The routes, for the interface to include."""
+    """The routes, for the API to include."""
     router = APIRouter(prefix="/label-studio", tags=["Label Studio"], include_in_schema=False)
     backend = _Backend(service, reader)
 
@@ -84,7 +84,7 @@ def make_backend(service: Service, reader: ImageReader) -> APIRouter:
 
     @router.get("/versions")
     async def versions() -> dict[str, list[str]]:
-        return {"versions": [model.id for model in service.shelf.models]}
+        return {"versions": [model.id for model in service.registry.models]}
 
     @router.post("/setup")
     async def setup(body: Json) -> dict[str, str]:
@@ -95,9 +95,9 @@ def make_backend(service: Service, reader: ImageReader) -> APIRouter:
         return {"results": await backend.predict(body)}
 
     @router.post("/webhook")
-    async def webhook(body: Json, later: BackgroundTasks) -> dict[str, str]:
+    async def webhook(body: Json, tasks: BackgroundTasks) -> dict[str, str]:
         if body.get("action") in _LABELLED:
-            later.add_task(backend.keep, body)
+            tasks.add_task(backend.store_label, body)
         return {"status": "ok"}
 
     return router
@@ -108,60 +108,60 @@ class _Backend:
         self._service, self._reader = service, reader
 
     def student_for(self, project: Project) -> str:
-        """Id of the first student that knows only choices of the project."""
-        for model in self._service.shelf.models:
+        """Id of the first student whose classes are all choices of the project."""
+        for model in self._service.registry.models:
             if set(model.classes) <= set(project.choices):
                 return model.id
-        raise Refused(400, "no student here has classes that are all choices of this project")
+        raise RequestError(400, "no student here has classes that are all choices of this project")
 
     async def predict(self, body: dict[str, Any]) -> list[Any]:
-        """A prediction a task, in their order; `[]` for what was not read or not in time."""
+        """A prediction per task, in order; `[]` if the image was not read, or not in time."""
         project = read_config(body.get("label_config"))
         version = self.student_for(project)
-        bundle = await self._service.find(version)
+        bundle = await self._service.get_bundle(version)
         tasks = body.get("tasks")
-        addresses = [_address(task, project) for task in tasks] if isinstance(tasks, list) else []
-        answers: list[Any] = [[] for _ in addresses]
-        turn = asyncio.Semaphore(_AT_ONCE)
+        urls = [_image_url(task, project) for task in tasks] if isinstance(tasks, list) else []
+        predictions: list[Any] = [[] for _ in urls]
+        semaphore = asyncio.Semaphore(_CONCURRENT)
 
-        async def one(place: int) -> None:
-            async with turn:
-                found = await self._label(addresses[place], bundle)
-            if found is not None:
-                region = choice(found.label, project.from_name, project.to_name)
-                answers[place] = {
+        async def predict_one(index: int) -> None:
+            async with semaphore:
+                annotation = await self._annotate(urls[index], bundle)
+            if annotation is not None:
+                region = choice(annotation.label, project.from_name, project.to_name)
+                predictions[index] = {
                     "model_version": version,
-                    "score": found.confidence,
+                    "score": annotation.confidence,
                     "result": [region],
                 }
 
-        pending = [asyncio.create_task(one(place)) for place in range(len(addresses))]
+        pending = [asyncio.create_task(predict_one(index)) for index in range(len(urls))]
         if pending:
-            _, late = await asyncio.wait(pending, timeout=_SECONDS)
+            _, late = await asyncio.wait(pending, timeout=_TIMEOUT)
             for task in late:
                 task.cancel()
-        return answers
+        return predictions
 
-    async def _label(self, address: object, bundle: Bundle) -> Annotation | None:
-        """The label of the image at an address; None, and a line in the log, if there is none."""
+    async def _annotate(self, url: object, bundle: Bundle) -> Annotation | None:
+        """The annotation of the image at a URL; None, and a line in the log, if there is none."""
         try:
-            return await self._read_and_label(address, bundle)
-        except (Unreadable, Refused) as error:
+            return await self._read_and_annotate(url, bundle)
+        except (ImageReadError, RequestError) as error:
             _log.warning("Label Studio: %s", error)
             return None
 
-    async def _read_and_label(self, address: object, bundle: Bundle) -> Annotation | None:
-        with Held(self._service.gate) as held:
-            upload = Upload("", await self._reader.read(address, held.take))
+    async def _read_and_annotate(self, url: object, bundle: Bundle) -> Annotation | None:
+        with Reservation(self._service.memory) as reservation:
+            upload = Upload("", await self._reader.read(url, reservation.acquire))
             (result, *more) = await self._service.annotate(
                 [upload], bundle, AnnotateOptions(str(uuid4()))
             )
         return result if isinstance(result, Annotation) and not more else None
 
-    async def keep(self, body: dict[str, Any]) -> None:
-        """Keep what a person said in Label Studio, at once; then the student's label beside it.
+    async def store_label(self, body: dict[str, Any]) -> None:
+        """Store the label that a person gave in Label Studio, then add the student's label to it.
 
-        An image that cannot be read has its address for a name, and no hash.
+        If the image cannot be read, the correction has its URL as file name and no SHA-256.
         """
         try:
             project = read_config(body["project"].get("label_config"))
@@ -170,62 +170,65 @@ class _Backend:
             if label is None or annotation.get("was_cancelled"):
                 return
             version = self.student_for(project)
-            address = _address(task, project)
-        except (KeyError, TypeError, AttributeError, Refused) as error:
+            url = _image_url(task, project)
+        except (KeyError, TypeError, AttributeError, RequestError) as error:
             _log.warning(
                 "Label Studio: a webhook that is not understood (%s)", type(error).__name__
             )
             return
-        said = Correction.model_construct(
+        correction = Correction.model_construct(
             sha256="",
             index=0,
-            file=_named(address, task),
+            file=_file_name(url, task),
             bundle=version,
             predicted="",
             confidence=0.0,
             label=label[:200],
             who=f"Label Studio user {annotation.get('completed_by')}"[:100],
         )
-        notes, classes = self._service.corrections, self._service.classes(version)
-        stored = await asyncio.to_thread(notes.add, said, classes)
-        found = await self._label_in_the_end(address, version)
+        corrections, classes = self._service.corrections, self._service.classes(version)
+        stored = await asyncio.to_thread(corrections.add, correction, classes)
+        found = await self._annotate_with_retries(url, version)
         if found is not None:
-            told = {"sha256": found.sha256, "bundle": found.bundle, "predicted": found.label}
-            whole = said.model_copy(update={**told, "confidence": found.confidence})
-            await asyncio.to_thread(notes.add, whole, classes, stored.id)
+            prediction = {"predicted": found.label, "confidence": found.confidence}
+            image = {"sha256": found.sha256, "bundle": found.bundle}
+            complete = correction.model_copy(update=prediction | image)
+            await asyncio.to_thread(corrections.add, complete, classes, stored.id)
 
-    async def _label_in_the_end(self, address: object, version: str) -> Annotation | None:
-        """The student's label of an image that may be readable only a little later."""
-        for pause in (*_PAUSES, None):
+    async def _annotate_with_retries(self, url: object, version: str) -> Annotation | None:
+        """The student's annotation of an image that may not be readable at once."""
+        for pause in (*_RETRY_AFTER, None):
             try:
-                return await self._read_and_label(address, await self._service.find(version))
-            except Exception as error:  # what is kept is kept, whatever becomes of this
-                _log.warning("Label Studio: %s", _told(error))
-                if pause is None or getattr(error, "for_good", False):
+                bundle = await self._service.get_bundle(version)
+                return await self._read_and_annotate(url, bundle)
+            except Exception as error:  # of any kind: the person's label is stored already
+                _log.warning("Label Studio: %s", _loggable(error))
+                if pause is None or getattr(error, "permanent", False):
                     return None
             await asyncio.sleep(pause)
         return None
 
 
-def _told(error: Exception) -> str:
-    """Our own reasons; of others the kind alone, for they may hold anything."""
-    return str(error) if isinstance(error, (Unreadable, Refused)) else type(error).__name__
+def _loggable(error: Exception) -> str:
+    """Our own reasons; the type alone of other errors, whose text may contain anything."""
+    ours = isinstance(error, (ImageReadError, RequestError))
+    return str(error) if ours else type(error).__name__
 
 
-def _address(task: Any, project: Project) -> object:
+def _image_url(task: Any, project: Project) -> object:
     data = task.get("data") if isinstance(task, dict) else None
     return data.get(project.key) if isinstance(data, dict) else None
 
 
-def _named(address: object, task: Any) -> str:
-    """What an image goes by that has no hash yet: its address, if that is short and no pixels."""
-    if not isinstance(address, str):
+def _file_name(url: object, task: Any) -> str:
+    """A name for an image whose SHA-256 is not known yet: its URL, without pixels and if short."""
+    if not isinstance(url, str):
         return f"task {task.get('id')}"[:255]
-    if address.startswith("data:"):
-        return f"data:{hex_digest(address)}"
-    if len(address) > 255:
-        return f"{address[:180]} {hex_digest(address)}"
-    return address
+    if url.startswith("data:"):
+        return f"data:{hex_digest(url)}"
+    if len(url) > 255:
+        return f"{url[:180]} {hex_digest(url)}"
+    return url
 
 
 def _choice_of(result: Sequence[dict[str, Any]] | None, project: Project) -> str | None:

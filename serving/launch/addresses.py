@@ -1,4 +1,4 @@
-"""Where the server may listen: on this machine alone, unless clients have to show a token."""
+"""Addresses to listen on: loopback only, unless clients must send a token."""
 
 import ipaddress
 import os
@@ -9,11 +9,14 @@ from pathlib import Path
 from medlabel.errors import MedlabelError
 from serving.auth import TOKEN
 
-__all__ = ["answers", "check_authorised", "check_port", "free_port", "state_folder"]
+__all__ = ["check_authorised", "check_port", "free_port", "is_answering", "state_folder"]
 
 
 def check_authorised(host: str | None, token: str | None) -> None:
-    """Raise a `MedlabelError` where others could ask without a token; None is every address."""
+    """Raise a `MedlabelError` if other machines could connect without a token.
+
+    A host of None means every address.
+    """
     if token is None and not _is_loopback(host):
         raise MedlabelError(
             f"will not listen on {host or 'every address'} without a token: make one with `python3 "
@@ -29,7 +32,7 @@ def check_port(host: str, port: int) -> None:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-            probe.listen()  # two may bind to one port like this, but only one may listen
+            probe.listen()  # with SO_REUSEADDR several may bind, but only one may listen
     except OSError as error:
         raise MedlabelError(
             f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
@@ -37,7 +40,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on at this moment."""
+    """A port of the loopback interface that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -50,8 +53,8 @@ def _is_loopback(host: str | None) -> bool:
         return False
 
 
-def answers(host: str, port: int, path: str) -> bool:
-    """Whether a server on this machine answers a GET with 200."""
+def is_answering(host: str, port: int, path: str) -> bool:
+    """Whether a server on this machine answers a GET request with 200."""
     if host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened on)
         host = "localhost"
     connection = HTTPConnection(host, port, timeout=10)
@@ -65,7 +68,7 @@ def answers(host: str, port: int, path: str) -> bool:
 
 
 def state_folder(given: str | None) -> Path:
-    """Where corrections and audit lines are kept: what is given, else the user's data folder."""
+    """The folder for corrections and the audit log; by default in the user's data folder."""
     if given:
         return Path(given)
     data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")

@@ -1,11 +1,11 @@
-"""The Ray Serve application: the interface of `serving/api.py`, one service a replica.
+"""The Ray Serve application: the API of `serving.api`, with one service per replica.
 
-    $ medlabel serve runs/demo            # here, until Ctrl-C
+    $ medlabel serve runs/demo            # on this machine, until Ctrl-C
     $ serve deploy serving/serve.yaml     # on a cluster
 
-A replica answers by itself: it reads, decodes, batches and labels in its own process, and HAProxy
-in front (see `serving/proxy.py`) hands it connections. No request passes from process to process
-through Ray, which would take longer than labelling it does.
+A replica reads, decodes, batches and labels in its own process, and HAProxy (see
+`serving.launch.proxy`) connects clients to it directly. Passing requests between processes through
+Ray would take longer than labelling them.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from serving.api import make_api
 from serving.auth import TOKEN, read_secret
 from serving.label_studio.image_reader import ImageReader
 from serving.launch.addresses import check_authorised, state_folder
-from serving.registry import Place, Registry, find_bundle
+from serving.registry import RegisteredBundle, Registry, find_bundle
 from serving.schemas import ServeArgs
 from serving.service import Service
 
 __all__ = ["APPLICATION", "build", "start"]
 
 APPLICATION = "medlabel"
-_KEPT = 128  # students that a replica holds; it forgets the one that was asked least lately
-_BUSY = 0.5  # share of `max_ongoing` at which another replica is started
+_MAX_LOADED = 128  # students in memory per replica; the least recently used is dropped
+_TARGET_LOAD = 0.5  # share of `max_ongoing` above which another replica is started
 
 
 @serve.ingress()
 class Annotator:
-    """One copy of the application."""
+    """One replica of the application."""
 
     def __init__(self, args: ServeArgs) -> None:
         import torch
@@ -49,33 +49,33 @@ class Annotator:
         )
         self._device = "cuda" if args.num_gpus else "cpu"
         name = serve.get_replica_context().replica_id.unique_id
-        self._service = Service(args, name, state_folder(args.state), self._find)
+        self._service = Service(args, name, state_folder(args.state), self._load)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        """What Serve asks for when the replica is made."""
+        """Called by Serve when the replica is created."""
         return make_api(self._service, self._token, self._reader)
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
-        """Serve's way to say that the bundles have changed."""
-        await self._service.offer(list(config["bundles"]))
+        """Called by Serve when `user_config`, which lists the bundles, has changed."""
+        await self._service.set_bundles(list(config["bundles"]))
 
     async def check_health(self) -> None:
-        """Serve's question; a replica whose student does not answer is replaced."""
+        """Called by Serve, which replaces the replica if this raises."""
         await self._service.check()
 
-    async def _find(self, place: Place) -> Bundle:
-        bundle: Bundle = await self._load(place.key)
+    async def _load(self, entry: RegisteredBundle) -> Bundle:
+        bundle: Bundle = await self._load_by_key(entry.key)
         return bundle
 
-    @serve.multiplexed(max_num_models_per_replica=_KEPT)  # type: ignore[untyped-decorator]  # Ray
-    async def _load(self, key: str) -> Bundle:
+    @serve.multiplexed(max_num_models_per_replica=_MAX_LOADED)  # type: ignore[untyped-decorator]  # Ray
+    async def _load_by_key(self, key: str) -> Bundle:
         bundle = await asyncio.to_thread(load_bundle, key.rpartition("#")[0])
         bundle.student.to(self._device)
         return bundle
 
 
 def _listening_host() -> str | None:
-    """The address that Serve was told to listen on."""
+    """The address on which Serve listens."""
     from ray.serve.context import _get_global_client
 
     client = _get_global_client()
@@ -86,36 +86,36 @@ def build(args: ServeArgs) -> serve.Application:
     """The application for `serve.run`, `serve run` and Serve's YAML files.
 
     Raises:
-        MedlabelError: a bundle is none, or is damaged.
+        MedlabelError: a folder is not a bundle, or is damaged.
     """
     bundles = [find_bundle(Store(uri).uri) for uri in args.bundles]
     args = args.model_copy(update={"bundles": bundles})
-    digests = [place.key for place in Registry(bundles).places]
+    keys = [entry.key for entry in Registry(bundles).entries]
     for folder in bundles:
-        load_bundle(folder)  # what is damaged is found here, and not by every copy
+        load_bundle(folder)  # so that damage is found once, here, and not by every replica
     replicas: dict[str, Any] = {"num_replicas": args.min_replicas}
     if args.max_replicas is not None and args.max_replicas > args.min_replicas:
         replicas = {
             "autoscaling_config": AutoscalingConfig(
                 min_replicas=args.min_replicas,
                 max_replicas=args.max_replicas,
-                target_ongoing_requests=max(1.0, _BUSY * args.max_ongoing),
+                target_ongoing_requests=max(1.0, _TARGET_LOAD * args.max_ongoing),
             )
         }
     deploy = serve.deployment(
         max_ongoing_requests=args.max_ongoing,
         max_queued_requests=args.max_queued,
         backpressure_config=BackpressureConfig(status_code=503, retry_after_s=1),
-        # A line a request is in the audit; what is missing there is in /metrics.
+        # The audit log has a line per image; /metrics counts the requests.
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": args.num_cpus, "num_gpus": args.num_gpus},
-        # The digests make a bundle that was overwritten in its place a change.
-        user_config={"bundles": bundles, "digests": digests},
+        # The keys contain digests, so that Serve notices a bundle that was overwritten.
+        user_config={"bundles": bundles, "keys": keys},
         **replicas,
     )
     return deploy(Annotator).bind(args)
 
 
 def start(args: ServeArgs) -> None:
-    """Start the application in the Serve that runs, or change the one that is there."""
+    """Deploy the application to the running Serve, or update it there."""
     serve.run(build(args), name=APPLICATION, route_prefix="/")

@@ -1,14 +1,17 @@
-"""HAProxy and the throughput options of Ray Serve, and HAProxy kept to this machine.
+"""HAProxy and the throughput settings of Ray Serve, with HAProxy bound to loopback.
 
-Ray's Python proxy hands a request to a replica through Ray: 126 requests a second where this was
-measured. With its HAProxy in front a replica is asked over HTTP itself. But Ray 2.60 writes a
-configuration in which HAProxy's figures and its page of statistics listen on every address, and
-its socket for commands lies open in /tmp. So what Ray starts as HAProxy is a script that binds
-them to loopback first, and the socket lies in a folder of the user's own. The script also has
-HAProxy say 503 and when to come back while no copy is ready, where Ray's says 500.
+Ray's Python proxy passes each request to a replica through Ray, at 126 requests per second where
+this was measured. With Ray's HAProxy in front, replicas are reached over HTTP directly. But Ray
+2.60 renders an HAProxy configuration in which the metrics (`bind :PORT`) and the statistics page
+(`bind *:PORT`) listen on every address, and in which 502, 503 and 504 become a 500 without
+`Retry-After`. Of these Ray lets only the port numbers be set: the addresses and the error file are
+constants of its code. It does let the path of the HAProxy binary be set. So that path is a script
+which rewrites these lines of the rendered configuration and then executes HAProxy. The folders of
+the configuration and of the admin socket, which has mode 666, are settings of Ray's; they are set
+to a private folder.
 
-Ray reads these settings when it is first imported, here and in its own processes. For a cluster
-that is joined they have to be in the environment of its nodes: see `serving/serve.yaml`.
+Ray reads these settings when it is first imported, here and in its own processes. A cluster that is
+joined needs them in the environment of its nodes: see `serving/serve.yaml`.
 """
 
 import os
@@ -24,14 +27,14 @@ from serving.launch.addresses import free_port
 
 __all__ = ["middlewares", "prepare"]
 
-_FAST = {
-    "RAY_worker_niceness": "0",  # 15, unless said: for work that nobody waits for
+_SETTINGS = {
+    "RAY_worker_niceness": "0",  # the default of 15 is for work that nobody waits for
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serving.launch.proxy:middlewares",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a log line a request, parsed in Python
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # they cost a log line per request, parsed in Python
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy is told within one
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy is updated within one
 }
 _FILES = {
     "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
@@ -46,9 +49,9 @@ _PORTS = (
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
     "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
 )
-# What HAProxy answers when no copy does: Ray has it say 500, as if there were no use to retry.
-_REASON = '{"detail":"no copy is ready: come back in a second"}'
-_BUSY = "\\r\\n".join(
+# HAProxy's response while no replica is ready.
+_REASON = '{"detail":"no replica is ready: come back in a second"}'
+_UNAVAILABLE = "\\r\\n".join(
     (
         "HTTP/1.1 503 Service Unavailable",
         "Content-Type: application/json",
@@ -59,24 +62,28 @@ _BUSY = "\\r\\n".join(
     )
 )
 _SCRIPT = """#!/bin/sh
-# Bind what Ray leaves open to loopback, then be HAProxy.
-before=
+# Bind the metrics and statistics to loopback, then execute HAProxy.
+previous=
 for argument in "$@"; do
-  if [ "$before" = -f ]; then
+  if [ "$previous" = -f ]; then
     sed -i -E -e 's/^( *bind ):([0-9])/\\1127.0.0.1:\\2/' \\
       -e '/^listen stats/,$ s/^( *bind )\\*:([0-9])/\\1127.0.0.1:\\2/' "$argument"
-    printf '{busy}' > "$(dirname "$argument")/500.http"
+    printf '{unavailable}' > "$(dirname "$argument")/500.http"
   fi
-  before=$argument
+  previous=$argument
 done
 exec {binary} "$@"
 """
 
 
 def prepare() -> Path | None:
-    """Set what is not set yet, where HAProxy is there and a Ray of our own will be started.
+    """Set Ray's environment variables, if HAProxy is available and this process will start Ray.
 
-    Returns the folder with its script and sockets, for the caller to remove; None: nothing is set.
+    Variables that are set already are kept.
+
+    Returns:
+        The folder with HAProxy's script and sockets, which the caller must remove; None if nothing
+        was set.
     """
     if "RAY_ADDRESS" in os.environ or "ray.serve" in sys.modules:
         return None
@@ -85,24 +92,23 @@ def prepare() -> Path | None:
 
         binary = get_haproxy_binary()
     except (ImportError, OSError):
-        return None  # a system that Ray has no HAProxy for: its Python proxy serves
-    folder = Path(tempfile.mkdtemp(prefix="medlabel-serve-"))  # nobody else may read it
+        return None  # Ray has no HAProxy for this system; its Python proxy serves
+    folder = Path(tempfile.mkdtemp(prefix="medlabel-serve-"))  # mode 700
     script = folder / "haproxy"
-    script.write_text(_SCRIPT.format(binary=shlex.quote(str(binary)), busy=_BUSY))
+    script.write_text(_SCRIPT.format(binary=shlex.quote(str(binary)), unavailable=_UNAVAILABLE))
     script.chmod(0o700)
-    settings = _FAST | {key: str(folder / name) for key, name in _FILES.items()}
-    settings |= {key: str(free_port()) for key in _PORTS}  # two servers on a machine need two
+    settings = _SETTINGS | {key: str(folder / name) for key, name in _FILES.items()}
+    settings |= {key: str(free_port()) for key in _PORTS}  # several servers may run on a machine
     settings["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(script)
     for key, value in settings.items():
         os.environ.setdefault(key, value)
     return folder
 
 
-class _Unwatched:
-    """Asks Serve not to start a task a request that waits for the client to hang up.
+class _NoDisconnectTask:
+    """Middleware that asks Serve not to start a task per request that waits for a disconnect.
 
-    A request is answered in milliseconds. One whose client leaves while it is still sending ends
-    by itself, for then its body does.
+    A request takes milliseconds. If its client disconnects while sending, reading its body fails.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -110,11 +116,11 @@ class _Unwatched:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            unwatched = (b"x-request-disconnect-disabled", b"?1")
-            scope = {**scope, "headers": [*scope["headers"], unwatched]}
+            header = (b"x-request-disconnect-disabled", b"?1")
+            scope = {**scope, "headers": [*scope["headers"], header]}
         await self._app(scope, receive, send)
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve puts before its own handling of a request (its "HTTP proxy callback")."""
-    return [Middleware(_Unwatched)]
+    """Middleware that Serve installs (its "HTTP proxy callback")."""
+    return [Middleware(_NoDisconnectTask)]

@@ -1,4 +1,4 @@
-"""`medlabel serve`: the application on this machine, until Ctrl-C."""
+"""`medlabel serve`: runs the application on this machine until Ctrl-C."""
 
 import logging
 import shutil
@@ -12,30 +12,34 @@ from rich.console import Console
 
 from medlabel.errors import MedlabelError
 from serving.auth import TOKEN, read_secret
-from serving.launch.addresses import answers, check_authorised, check_port
+from serving.launch.addresses import check_authorised, check_port, is_answering
 from serving.launch.proxy import prepare
 from serving.registry import Registry
 from serving.schemas import Model, ServeArgs
 
 __all__ = ["serve_run"]
 
-_PATIENCE = 20.0  # seconds until HAProxy must have heard of the first replica
+_START_TIMEOUT = 20.0  # seconds until HAProxy must have connected to the first replica
 
 
 def serve_run(
     args: ServeArgs, host: str = "127.0.0.1", port: int = 8000, *, blocking: bool = True
 ) -> None:
-    """Serve bundles on this machine until Ctrl-C or SIGTERM; SIGUSR1: look for new bundles.
+    """Serve bundles on this machine until Ctrl-C or SIGTERM; SIGUSR1 reads the bundles again.
 
-    Returns as soon as it answers if not `blocking`.
+    Args:
+        args: the settings.
+        host: address to listen on.
+        port: to listen on.
+        blocking: if False, return as soon as the server answers.
 
     Raises:
-        MedlabelError: the host is not loopback and there is no token, the port is taken, or a
-            bundle is none.
+        MedlabelError: the host is not loopback and there is no token, the port is in use, or a
+            folder is not a bundle.
     """
     check_authorised(host, read_secret(args.token_file, TOKEN))
     check_port(host, port)
-    shelf = Registry(args.bundles)
+    registry = Registry(args.bundles)
     with ExitStack() as stack:
         if folder := prepare():
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -49,34 +53,34 @@ def serve_run(
         if not blocking:
             stack.pop_all()
             return
-        _announce(shelf.models, host, port)
+        _announce(registry.models, host, port)
         _wait(args)
 
 
 def _wait(args: ServeArgs) -> None:
-    """Until somebody stops it; a SIGUSR1 offers the bundles as they lie there then."""
-    again = threading.Event()
+    """Wait for Ctrl-C or SIGTERM; at each SIGUSR1 deploy the bundles as they are then."""
+    reload = threading.Event()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own would abort
-    signal.signal(signal.SIGUSR1, lambda *_: again.set())
+    signal.signal(signal.SIGUSR1, lambda *_: reload.set())
     with suppress(KeyboardInterrupt):
         while True:
-            again.wait()
-            again.clear()
+            reload.wait()
+            reload.clear()
             try:
                 _start(args)
             except MedlabelError as error:
-                Console(stderr=True).print(f"kept what was served: {error}", markup=False)
+                Console(stderr=True).print(f"still serving the old bundles: {error}", markup=False)
 
 
 def _deploy(args: ServeArgs, host: str, port: int) -> None:
     from ray import serve
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    with _one_line():
+    with _one_line_errors():
         serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
     _start(args)
-    end = time.monotonic() + _PATIENCE
-    while not answers(host, port, "/readyz"):
+    end = time.monotonic() + _START_TIMEOUT
+    while not is_answering(host, port, "/readyz"):
         if time.monotonic() > end:
             raise MedlabelError(
                 f"Ray Serve does not answer on {host} port {port}: this cluster's Serve was "
@@ -86,16 +90,16 @@ def _deploy(args: ServeArgs, host: str, port: int) -> None:
 
 
 def _start(args: ServeArgs) -> None:
-    """Start the application, or change the one that is there."""
+    """Deploy the application, or update it."""
     from serving.launch.app import start
 
-    with _one_line():
+    with _one_line_errors():
         start(args)
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
-    """Turn what Ray Serve raises into a `MedlabelError`."""
+def _one_line_errors() -> Iterator[None]:
+    """Convert Ray Serve's exceptions to a `MedlabelError`."""
     from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 
@@ -111,18 +115,18 @@ def _announce(models: list[Model], host: str, port: int) -> None:
     console = Console()
     for model in models[:5]:
         classes = ", ".join(model.classes)
-        console.print(f"{model.id} tells apart: {classes}", markup=False, soft_wrap=True)
+        console.print(f"{model.id} labels: {classes}", markup=False, soft_wrap=True)
         for warning in model.warnings:
             console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if len(models) > 5:
         console.print(f"... and {len(models) - 5} more: {address}/models", soft_wrap=True)
-    console.print(f"  {address} is the page, {address}/docs the interface", soft_wrap=True)
+    console.print(f"  {address} is the page, {address}/docs the API", soft_wrap=True)
     console.print(f"  curl -F file=@image.png {address}/annotate", markup=False, soft_wrap=True)
     console.print("  Ctrl-C stops", soft_wrap=True)
 
 
 def _stop(*, leave_ray: bool) -> None:
-    """Take the application down, then what of Serve and Ray was started for it alone."""
+    """Stop the application, and what of Serve and Ray was started for it alone."""
     import ray
     from ray import serve
 
@@ -130,7 +134,7 @@ def _stop(*, leave_ray: bool) -> None:
 
     if not ray.is_initialized():
         return
-    with redirect_stdout(None):  # Ray prints that its controller dies of being shut down
+    with redirect_stdout(None):  # Ray reports the end of its controller as an error
         if APPLICATION in serve.status().applications:
             serve.delete(APPLICATION, _blocking=leave_ray)
         if not serve.status().applications and leave_ray:

@@ -1,10 +1,10 @@
-"""What the door's tests share: a student, and services around it that need no Ray."""
+"""Fixtures of the service's tests: a student, and services around it that need no Ray."""
 
 import warnings
 
 import pytest
-from doors import Door, write_bundle
 from pydantic import PydanticDeprecatedSince20
+from service_client import ServiceClient, write_bundle
 
 from medlabel.student.bundle import load_bundle
 
@@ -24,20 +24,22 @@ def bundle(bundle_folder):
 
 
 @pytest.fixture
-def open_door(tmp_path, bundle_folder):
-    """Makes doors; settings may be changed."""
+def make_client(tmp_path, bundle_folder):
+    """Makes services and clients for them; settings may be changed."""
     made = []
 
     def make(token=None, reader=None, **settings):
-        door = Door(tmp_path / "state", token, reader, **({"bundles": [bundle_folder]} | settings))
-        made.append(door)
-        return door
+        client = ServiceClient(
+            tmp_path / "state", token, reader, **({"bundles": [bundle_folder]} | settings)
+        )
+        made.append(client)
+        return client
 
     yield make
-    for door in made:
-        door.service.close()
+    for client in made:
+        client.service.close()
 
 
 @pytest.fixture
-def door(open_door):
-    return open_door()
+def client(make_client):
+    return make_client()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from broken_images import dicom_bytes, encoded
-from doors import npy, picture
 from PIL import Image
+from service_client import npy, picture
 
 from medlabel.student.bundle import Bundle
 from medlabel.student.networks import Student

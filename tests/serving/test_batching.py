@@ -41,7 +41,7 @@ def test_sizes_count_and_a_large_job_goes_alone():
     assert batches == [[4, 4], [4], [30], [1]]
 
 
-def test_what_fails_is_told_to_those_who_wait_and_the_next_go_on():
+def test_an_error_reaches_every_job_of_its_batch_and_no_other():
     def work(batch):
         if 3 in batch:
             raise ValueError("three")

@@ -1,11 +1,11 @@
-"""A label is the same at the door and in the table, and so is whether a person has to look."""
+"""The service and the annotation table give the same labels and the same decisions."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
-from doors import Door
 from PIL import Image
+from service_client import ServiceClient
 from support_annotations import annotate_with
 
 from medlabel.annotation.table import AnnotationTable, Origin
@@ -39,7 +39,7 @@ def bundle(tmp_path_factory):
     return folder
 
 
-def test_one_rule_decides_at_the_door_and_in_the_table(bundle, tmp_path):
+def test_the_service_and_the_table_decide_by_one_rule(bundle, tmp_path):
     scans = tmp_path / "scans"
     scans.mkdir()
     strange = RNG.integers(0, 256, (6, 28, 28), dtype=np.uint8)
@@ -50,15 +50,15 @@ def test_one_rule_decides_at_the_door_and_in_the_table(bundle, tmp_path):
     store = annotate_with(loaded, scans, Store(str(tmp_path / "out")), origin)
     (piece,) = AnnotationTable(store).pieces()
     offline = {row["uri"]: row for row in AnnotationTable(store).read(piece).to_pylist()}
-    door = Door(tmp_path / "state", bundles=[bundle])
+    client = ServiceClient(tmp_path / "state", bundles=[bundle])
     files = [(path.name, path.read_bytes()) for path in sorted(scans.iterdir())]
-    for served in door.post(*files).json()["results"]:
+    for served in client.post(*files).json()["results"]:
         row = offline[str(scans / served["file"])]
         assert (served["label"], served["decision"]) == (row["label"], row["decision"])
         assert ",".join(served["review_reasons"]) == row["review_reasons"]
         assert served["ood_score"] == pytest.approx(row["ood_score"], abs=1e-4)
         assert served["confidence"] == pytest.approx(row["confidence"], abs=1e-5)
-    door.service.close()
+    client.service.close()
     seen = Counter(row["review_reasons"] for row in offline.values())
     assert {
         "",

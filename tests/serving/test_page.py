@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 import uvicorn
-from doors import Door, picture, png, write_bundle
 from playwright.sync_api import expect, sync_playwright
+from service_client import ServiceClient, picture, png, write_bundle
 
 from serving.launch.addresses import free_port
 
@@ -34,11 +34,11 @@ def browser():
 
 
 class Site:
-    """A door behind a real port."""
+    """A service behind a real port."""
 
     def __init__(self, folder, **settings):
-        self.door, port = Door(folder, **settings), free_port()
-        config = uvicorn.Config(self.door._api, port=port, log_level="warning", ws="none")
+        self.client, port = ServiceClient(folder, **settings), free_port()
+        config = uvicorn.Config(self.client.api, port=port, log_level="warning", ws="none")
         self.server, self.url = uvicorn.Server(config), f"http://127.0.0.1:{port}/"
         self.thread = threading.Thread(target=self.server.run)
 
@@ -51,7 +51,7 @@ class Site:
     def __exit__(self, *_):
         self.server.should_exit = True
         self.thread.join()
-        self.door.service.close()
+        self.client.service.close()
 
 
 @pytest.fixture
@@ -66,7 +66,9 @@ def page(browser):
     page = context.new_page()
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and page.problems.append(said.text))
+    page.on(
+        "console", lambda message: message.type == "error" and page.problems.append(message.text)
+    )
     yield page
     context.close()
     assert page.problems == []
@@ -91,8 +93,10 @@ def test_correction_by_keyboard_is_there_after_a_reload_and_in_the_export(site, 
     page.fill("#who", "Ada")
     page.focus("#grid > li")
     page.keyboard.press("ArrowRight")
-    said = page.evaluate("document.activeElement.querySelector('.label').textContent").split()[0]
-    other = "2" if said == "chest" else "1"
+    predicted = page.evaluate("document.activeElement.querySelector('.label').textContent").split()[
+        0
+    ]
+    other = "2" if predicted == "chest" else "1"
     page.keyboard.press(other)
     page.wait_for_selector("#grid > li.done")
     page.reload()
@@ -102,7 +106,7 @@ def test_correction_by_keyboard_is_there_after_a_reload_and_in_the_export(site, 
     with page.expect_download() as download:
         page.click("#csv")
     (row,) = csv.DictReader(io.StringIO(download.value.path().read_text()))
-    assert (row["file"], row["predicted"], row["who"]) == ("1.png", said, "Ada")
+    assert (row["file"], row["predicted"], row["who"]) == ("1.png", predicted, "Ada")
     assert row["label"] == {"1": "chest", "2": "breast"}[other]
     with page.expect_download() as download:
         page.click("#tasks")
@@ -120,7 +124,7 @@ def test_what_the_server_will_not_take_is_still_shown(tmp_path, page):
         expect(page.locator("#grid > li.refused")).to_have_count(1)
         assert "send it in parts" in page.locator("#grid > li.refused").text_content()
         assert "4 images" in page.locator("#status").text_content()
-    page.problems = [said for said in page.problems if "413" not in said]
+    page.problems = [problem for problem in page.problems if "413" not in problem]
 
 
 def test_keys_work_as_soon_as_there_are_images(site, page):
@@ -154,7 +158,7 @@ def test_keys_that_come_quickly_go_to_one_image_each(site, page):
         "new KeyboardEvent('keydown', { key, bubbles: true }))"
     )
     expect(page.locator("#grid > li.done")).to_have_count(3)
-    kept = {one.file: one.label for one in site.door.service.corrections.history()}
+    kept = {one.file: one.label for one in site.client.service.corrections.history()}
     assert kept == {"0.png": "breast", "1.png": "chest", "2.png": "breast"}
 
 

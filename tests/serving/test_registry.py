@@ -1,19 +1,24 @@
 """Finding students: bundles, runs, and what is neither."""
 
 import pytest
-from doors import write_bundle
+from service_client import write_bundle
 
 from medlabel.errors import MedlabelError
 from serving.registry import Registry
 
 
 def test_first_answers_where_none_is_named(tmp_path):
-    shelf = Registry([write_bundle(tmp_path / "a", "a"), write_bundle(tmp_path / "b", "b")])
-    assert shelf.find(None).model.id == shelf.find("").model.id == shelf.find("a").model.id == "a"
-    assert shelf.find("b").model.id == "b"
-    assert shelf.find("c") is None
-    assert shelf.classes("b") == ["chest", "breast"]
-    assert shelf.classes("c") == []
+    registry = Registry([write_bundle(tmp_path / "a", "a"), write_bundle(tmp_path / "b", "b")])
+    assert (
+        registry.find(None).model.id
+        == registry.find("").model.id
+        == registry.find("a").model.id
+        == "a"
+    )
+    assert registry.find("b").model.id == "b"
+    assert registry.find("c") is None
+    assert registry.classes("b") == ["chest", "breast"]
+    assert registry.classes("c") == []
 
 
 def test_run_gives_its_best_student(tmp_path):

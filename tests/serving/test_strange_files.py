@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 from broken_images import broken_files, good_files
-from doors import npy, picture
+from service_client import npy, picture
 
 from medlabel.student.bundle import Bundle
 from serving.annotate import Job, annotate
@@ -65,8 +65,8 @@ def test_some_are_still_images_and_some_are_not(results):
     assert kinds == {"Annotation", "RefusedFile"}
 
 
-def test_over_http_no_file_is_the_servers_fault(door):
+def test_over_http_no_file_is_the_servers_fault(client):
     for _, name, data in broken_files(1):
-        answer = door.post((name, data))
+        answer = client.post((name, data))
         assert 400 <= answer.status_code < 500
         assert answer.json()["detail"]

@@ -6,13 +6,13 @@ import pytest
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 
-from serving.images import Refused
-from serving.uploads import Bounded, Gate, Limits, read_uploads
+from serving.images import RequestError
+from serving.uploads import BodyLimits, Limits, MemoryLimit, read_uploads
 
 
-def _read(chunks, limit=100, content_type="application/octet-stream", cut=False, gate=None):
+def _read(chunks, limit=100, content_type="application/octet-stream", cut=False, memory=None):
     """Read a request of these chunks; also how many of them were left."""
-    gate = gate or Gate(10**9)
+    memory = memory or MemoryLimit(10**9)
     messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     messages.append({"type": "http.disconnect"} if cut else {"type": "http.request"})
     left = iter(messages)
@@ -23,11 +23,11 @@ def _read(chunks, limit=100, content_type="application/octet-stream", cut=False,
     headers = [(b"content-type", content_type.encode()), (b"content-length", b"1")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     try:
-        uploads, held = asyncio.run(read_uploads(request, Limits(limit, 3, 5), gate))
-        assert gate.held == held
+        uploads, held = asyncio.run(read_uploads(request, Limits(limit, 3, 5), memory))
+        assert memory.used == held
         return uploads, len(list(left))
-    except Refused as refused:
-        assert gate.held == 0
+    except RequestError as refused:
+        assert memory.used == 0
         return refused, len(list(left))
 
 
@@ -97,17 +97,17 @@ def test_form_may_have_several_files_but_not_more_than_allowed():
     assert refused.status == 413
 
 
-def test_sender_who_dawdles_is_told():
+def test_a_slow_sender_is_refused():
     async def receive():
         await asyncio.sleep(30)
 
     request = Request({"type": "http", "method": "POST", "headers": []}, receive)
-    with pytest.raises(Refused) as refused:
-        asyncio.run(read_uploads(request, Limits(10, 1, 0.01), Gate(100)))
+    with pytest.raises(RequestError) as refused:
+        asyncio.run(read_uploads(request, Limits(10, 1, 0.01), MemoryLimit(100)))
     assert refused.value.status == 408
 
 
-def test_sender_who_dawdles_at_another_route_is_told_too():
+def test_a_slow_sender_is_refused_at_other_routes_too():
     sent = []
 
     async def receive():
@@ -119,7 +119,7 @@ def test_sender_who_dawdles_at_another_route_is_told_too():
     async def reading(scope, receive, send):
         await Request(scope, receive).body()
 
-    app = ExceptionMiddleware(Bounded(reading, {}, Gate(100), seconds=0.01))
+    app = ExceptionMiddleware(BodyLimits(reading, {}, MemoryLimit(100), seconds=0.01))
     scope = {"type": "http", "method": "POST", "path": "/corrections", "headers": []}
     asyncio.run(app(scope, receive, send))
     assert sent[0]["status"] == 408
@@ -137,13 +137,13 @@ def test_who_waits_after_its_body_is_not_hurried():
         assert (await receive())["body"] == b"x"
         assert (await receive())["type"] == "http.disconnect"
 
-    app = Bounded(waiting, {}, Gate(100), seconds=0.01)
+    app = BodyLimits(waiting, {}, MemoryLimit(100), seconds=0.01)
     asyncio.run(app({"type": "http", "path": "/corrections"}, receive, None))
 
 
-def test_full_memory_lets_nobody_in():
-    gate = Gate(5)
-    gate.take(3)
-    with pytest.raises(Refused) as refused:
-        gate.take(3)
-    assert (refused.value.status, gate.held) == (503, 3)
+def test_a_body_that_exceeds_the_memory_is_refused():
+    memory = MemoryLimit(5)
+    memory.acquire(3)
+    with pytest.raises(RequestError) as refused:
+        memory.acquire(3)
+    assert (refused.value.status, memory.used) == (503, 3)

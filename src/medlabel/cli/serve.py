@@ -1,4 +1,4 @@
-"""`medlabel serve` as the command line has it. Heavy imports wait inside, so that help is quick."""
+"""The command `medlabel serve`. Heavy imports are inside it, so that `--help` is quick."""
 
 from typing import Annotated
 
@@ -14,39 +14,41 @@ def serve_command(
         list[str],
         typer.Argument(
             metavar="RUN...",
-            help="Folders of finished runs, or of bundles; the first answers unless asked.",
+            help="Folders of finished runs, or of bundles; the first is the default student.",
         ),
     ],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; a token is needed beyond loopback.")
+        str, typer.Option(help="Address to listen on; any but loopback needs a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     token_file: Annotated[
         str | None,
         typer.Option(
-            help="File with the token that clients send; else the variable MEDLABEL_TOKEN is it."
+            help="File with the token that clients must send. \\[default: $MEDLABEL_TOKEN]"
         ),
     ] = None,
     auto_above: Annotated[
-        float, typer.Option(min=0, max=1, help="Below this probability a label is for review.")
+        float, typer.Option(min=0, max=1, help="Labels of a lower probability are for review.")
     ] = AUTO_ABOVE,
-    replicas: Annotated[int, typer.Option(min=1, help="Copies; one a core is the most.")] = 1,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Number of replicas; more than one per core gains nothing.")
+    ] = 1,
     state: Annotated[
         str | None,
         typer.Option(
-            help="Folder for corrections and audit lines. \\[default: ~/.local/share/medlabel]"
+            help="Folder for corrections and the audit log. \\[default: ~/.local/share/medlabel]"
         ),
     ] = None,
     label_studio: Annotated[
         str | None,
-        typer.Option(help="Address of the Label Studio whose images may be read."),
+        typer.Option(help="URL of the Label Studio whose images may be read."),
     ] = None,
     label_studio_token_file: Annotated[
         str | None,
-        typer.Option(help="File with its token; else the variable LABEL_STUDIO_API_KEY is it."),
+        typer.Option(help="File with its token. \\[default: $LABEL_STUDIO_API_KEY]"),
     ] = None,
 ) -> None:
-    """Serve students: images in; labels, probabilities and doubts out; a page to correct them."""
+    """Serve students over HTTP: they label images, and a web page shows and corrects the labels."""
     from serving.launch.run import serve_run
     from serving.schemas import ServeArgs
 

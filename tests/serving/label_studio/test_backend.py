@@ -5,13 +5,13 @@ import base64
 
 import httpx
 import pytest
-from doors import picture, png, write_bundle
+from service_client import picture, png, write_bundle
 
 from medlabel.errors import MedlabelError
 from serving.corrections import labelling_config
-from serving.images import Refused
+from serving.images import RequestError
 from serving.label_studio.backend import read_config
-from serving.label_studio.image_reader import ImageReader, Unreadable
+from serving.label_studio.image_reader import ImageReader, ImageReadError
 
 HOME = "http://labels.example:8080"
 CONFIG = labelling_config(["chest", "breast", "unclear"])
@@ -36,8 +36,8 @@ class Studio:
         return httpx.Response(200, content=self.images[path])
 
 
-def free(size):
-    """Lets any number of bytes in."""
+def unlimited(size):
+    """Accepts any number of bytes."""
 
 
 def reader(studio, token="legacy", most=10**6):
@@ -48,31 +48,37 @@ def task(address, number=1):
     return {"id": number, "data": {"image": address}}
 
 
-def predict(door, *addresses):
+def predict(client, *addresses):
     body = {"tasks": list(map(task, addresses)), "label_config": CONFIG, "project": "1.2"}
-    return door.ask("POST", "/label-studio/predict", json=body).raise_for_status().json()["results"]
+    return (
+        client.request("POST", "/label-studio/predict", json=body)
+        .raise_for_status()
+        .json()["results"]
+    )
 
 
-def test_health_has_a_body_and_versions_are_the_students(door):
-    assert door.ask("GET", "/label-studio/health").json()["status"] == "UP"
-    assert door.ask("GET", "/label-studio/versions").json() == {"versions": ["test"]}
+def test_health_has_a_body_and_versions_are_the_students(client):
+    assert client.request("GET", "/label-studio/health").json()["status"] == "UP"
+    assert client.request("GET", "/label-studio/versions").json() == {"versions": ["test"]}
 
 
-def test_setup_tells_the_version_that_predictions_have(open_door):
-    door = open_door(reader=reader(Studio()))
-    answer = door.ask("POST", "/label-studio/setup", json={"schema": CONFIG, "project": "1.2"})
-    (prediction,) = predict(door, UPLOADED)
+def test_setup_tells_the_version_that_predictions_have(make_client):
+    client = make_client(reader=reader(Studio()))
+    answer = client.request(
+        "POST", "/label-studio/setup", json={"schema": CONFIG, "project": "1.2"}
+    )
+    (prediction,) = predict(client, UPLOADED)
     assert (
         answer.json() == {"model_version": "test"} == {"model_version": prediction["model_version"]}
     )
 
 
-def test_project_gets_the_student_that_knows_its_classes(open_door, bundle_folder, tmp_path):
+def test_project_gets_the_student_that_knows_its_classes(make_client, bundle_folder, tmp_path):
     other = write_bundle(tmp_path / "other", "other", classes=["x", "y"])
-    door = open_door(bundles=[bundle_folder, other])
+    client = make_client(bundles=[bundle_folder, other])
     for classes, version in ((["x", "y"], "other"), (["breast", "chest"], "test")):
         config = {"schema": labelling_config(classes)}
-        answer = door.ask("POST", "/label-studio/setup", json=config)
+        answer = client.request("POST", "/label-studio/setup", json=config)
         assert answer.json() == {"model_version": version}
 
 
@@ -86,19 +92,19 @@ def test_project_gets_the_student_that_knows_its_classes(open_door, bundle_folde
         '<!DOCTYPE a [<!ENTITY b "c">]><View>&b;</View>',
     ],
 )
-def test_project_that_no_student_knows_is_refused(door, config):
-    assert door.ask("POST", "/label-studio/setup", json={"schema": config}).status_code == 400
+def test_project_that_no_student_knows_is_refused(client, config):
+    assert client.request("POST", "/label-studio/setup", json={"schema": config}).status_code == 400
 
 
-def test_predictions_are_the_services_own_in_order(open_door):
+def test_predictions_are_the_services_own_in_order(make_client):
     studio = Studio(**{"/data/local-files/?d=a%20b%26c.png": png(picture(1))})
-    door = open_door(reader=reader(studio))
+    client = make_client(reader=reader(studio))
     addresses = (f"{HOME}/data/local-files/?d=a%20b%26c.png", "/data/local-files/?d=a b%26c.png")
-    first, none, second, same = predict(door, UPLOADED, "gone", *addresses)
+    first, none, second, same = predict(client, UPLOADED, "gone", *addresses)
     assert none == []
     assert second == same
     for prediction, seed in ((first, 0), (second, 1)):
-        own = door.post(png(picture(seed))).json()["results"][0]
+        own = client.post(png(picture(seed))).json()["results"][0]
         (region,) = prediction["result"]
         assert region["value"] == {"choices": [own["label"]]}
         assert prediction["score"] == own["confidence"]
@@ -109,9 +115,9 @@ def test_predictions_are_the_services_own_in_order(open_door):
         )
 
 
-def test_image_in_the_task_itself_needs_no_label_studio(door):
+def test_image_in_the_task_itself_needs_no_label_studio(client):
     data = base64.b64encode(png(picture())).decode()
-    (prediction,) = predict(door, f"data:image/png;base64,{data}")
+    (prediction,) = predict(client, f"data:image/png;base64,{data}")
     assert prediction["result"]
 
 
@@ -146,8 +152,8 @@ def test_image_in_the_task_itself_needs_no_label_studio(door):
 )
 def test_no_other_address_is_ever_asked(address):
     studio = Studio()
-    with pytest.raises(Unreadable):
-        asyncio.run(reader(studio).read(address, free))
+    with pytest.raises(ImageReadError):
+        asyncio.run(reader(studio).read(address, unlimited))
     assert studio.asked == []
 
 
@@ -158,8 +164,8 @@ def test_redirect_is_not_followed():
         asked.append(str(request.url))
         return httpx.Response(302, headers={"location": "http://169.254.169.254/"})
 
-    with pytest.raises(Unreadable, match="302"):
-        asyncio.run(reader(redirecting).read(UPLOADED, free))
+    with pytest.raises(ImageReadError, match="302"):
+        asyncio.run(reader(redirecting).read(UPLOADED, unlimited))
     assert len(asked) == 1
 
 
@@ -168,15 +174,15 @@ def test_personal_token_is_exchanged_once():
     own = reader(studio, token="a.b.c")
 
     async def twice():
-        return [await own.read(UPLOADED, free) for _ in range(2)]
+        return [await own.read(UPLOADED, unlimited) for _ in range(2)]
 
     assert len(asyncio.run(twice())) == 2
     assert [method for method, _ in studio.asked] == ["POST", "GET", "GET"]
 
 
 def test_image_that_is_too_long_is_left_unread():
-    with pytest.raises(Unreadable, match="too many bytes"):
-        asyncio.run(reader(Studio(), most=10).read(UPLOADED, free))
+    with pytest.raises(ImageReadError, match="too many bytes"):
+        asyncio.run(reader(Studio(), most=10).read(UPLOADED, unlimited))
 
 
 @pytest.mark.parametrize("origin", ["labels.example", "ftp://x", "http://a@b", ""])
@@ -195,11 +201,11 @@ def _event(label="breast", action="ANNOTATION_CREATED", **annotation):
     }
 
 
-def test_label_given_in_label_studio_is_kept(open_door):
-    door = open_door(reader=reader(Studio()))
-    door.ask("POST", "/label-studio/webhook", json=_event("unclear")).raise_for_status()
-    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
-    own = door.post(png(picture())).json()["results"][0]
+def test_label_given_in_label_studio_is_kept(make_client):
+    client = make_client(reader=reader(Studio()))
+    client.request("POST", "/label-studio/webhook", json=_event("unclear")).raise_for_status()
+    (kept,) = client.request("GET", "/corrections").json()["corrections"]
+    own = client.post(png(picture())).json()["results"][0]
     assert (kept["label"], kept["who"], kept["file"]) == (
         "unclear",
         "Label Studio user 3",
@@ -217,68 +223,68 @@ def test_label_given_in_label_studio_is_kept(open_door):
         _event(result=[]),
     ],
 )
-def test_other_events_are_answered_and_nothing_is_kept(open_door, event):
-    door = open_door(reader=reader(Studio()))
-    assert door.ask("POST", "/label-studio/webhook", json=event).status_code == 200
-    assert door.ask("GET", "/corrections").json()["corrections"] == []
+def test_other_events_are_answered_and_nothing_is_kept(make_client, event):
+    client = make_client(reader=reader(Studio()))
+    assert client.request("POST", "/label-studio/webhook", json=event).status_code == 200
+    assert client.request("GET", "/corrections").json()["corrections"] == []
 
 
-def test_label_of_an_image_that_cannot_be_read_is_kept_by_its_address(open_door, monkeypatch):
-    monkeypatch.setattr("serving.label_studio.backend._PAUSES", (0.0,))
+def test_label_of_an_image_that_cannot_be_read_is_kept_by_its_address(make_client, monkeypatch):
+    monkeypatch.setattr("serving.label_studio.backend._RETRY_AFTER", (0.0,))
     studio = Studio()
     studio.images.clear()
-    door = open_door(reader=reader(studio))
-    door.ask("POST", "/label-studio/webhook", json=_event()).raise_for_status()
-    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    client = make_client(reader=reader(studio))
+    client.request("POST", "/label-studio/webhook", json=_event()).raise_for_status()
+    (kept,) = client.request("GET", "/corrections").json()["corrections"]
     assert (kept["sha256"], kept["file"], kept["label"]) == ("", UPLOADED, "breast")
     assert [address for _, address in studio.asked] == [HOME + UPLOADED] * 2
 
 
-def test_no_pixel_is_kept_of_an_image_that_could_not_be_read(open_door, monkeypatch):
-    monkeypatch.setattr("serving.label_studio.backend._PAUSES", ())
-    door = open_door(reader=reader(Studio()))
+def test_no_pixel_is_kept_of_an_image_that_could_not_be_read(make_client, monkeypatch):
+    monkeypatch.setattr("serving.label_studio.backend._RETRY_AFTER", ())
+    client = make_client(reader=reader(Studio()))
     inside = "data:image/png;base64," + base64.b64encode(b"pixels of somebody").decode()
-    door.ask("POST", "/label-studio/webhook", json=_event() | {"task": task(inside)})
-    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    client.request("POST", "/label-studio/webhook", json=_event() | {"task": task(inside)})
+    (kept,) = client.request("GET", "/corrections").json()["corrections"]
     assert (kept["sha256"], kept["label"], len(kept["file"])) == ("", "breast", 5 + 64)
     assert inside[-20:] not in str(kept)
 
 
-def test_image_that_can_be_read_a_little_later_is_kept_with_its_hash(open_door, monkeypatch):
-    monkeypatch.setattr("serving.label_studio.backend._PAUSES", (0.0,))
+def test_image_that_can_be_read_a_little_later_is_kept_with_its_hash(make_client, monkeypatch):
+    monkeypatch.setattr("serving.label_studio.backend._RETRY_AFTER", (0.0,))
     studio = Studio()
 
     def flaky(request):
         return studio(request) if studio.asked else studio.asked.append(0) or httpx.Response(502)
 
-    door = open_door(reader=reader(flaky))
-    door.ask("POST", "/label-studio/webhook", json=_event()).raise_for_status()
-    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    client = make_client(reader=reader(flaky))
+    client.request("POST", "/label-studio/webhook", json=_event()).raise_for_status()
+    (kept,) = client.request("GET", "/corrections").json()["corrections"]
     assert len(kept["sha256"]) == 64
 
 
-def test_label_is_kept_whatever_becomes_of_the_students_own(open_door, monkeypatch):
-    monkeypatch.setattr("serving.label_studio.backend._PAUSES", ())
-    door = open_door(reader=reader(Studio()))
+def test_label_is_kept_whatever_becomes_of_the_students_own(make_client, monkeypatch):
+    monkeypatch.setattr("serving.label_studio.backend._RETRY_AFTER", ())
+    client = make_client(reader=reader(Studio()))
 
     async def broken(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(door.service, "annotate", broken)
-    door.ask("POST", "/label-studio/webhook", json=_event()).raise_for_status()
-    (kept,) = door.ask("GET", "/corrections").json()["corrections"]
+    monkeypatch.setattr(client.service, "annotate", broken)
+    client.request("POST", "/label-studio/webhook", json=_event()).raise_for_status()
+    (kept,) = client.request("GET", "/corrections").json()["corrections"]
     assert (kept["sha256"], kept["label"], kept["bundle"]) == ("", "breast", "test")
-    (task,) = door.ask("GET", "/corrections.json").json()
+    (task,) = client.request("GET", "/corrections.json").json()
     assert task["predictions"] == []
 
 
-def test_images_are_let_in_by_the_gate_and_leave_it(open_door):
+def test_images_count_as_memory_until_they_are_labelled(make_client):
     data = base64.b64encode(png(picture(shape=(400, 500)))).decode()
     for mib, labelled in ((0.4, False), (10, True)):
-        door = open_door(max_held_mib=mib)
-        (prediction,) = predict(door, f"data:image/png;base64,{data}")
+        client = make_client(max_held_mib=mib)
+        (prediction,) = predict(client, f"data:image/png;base64,{data}")
         assert bool(prediction) is labelled
-        assert door.service.gate.held == 0
+        assert client.service.memory.used == 0
 
 
 def test_configuration_is_read_by_its_own_names():
@@ -288,5 +294,5 @@ def test_configuration_is_read_by_its_own_names():
     )
     assert (config.from_name, config.to_name, config.key) == ("organ", "scan", "picture")
     assert config.choices == ("chest", "breast")
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         read_config("<View><Image name='a' value='$b'/></View>")

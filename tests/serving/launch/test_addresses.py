@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medlabel.errors import MedlabelError
-from serving.launch.addresses import answers, check_authorised, check_port, state_folder
+from serving.launch.addresses import check_authorised, check_port, is_answering, state_folder
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "", None])
@@ -21,7 +21,7 @@ def test_loopback_needs_none(host):
     check_authorised(host, None)
 
 
-def test_notes_lie_where_they_are_wanted(monkeypatch, tmp_path):
+def test_the_state_folder_is_the_given_one_or_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert state_folder(None) == tmp_path / "medlabel"
     assert state_folder("/x") == Path("/x")
@@ -38,4 +38,4 @@ def test_busy_port_is_refused():
 def test_silence_is_no_answer():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        assert not answers("127.0.0.1", probe.getsockname()[1], "/")
+        assert not is_answering("127.0.0.1", probe.getsockname()[1], "/")

@@ -14,8 +14,8 @@ import numpy as np
 import psutil
 import pytest
 import yaml
-from doors import npy, picture, png, write_bundle
 from ray.serve.schema import ServeDeploySchema
+from service_client import npy, picture, png, write_bundle
 
 from medlabel.errors import MedlabelError
 from medlabel.student.bundle import load_bundle
@@ -128,12 +128,12 @@ def test_it_will_not_listen_to_the_network_without_a_token(bundle_folder, monkey
         serve_run(ServeArgs(bundles=[bundle_folder]), "0.0.0.0")
 
 
-def test_missing_bundle_is_said_before_anything_starts(tmp_path):
+def test_a_missing_bundle_is_an_error_before_anything_starts(tmp_path):
     with pytest.raises(MedlabelError, match="no bundle"):
         serve_run(ServeArgs(bundles=[str(tmp_path)]), port=free_port())
 
 
-def test_damaged_bundle_is_not_offered(tmp_path):
+def test_a_damaged_bundle_is_not_deployed(tmp_path):
     write_bundle(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"junk")
     with pytest.raises(MedlabelError, match="damaged bundle"):

@@ -14,11 +14,11 @@ def test_what_ray_leaves_open_is_bound_to_loopback(tmp_path):
         "frontend asked_for\n    bind *:8001\nlisten stats\n  bind *:8404\n"
     )
     script = tmp_path / "haproxy"
-    script.write_text(proxy._SCRIPT.format(binary="echo", busy=proxy._BUSY))
+    script.write_text(proxy._SCRIPT.format(binary="echo", unavailable=proxy._UNAVAILABLE))
     script.chmod(0o700)
     command = [str(script), "-f", str(config), "-db"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert told.strip() == f"-f {config} -db"
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.strip() == f"-f {config} -db"
     binds = [line.strip() for line in config.read_text().splitlines() if "bind" in line]
     assert binds[0] == "bind 127.0.0.1:9101"
     assert binds[1] == "bind 127.0.0.1:8000"

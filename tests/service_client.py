@@ -1,4 +1,4 @@
-"""A service without Ray, clients for it, and files to send: for the tests of the door."""
+"""A service without Ray, a client for it, and files to send: for the tests of the service."""
 
 import asyncio
 from io import BytesIO
@@ -40,33 +40,33 @@ def write_bundle(folder, name="test", seed=0, classes=CLASSES):
     return str(folder)
 
 
-class Door:
-    """A service and clients for it, in this process."""
+class ServiceClient:
+    """Sends requests to a service of its own, in this process."""
 
     def __init__(self, folder, token=None, reader=None, **settings):
         self.folder = folder
         self.loaded = []
         self.kept = {}
-        self.service = Service(ServeArgs(**settings), "copy", folder, self._load)
-        self._api = make_api(self.service, token, reader)
+        self.service = Service(ServeArgs(**settings), "replica", folder, self._load)
+        self.api = make_api(self.service, token, reader)
 
-    async def _load(self, place):
-        if place.key not in self.kept:
-            self.loaded.append(place.model.id)
-            self.kept[place.key] = load_bundle(place.uri)
-        return self.kept[place.key]
+    async def _load(self, entry):
+        if entry.key not in self.kept:
+            self.loaded.append(entry.model.id)
+            self.kept[entry.key] = load_bundle(entry.uri)
+        return self.kept[entry.key]
 
-    def client(self, **headers):
-        transport = httpx.ASGITransport(self._api)
+    def _client(self, **headers):
+        transport = httpx.ASGITransport(self.api)
         return httpx.AsyncClient(
             transport=transport, base_url="http://localhost", headers=headers, timeout=30
         )
 
-    def ask(self, method, path, headers=None, **options):
-        """One request, waited for."""
+    def request(self, method, path, headers=None, **options):
+        """Send one request and return its response."""
 
         async def once():
-            async with self.client(**(headers or {})) as client:
+            async with self._client(**(headers or {})) as client:
                 return await client.request(method, path, **options)
 
         return asyncio.run(once())
@@ -74,5 +74,5 @@ class Door:
     def post(self, *files, path="/annotate", **options):
         """Files as a form; a single bytes object as the body."""
         if len(files) == 1 and isinstance(files[0], bytes):
-            return self.ask("POST", path, content=files[0], **options)
-        return self.ask("POST", path, files=[("file", file) for file in files], **options)
+            return self.request("POST", path, content=files[0], **options)
+        return self.request("POST", path, files=[("file", file) for file in files], **options)
