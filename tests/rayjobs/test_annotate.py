@@ -1,5 +1,6 @@
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.networks import Student
 from rayjobs import annotate as job
+
+OLD = Path(__file__).parents[1] / "bundles/before-0.2"
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,19 @@ def test_a_new_release_of_a_library_does_not_stop_a_job_that_is_half_done(
     rows = pd.read_parquet(tmp_path / "out/annotations")
     assert set(rows["versions"]) == {manifest["origin"]["versions"], "torch 99"}
     assert Store(order.out).read_json("annotate.json")["origin"] == manifest["origin"]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_bundle_of_the_old_code_annotates(scans, tmp_path):
+    order = job.AnnotateConfig((str(scans),), str(OLD), str(tmp_path / "out"), 0.6)
+    assert job.annotate_sources(order).overview.annotations == 5
+    rows, bundle = pd.read_parquet(tmp_path / "out/annotations"), load_bundle(str(OLD))
+    images = np.stack([bundle.square(np.array(Image.open(uri))) for uri in rows["uri"]])
+    found = bundle.judge(images)
+    np.testing.assert_allclose(rows["p_malignant"], found.probabilities[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(rows["ood_score"], found.ood_score, rtol=1e-5)
+    assert set(rows["bundle"]) == {bundle.id}
+    assert set(rows["recipe"]) == {"robust"}
 
 
 @pytest.mark.parametrize("name", ["preprocessing", "decisions"])

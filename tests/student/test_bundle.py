@@ -1,16 +1,20 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from medlabel.annotation.table import Origin
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.calibration import calibrate
 from medlabel.student.fit import predict_proba
 from medlabel.student.networks import STUDENTS, Student, backbones, blank
+
+BUNDLES = Path(__file__).parents[1] / "bundles"
 
 
 def _student(name="small", channels=1):
@@ -174,3 +178,31 @@ def test_calibration_of_another_student_is_not_taken(calibrated, damage):
     (calibrated / "calibration.safetensors").write_bytes(damage)
     with pytest.raises(MedlabelError, match="calibration is not its own"):
         load_bundle(str(calibrated))
+
+
+@pytest.fixture
+def old() -> Path:
+    """A bundle of a `medlabel run` before recipe fields and packages had their present names."""
+    return BUNDLES / "before-0.2"
+
+
+def test_a_bundle_of_the_old_code_gives_the_probabilities_that_it_gave_there(old):
+    expected = json.loads((BUNDLES / "before-0.2.json").read_text())
+    noise = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    ramps = np.linspace(0, 255, 4 * 28 * 28).reshape(4, 28, 28).astype(np.uint8)
+    bundle = load_bundle(str(old))
+    assessment = bundle.judge(np.concatenate([noise, ramps]))
+    np.testing.assert_allclose(assessment.probabilities, expected["probabilities"], rtol=1e-5)
+    np.testing.assert_allclose(assessment.ood_score, expected["ood_score"], rtol=1e-5)
+    assert assessment.calibrated
+    assert assessment.decidable
+    assert bundle.classes == ("malignant", "benign")
+
+
+def test_a_bundle_of_the_old_code_says_where_its_annotations_come_from(old):
+    bundle = load_bundle(str(old))
+    assert {"settle", "members", "rounds", "top", "steps"} < set(bundle.provenance["recipe"])
+    origin = Origin.of(bundle.id, bundle.provenance, 0.9, "", "")
+    assert (origin.recipe, origin.teacher, origin.seed) == ("robust", "phantom", 0)
+    assert len(origin.captions) == 32
+    assert origin.weights == bundle.provenance["sha256"]
