@@ -33,8 +33,13 @@ def test_label_studio_is_given_predictions_and_its_own_addresses(store, tmp_path
     (region,) = prediction["result"]
     assert tasks[0]["data"]["image"] == "/data/local-files/?d=scans/00.png"
     assert (prediction["model_version"], region["type"]) == ("b1", "choices")
-    assert region["value"]["choices"][0] in NAMES.values()
-    assert 0.5 <= prediction["score"] <= 1
+    row = (
+        pd.read_parquet(tmp_path / "out/annotations")
+        .set_index("uri")
+        .loc[str(tmp_path / "scans/00.png")]
+    )
+    assert region["value"]["choices"] == [NAMES[row["label"]]]
+    assert prediction["score"] == pytest.approx(row["confidence"], abs=1e-4)
 
 
 def test_names_of_files_become_addresses_that_label_studio_can_ask_for(tmp_path):

@@ -1,5 +1,6 @@
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from support_annotations import annotate_folder
@@ -23,11 +24,14 @@ def test_coco_has_an_image_an_annotation_and_a_category_each(store, tmp_path):
     assert {one["file_name"] for one in found["images"]} >= {f"{tmp_path}/scans/00.png"}
     categories = {one["id"]: one["name"] for one in found["categories"]}
     assert set(categories.values()) <= set(NAMES.values())
-    images = {one["id"] for one in found["images"]}
-    assert images == {one["image_id"] for one in found["annotations"]}
+    files = {one["id"]: one["file_name"] for one in found["images"]}
+    rows = pd.read_parquet(tmp_path / "out/annotations").set_index("uri")
+    assert set(files.values()) == set(rows.index)
+    assert sorted(files) == sorted(one["image_id"] for one in found["annotations"])
     for one in found["annotations"]:
-        assert categories[one["category_id"]]
-        assert 0.5 <= one["score"] <= 1
+        row = rows.loc[files[one["image_id"]]]
+        assert categories[one["category_id"]] == NAMES[row["label"]]
+        assert one["score"] == pytest.approx(row["confidence"], abs=1e-4)
 
 
 def test_an_empty_coco_file_is_whole(store, tmp_path):
@@ -41,9 +45,10 @@ def test_links_lie_in_a_folder_a_class_and_lead_to_the_images(store, tmp_path):
     assert export_labels(store, folder, ExportConfig(names=NAMES)) == 13
     links = list(folder.rglob("*.png"))
     assert len(links) == 13
-    assert {link.parent.name for link in links} <= set(NAMES.values())
+    rows = pd.read_parquet(tmp_path / "out/annotations").set_index("uri")
     for link in links:
-        assert link.read_bytes().startswith(b"\x89PNG")
+        assert link.parent.name == NAMES[rows.loc[str(link.resolve()), "label"]]
+    assert {str(link.resolve()) for link in links} == set(rows.index)
     with pytest.raises(MedlabelError, match="already exists"):
         export_labels(store, folder, ExportConfig())
 

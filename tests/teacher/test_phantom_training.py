@@ -37,13 +37,15 @@ def weights_after(training: Pretraining) -> dict[str, torch.Tensor]:
 
 
 def assert_same(one, other):
+    assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_training_twice_gives_the_same_weights(drawn):
-    assert_same(
-        weights_after(Pretraining(CONFIG, drawn)), weights_after(Pretraining(CONFIG, drawn))
-    )
+def test_the_same_seed_trains_the_same_weights_and_another_seed_others(drawn):
+    first, again = (weights_after(Pretraining(CONFIG, drawn)) for _ in range(2))
+    other = weights_after(Pretraining(replace(CONFIG, seed=1), drawn))
+    assert_same(first, again)
+    assert not torch.equal(first["logit_scale"], other["logit_scale"])
 
 
 def test_a_resumed_training_ends_in_the_same_weights(drawn, tmp_path):
