@@ -128,7 +128,7 @@ def test_a_bundle_of_the_old_code_annotates(scans, tmp_path):
     assert job.annotate_sources(order).overview.annotations == 5
     rows, bundle = pd.read_parquet(tmp_path / "out/annotations"), load_bundle(str(OLD))
     images = np.stack([bundle.square(np.array(Image.open(uri))) for uri in rows["uri"]])
-    found = bundle.judge(images)
+    found = bundle.assess(images)
     np.testing.assert_allclose(rows["p_malignant"], found.probabilities[:, 0], rtol=1e-5)
     np.testing.assert_allclose(rows["ood_score"], found.ood_score, rtol=1e-5)
     assert set(rows["bundle"]) == {bundle.id}

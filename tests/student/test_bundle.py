@@ -191,7 +191,7 @@ def test_a_bundle_of_the_old_code_gives_the_probabilities_that_it_gave_there(old
     noise = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
     ramps = np.linspace(0, 255, 4 * 28 * 28).reshape(4, 28, 28).astype(np.uint8)
     bundle = load_bundle(str(old))
-    assessment = bundle.judge(np.concatenate([noise, ramps]))
+    assessment = bundle.assess(np.concatenate([noise, ramps]))
     np.testing.assert_allclose(assessment.probabilities, expected["probabilities"], rtol=1e-5)
     np.testing.assert_allclose(assessment.ood_score, expected["ood_score"], rtol=1e-5)
     assert assessment.calibrated

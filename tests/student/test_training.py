@@ -60,7 +60,7 @@ def test_a_loss_is_the_mean_over_images(pool):
     made = nn.Sequential(Scaled(), nn.Flatten(), nn.Linear(64, 2))
     value = nn.functional.cross_entropy(made(pool.pixels[:47].float()), pool.targets[:47]).detach()
     recipe = replace(PAPER, epochs=1, learning_rate=1e-12, batch_size=20)
-    odd = replace(pool, train=torch.arange(47))
+    odd = replace(pool, train_rows=torch.arange(47))
     history, _ = train(made, odd, recipe, None, torch.Generator().manual_seed(0))
     assert history[0].train_loss == pytest.approx(float(value), rel=1e-6)
 
