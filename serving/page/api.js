@@ -1,47 +1,47 @@
-// What is asked of the server. A token, if it wants one, is kept for this tab alone.
+// Requests to the server. The token, if the server needs one, is kept in this tab only.
 
-const TOKEN = "medlabel-token";
+const TOKEN_KEY = "medlabel-token";
 let askForToken = async () => "";
 
-export function onTokenWanted(ask) {
-  askForToken = ask;
+export function onTokenRequired(callback) {
+  askForToken = callback;
 }
 
-async function ask(path, options = {}) {
+async function request(path, options = {}) {
   for (;;) {
-    const token = sessionStorage.getItem(TOKEN);
+    const token = sessionStorage.getItem(TOKEN_KEY);
     const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
-    const answer = await fetch(path, { ...options, headers });
-    if (answer.status === 401) {
-      sessionStorage.setItem(TOKEN, await askForToken());
-    } else if (answer.status === 503) {
-      const seconds = Number(answer.headers.get("Retry-After")) || 1;
-      await new Promise((go) => setTimeout(go, 1000 * seconds));
+    const response = await fetch(path, { ...options, headers });
+    if (response.status === 401) {
+      sessionStorage.setItem(TOKEN_KEY, await askForToken());
+    } else if (response.status === 503) {
+      const seconds = Number(response.headers.get("Retry-After")) || 1;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
     } else {
-      return answer;
+      return response;
     }
   }
 }
 
-async function json(path, options) {
-  const answer = await ask(path, options);
-  const body = await answer.json();
-  if (!answer.ok && !body.results?.length) throw new Error(body.detail);
+async function requestJson(path, options) {
+  const response = await request(path, options);
+  const body = await response.json();
+  if (!response.ok && !body.results?.length) throw new Error(body.detail);
   return body;
 }
 
-export const models = async () => (await json("models")).models;
-export const corrections = async () => (await json("corrections")).corrections;
+export const getModels = async () => (await requestJson("models")).models;
+export const getCorrections = async () => (await requestJson("corrections")).corrections;
 
 export async function annotate(files, bundle) {
   const form = new FormData();
   for (const file of files) form.append("file", file, file.webkitRelativePath || file.name);
   const query = new URLSearchParams({ bundle, thumbnails: "true" });
-  return (await json(`annotate?${query}`, { method: "POST", body: form })).results;
+  return (await requestJson(`annotate?${query}`, { method: "POST", body: form })).results;
 }
 
-export const correct = (correction) =>
-  json("corrections", {
+export const postCorrection = (correction) =>
+  requestJson("corrections", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(correction),
@@ -49,7 +49,7 @@ export const correct = (correction) =>
 
 export async function download(path, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await (await ask(path)).blob());
+  link.href = URL.createObjectURL(await (await request(path)).blob());
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

@@ -1,27 +1,27 @@
-// The page: files in, labels out, a person's word on them kept. It works without any other server.
+// The page: it sends files, shows their labels, and stores people's corrections. It uses this server only.
 
 import * as api from "./api.js";
-import { draw, focusOn, neighbour, nextToReview } from "./grid.js";
+import { focusOn, neighbour, nextToReview, render } from "./grid.js";
 import * as store from "./items.js";
 
 const $ = (id) => document.getElementById(id);
-const AT_ONCE = 16; // files a request: few enough that the first labels come soon
-const MOST = 16 * 2 ** 20; // bytes a request, unless a single file has more: below the server's limit
+const MAX_FILES = 16; // per request: few enough that the first labels come soon
+const MAX_BYTES = 16 * 2 ** 20; // per request, unless one file has more: below the server's limit
 let models = [];
 let waiting = 0;
 
 function refresh() {
-  const list = store.shown({
+  const items = store.select({
     byClass: $("by-class").value,
-    byDecision: $("by-decision").value,
+    byState: $("by-state").value,
     order: $("order").value,
   });
-  draw(list, choose);
-  tell();
+  render(items, choose);
+  showStatus();
 }
 
-function tell(problem) {
-  const count = (state) => store.items.filter((one) => store.stateOf(one) === state).length;
+function showStatus(problem) {
+  const count = (state) => store.items.filter((item) => store.stateOf(item) === state).length;
   const total = store.items.length + waiting;
   $("meter").max = total || 1;
   $("meter").value = store.items.length;
@@ -29,74 +29,74 @@ function tell(problem) {
     waiting ? `${store.items.length} of ${total} labelled` : `${total} images`,
     `${count("review")} to review`,
     `${count("auto")} auto`,
-    `${count("done")} looked at`,
+    `${count("reviewed")} reviewed`,
     count("refused") && `${count("refused")} refused`,
   ];
   $("status").textContent = problem ?? (total ? parts.filter(Boolean).join(" · ") : "No images yet.");
 }
 
-function* parcels(files) {
-  let some = [];
+function* batches(files) {
+  let batch = [];
   let size = 0;
   for (const file of files) {
-    if (some.length && (some.length === AT_ONCE || size + file.size > MOST)) {
-      yield some;
-      [some, size] = [[], 0];
+    if (batch.length && (batch.length === MAX_FILES || size + file.size > MAX_BYTES)) {
+      yield batch;
+      [batch, size] = [[], 0];
     }
-    some.push(file);
+    batch.push(file);
     size += file.size;
   }
-  if (some.length) yield some;
+  if (batch.length) yield batch;
 }
 
-// What could not be sent is an item too: none of somebody's files may be gone without a word.
-const unsent = (file, error) => {
+// A file that could not be sent is shown, too, so that none is missing without a message.
+const unsentItem = (file, error) => {
   const name = file.webkitRelativePath || file.name;
   return { file: name, index: 0, sha256: `unsent:${name}:${file.size}`, error: `not labelled: ${error.message}` };
 };
 
-async function labelled(some) {
+async function annotateBatch(files) {
   try {
-    return await api.annotate(some, $("bundle").value);
+    return await api.annotate(files, $("bundle").value);
   } catch (error) {
-    if (some.length === 1) return [unsent(some[0], error)];
+    if (files.length === 1) return [unsentItem(files[0], error)];
   }
-  const each = []; // one by one: perhaps it is one of them
-  for (const file of some) each.push(...(await labelled([file])));
-  return each;
+  const results = []; // one by one: a single file may have caused the error
+  for (const file of files) results.push(...(await annotateBatch([file])));
+  return results;
 }
 
-async function label(files) {
+async function annotate(files) {
   const list = [...files];
   waiting += list.length;
-  tell();
-  for (const some of parcels(list)) {
-    store.add(await labelled(some));
-    waiting -= some.length;
+  showStatus();
+  for (const batch of batches(list)) {
+    store.add(await annotateBatch(batch));
+    waiting -= batch.length;
     refresh();
   }
 }
 
-async function choose(one, label) {
+async function choose(item, label) {
   try {
-    const said = await api.correct({
-      sha256: one.sha256,
-      index: one.index,
-      file: one.file.slice(0, 255),
-      bundle: one.bundle,
-      predicted: one.label,
-      confidence: one.confidence,
+    const stored = await api.postCorrection({
+      sha256: item.sha256,
+      index: item.index,
+      file: item.file.slice(0, 255),
+      bundle: item.bundle,
+      predicted: item.label,
+      confidence: item.confidence,
       label,
       who: $("who").value.trim(),
     });
-    store.learn([said]);
+    store.addCorrections([stored]);
     refresh();
   } catch (error) {
-    tell(`Not kept: ${error.message}`);
+    showStatus(`Not saved: ${error.message}`);
   }
 }
 
-const itemOf = (card) => store.items.find((one) => store.keyOf(one) === card.dataset.key);
+const itemOf = (card) => store.items.find((item) => store.keyOf(item) === card.dataset.key);
 
 async function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
@@ -110,36 +110,37 @@ async function onKey(event) {
     event.preventDefault();
     return void focusOn(neighbour(card, event.key));
   }
-  const one = itemOf(card);
-  if (!one || one.error || (event.key === "Enter" && event.target !== card)) return;
+  const item = itemOf(card);
+  if (!item || item.error || (event.key === "Enter" && event.target !== card)) return;
   const label =
     event.key === "a" || event.key === "Enter"
-      ? one.label
-      : Object.keys(one.probabilities)[Number(event.key) - 1];
+      ? item.label
+      : Object.keys(item.probabilities)[Number(event.key) - 1];
   if (label === undefined || event.key === " ") return;
   event.preventDefault();
-  focusOn(nextToReview(card)); // before anything is waited for: the next key is for the next image
-  await choose(one, label);
+  focusOn(nextToReview(card)); // before the request, so that the next key is for the next image
+  await choose(item, label);
 }
 
-// Folders that are dropped are walked; a browser gives them a hundred entries at a time.
+// Dropped folders are walked; a browser returns their entries a hundred at a time.
 async function filesOf(entry) {
-  if (entry.isFile) return [await new Promise((good, bad) => entry.file(good, bad))];
+  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
   const reader = entry.createReader();
-  const found = [];
+  const files = [];
   for (;;) {
-    const some = await new Promise((good, bad) => reader.readEntries(good, bad));
-    if (!some.length) return found;
-    for (const one of some) found.push(...(await filesOf(one)));
+    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!entries.length) return files;
+    for (const child of entries) files.push(...(await filesOf(child)));
   }
 }
 
 async function onDrop(event) {
   event.preventDefault();
   $("drop").classList.remove("over");
-  const entries = [...event.dataTransfer.items].map((one) => one.webkitGetAsEntry?.()).filter(Boolean);
+  const dropped = [...event.dataTransfer.items];
+  const entries = dropped.map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const lists = await Promise.all(entries.map(filesOf));
-  await label(lists.flat());
+  await annotate(lists.flat());
 }
 
 function setTheme(theme) {
@@ -147,16 +148,19 @@ function setTheme(theme) {
   $("theme").setAttribute("aria-pressed", String(theme === "dark"));
 }
 
-function option(value, text) {
-  const made = document.createElement("option");
-  made.value = value;
-  made.textContent = text;
-  return made;
+function createOption(value, text) {
+  const option = document.createElement("option");
+  option.value = value;
+  option.textContent = text;
+  return option;
 }
 
 function onModel() {
-  const classes = models.find((one) => one.id === $("bundle").value)?.classes ?? [];
-  $("by-class").replaceChildren(option("", "all"), ...classes.map((name) => option(name, name)));
+  const classes = models.find((model) => model.id === $("bundle").value)?.classes ?? [];
+  $("by-class").replaceChildren(
+    createOption("", "all"),
+    ...classes.map((name) => createOption(name, name)),
+  );
   $("legend").replaceChildren(
     ...classes.map((name) => {
       const line = document.createElement("li");
@@ -167,15 +171,15 @@ function onModel() {
   refresh();
 }
 
-function listen() {
+function addListeners() {
   for (const id of ["files", "folder"]) {
     $(id).addEventListener("change", async (event) => {
       const files = [...event.target.files];
       event.target.value = "";
-      await label(files);
+      await annotate(files);
     });
   }
-  for (const id of ["by-class", "by-decision", "order"]) $(id).addEventListener("change", refresh);
+  for (const id of ["by-class", "by-state", "order"]) $(id).addEventListener("change", refresh);
   $("bundle").addEventListener("change", onModel);
   $("drop").addEventListener("drop", onDrop);
   $("drop").addEventListener("dragleave", () => $("drop").classList.remove("over"));
@@ -193,24 +197,26 @@ function listen() {
     localStorage.setItem("medlabel-theme", theme);
     setTheme(theme);
   });
-  api.onTokenWanted(async () => {
+  api.onTokenRequired(async () => {
     $("ask").showModal();
-    await new Promise((done) => $("ask").addEventListener("close", done, { once: true }));
+    await new Promise((resolve) => $("ask").addEventListener("close", resolve, { once: true }));
     return $("token").value;
   });
 }
 
 async function start() {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  setTheme(localStorage.getItem("medlabel-theme") ?? dark);
-  listen();
+  const preferred = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  setTheme(localStorage.getItem("medlabel-theme") ?? preferred);
+  addListeners();
   store.restore();
   try {
-    models = await api.models();
-    $("bundle").replaceChildren(...models.map((one) => option(one.id, `${one.classes.join(", ")} (${one.id})`)));
-    store.learn(await api.corrections());
+    models = await api.getModels();
+    $("bundle").replaceChildren(
+      ...models.map((model) => createOption(model.id, `${model.classes.join(", ")} (${model.id})`)),
+    );
+    store.addCorrections(await api.getCorrections());
   } catch (error) {
-    tell(`The server does not answer: ${error.message}`);
+    showStatus(`The server does not answer: ${error.message}`);
   }
   onModel();
 }

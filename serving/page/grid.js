@@ -1,76 +1,79 @@
-// The grid: one card an image, one of which the Tab key reaches; arrows go to the others.
+// The grid: one card per image. The Tab key reaches one of them; the arrow keys move to the others.
 
-import { keyOf, labelOf, stateOf, wordOn } from "./items.js";
+import { correctionOf, keyOf, labelOf, stateOf } from "./items.js";
 
 const grid = document.getElementById("grid");
 const REASONS = {
-  low_confidence: "confidence too low",
-  out_of_distribution: "unlike the training data",
-  uncalibrated: "not calibrated",
-  undecidable: "its task looks undecidable",
+  low_confidence: "low confidence",
+  out_of_distribution: "out of distribution",
+  uncalibrated: "student not calibrated",
+  undecidable: "task may not be decidable",
 };
 
 function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text; // never HTML: names come from anybody
-  return made;
+  const created = document.createElement(name);
+  if (className) created.className = className;
+  if (text !== undefined) created.textContent = text; // never HTML: names come from anybody
+  return created;
 }
 
-function wordFor(one) {
-  const word = wordOn(one);
-  if (one.error) return one.error;
-  if (word) return `${word.label === one.label ? "accepted" : "corrected"}${word.who ? ` by ${word.who}` : ""}`;
-  if (one.decision === "auto") return "auto";
-  return `to review: ${one.review_reasons.map((reason) => REASONS[reason] ?? reason).join(", ")}`;
+function decisionText(item) {
+  const correction = correctionOf(item);
+  if (item.error) return item.error;
+  if (correction) {
+    const verb = correction.label === item.label ? "accepted" : "corrected";
+    return correction.who ? `${verb} by ${correction.who}` : verb;
+  }
+  if (item.decision === "auto") return "auto";
+  return `review: ${item.review_reasons.map((reason) => REASONS[reason] ?? reason).join(", ")}`;
 }
 
-function card(one, choose) {
-  const made = element("li", stateOf(one));
-  made.dataset.key = keyOf(one);
-  made.tabIndex = -1;
-  const name = (one.file || one.sha256.slice(0, 12)) + (one.index ? ` [${one.index}]` : "");
-  if (one.thumbnail) {
+function createCard(item, onChoose) {
+  const card = element("li", stateOf(item));
+  card.dataset.key = keyOf(item);
+  card.tabIndex = -1;
+  const name = (item.file || item.sha256.slice(0, 12)) + (item.index ? ` [${item.index}]` : "");
+  if (item.thumbnail) {
     const image = element("img");
-    image.src = one.thumbnail;
+    image.src = item.thumbnail;
     image.alt = "";
-    made.append(image);
+    card.append(image);
   }
-  made.append(element("span", "name", name));
-  made.querySelector(".name").title = name;
-  const sure = one.error ? "" : `${labelOf(one)} ${Math.round(100 * one.confidence)} %`;
-  if (wordOn(one) && labelOf(one) !== one.label) {
-    made.append(element("span", "label", labelOf(one)));
-  } else if (!one.error) {
-    made.append(element("span", "label", sure));
+  card.append(element("span", "name", name));
+  card.querySelector(".name").title = name;
+  const label = item.error ? "" : `${labelOf(item)} ${Math.round(100 * item.confidence)} %`;
+  if (correctionOf(item) && labelOf(item) !== item.label) {
+    card.append(element("span", "label", labelOf(item)));
+  } else if (!item.error) {
+    card.append(element("span", "label", label));
   }
-  made.append(element("span", "word", wordFor(one)));
-  made.setAttribute("aria-label", [name, sure, wordFor(one)].filter(Boolean).join(", "));
-  if (!one.error) made.append(choices(one, choose));
-  return made;
+  card.append(element("span", "decision", decisionText(item)));
+  card.setAttribute("aria-label", [name, label, decisionText(item)].filter(Boolean).join(", "));
+  if (!item.error) card.append(createClassButtons(item, onChoose));
+  return card;
 }
 
-function choices(one, choose) {
-  const row = element("span", "choose");
+function createClassButtons(item, onChoose) {
+  const row = element("span", "classes");
   row.setAttribute("role", "group");
-  row.setAttribute("aria-label", "It is");
-  for (const label of Object.keys(one.probabilities)) {
+  row.setAttribute("aria-label", "Class");
+  for (const label of Object.keys(item.probabilities)) {
     const button = element("button", "", label);
     button.type = "button";
     button.tabIndex = -1;
-    button.setAttribute("aria-pressed", String(wordOn(one)?.label === label));
-    button.addEventListener("click", () => choose(one, label));
+    button.setAttribute("aria-pressed", String(correctionOf(item)?.label === label));
+    button.addEventListener("click", () => onChoose(item, label));
     row.append(button);
   }
   return row;
 }
 
-export function draw(list, choose) {
+export function render(items, onChoose) {
   const focused = document.activeElement?.closest?.("#grid > li")?.dataset.key;
   const current = focused ?? grid.querySelector('li[tabindex="0"]')?.dataset.key;
-  grid.replaceChildren(...list.map((one) => card(one, choose)));
+  grid.replaceChildren(...items.map((item) => createCard(item, onChoose)));
   const cards = [...grid.children];
-  const active = cards.find((one) => one.dataset.key === current) ?? cards[0];
+  const active = cards.find((card) => card.dataset.key === current) ?? cards[0];
   if (!active) return;
   active.tabIndex = 0;
   if (focused) active.focus({ preventScroll: true });
@@ -78,7 +81,7 @@ export function draw(list, choose) {
 
 export function focusOn(card) {
   if (!card) return;
-  for (const one of grid.querySelectorAll('li[tabindex="0"]')) one.tabIndex = -1;
+  for (const other of grid.querySelectorAll('li[tabindex="0"]')) other.tabIndex = -1;
   card.tabIndex = 0;
   card.focus();
   card.scrollIntoView({ block: "nearest" });
@@ -88,16 +91,16 @@ const perRow = () => getComputedStyle(grid).gridTemplateColumns.split(" ").lengt
 
 export function neighbour(card, key) {
   const cards = [...grid.children];
-  const place = cards.indexOf(card);
+  const index = cards.indexOf(card);
   const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -perRow(), ArrowDown: perRow() };
   if (key === "Home") return cards[0];
   if (key === "End") return cards.at(-1);
-  return cards[place + steps[key]];
+  return cards[index + steps[key]];
 }
 
 export function nextToReview(card) {
   const cards = [...grid.children];
-  const place = cards.indexOf(card);
-  const after = [...cards.slice(place + 1), ...cards.slice(0, Math.max(place, 0))];
-  return after.find((one) => one.classList.contains("review"));
+  const index = cards.indexOf(card);
+  const after = [...cards.slice(index + 1), ...cards.slice(0, Math.max(index, 0))];
+  return after.find((other) => other.classList.contains("review"));
 }

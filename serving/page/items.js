@@ -1,71 +1,74 @@
-// The images of this session: kept in the tab, so that a reload loses nothing and closing it does.
+// The images of this session. They are kept in the tab: a reload keeps them, closing it does not.
 
-const KEPT = "medlabel-items";
+const STORAGE_KEY = "medlabel-items";
 
 export const items = [];
-export const keyOf = (one) => `${one.sha256}:${one.index ?? 0}`;
-const words = new Map(); // the latest word on each image and its classes, as the server has it
+export const keyOf = (item) => `${item.sha256}:${item.index ?? 0}`;
+const corrections = new Map(); // the latest of each image and set of classes, as on the server
 
 export function restore() {
   try {
-    items.push(...JSON.parse(sessionStorage.getItem(KEPT) ?? "[]"));
+    items.push(...JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "[]"));
   } catch {
-    sessionStorage.removeItem(KEPT);
+    sessionStorage.removeItem(STORAGE_KEY);
   }
 }
 
-function keep() {
-  for (const small of [items, items.map((one) => ({ ...one, thumbnail: null }))]) {
+function save() {
+  for (const version of [items, items.map((item) => ({ ...item, thumbnail: null }))]) {
     try {
-      sessionStorage.setItem(KEPT, JSON.stringify(small));
+      sessionStorage.setItem(STORAGE_KEY, JSON.stringify(version));
       return;
     } catch {
-      // more than a tab may keep: then without the thumbnails, then not at all
+      // more than a tab may store: try without the thumbnails, then not at all
     }
   }
 }
 
 export function add(results) {
-  const places = new Map(items.map((one, place) => [keyOf(one), place]));
-  for (const one of results) {
-    const place = places.get(keyOf(one));
-    if (place === undefined) {
-      places.set(keyOf(one), items.push(one) - 1);
+  const indices = new Map(items.map((item, index) => [keyOf(item), index]));
+  for (const result of results) {
+    const index = indices.get(keyOf(result));
+    if (index === undefined) {
+      indices.set(keyOf(result), items.push(result) - 1);
     } else {
-      items[place] = one;
+      items[index] = result;
     }
   }
-  keep();
+  save();
 }
 
 export function clear() {
   items.length = 0;
-  keep();
+  save();
 }
 
-export function learn(corrections) {
-  for (const one of corrections) words.set(wordKey(one), one);
+export function addCorrections(list) {
+  for (const correction of list) corrections.set(correctionKey(correction), correction);
 }
 
-// a word is on an image and a set of classes: students of other tasks may label it too
-const wordKey = (one) =>
+// A correction is of an image and a set of classes: students of other tasks may label the image, too.
+const correctionKey = (one) =>
   JSON.stringify([keyOf(one), [...(one.classes ?? Object.keys(one.probabilities ?? {}))].sort()]);
-export function wordOn(one) {
-  const old = words.get(wordKey({ ...one, classes: [] })); // from before classes were kept
-  return words.get(wordKey(one)) ?? (old && old.label in (one.probabilities ?? {}) ? old : undefined);
+
+export function correctionOf(item) {
+  const old = corrections.get(correctionKey({ ...item, classes: [] })); // of a version without classes
+  const known = old && old.label in (item.probabilities ?? {}) ? old : undefined;
+  return corrections.get(correctionKey(item)) ?? known;
 }
-export const stateOf = (one) => (one.error ? "refused" : wordOn(one) ? "done" : one.decision);
-export const labelOf = (one) => wordOn(one)?.label ?? one.label;
+export const stateOf = (item) =>
+  item.error ? "refused" : correctionOf(item) ? "reviewed" : item.decision;
+export const labelOf = (item) => correctionOf(item)?.label ?? item.label;
 
 const ORDERS = {
   added: () => 0,
-  uncertain: (a, b) => (a.confidence ?? 2) - (b.confidence ?? 2),
-  unlike: (a, b) => (b.ood_score ?? -1) - (a.ood_score ?? -1),
+  confidence: (a, b) => (a.confidence ?? 2) - (b.confidence ?? 2),
+  ood: (a, b) => (b.ood_score ?? -1) - (a.ood_score ?? -1),
 };
 
-export function shown({ byClass, byDecision, order }) {
+export function select({ byClass, byState, order }) {
   return items
-    .filter((one) => !byClass || labelOf(one) === byClass)
-    .filter((one) => !byDecision || stateOf(one) === byDecision)
+    .filter((item) => !byClass || labelOf(item) === byClass)
+    .filter((item) => !byState || stateOf(item) === byState)
     .sort(ORDERS[order]);
 }

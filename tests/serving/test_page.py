@@ -98,11 +98,11 @@ def test_correction_by_keyboard_is_there_after_a_reload_and_in_the_export(site, 
     ]
     other = "2" if predicted == "chest" else "1"
     page.keyboard.press(other)
-    page.wait_for_selector("#grid > li.done")
+    page.wait_for_selector("#grid > li.reviewed")
     page.reload()
-    page.wait_for_selector("#grid > li.done")
+    page.wait_for_selector("#grid > li.reviewed")
     assert page.locator("#grid > li").count() == 2
-    assert "corrected by Ada" in page.locator("#grid > li.done").get_attribute("aria-label")
+    assert "corrected by Ada" in page.locator("#grid > li.reviewed").get_attribute("aria-label")
     with page.expect_download() as download:
         page.click("#csv")
     (row,) = csv.DictReader(io.StringIO(download.value.path().read_text()))
@@ -114,7 +114,7 @@ def test_correction_by_keyboard_is_there_after_a_reload_and_in_the_export(site, 
     assert task["annotations"][0]["result"][0]["value"]["choices"] == [row["label"]]
 
 
-def test_what_the_server_will_not_take_is_still_shown(tmp_path, page):
+def test_a_file_that_the_server_refuses_is_still_shown(tmp_path, page):
     bundles = [write_bundle(tmp_path / "bundle")]
     large = {"name": "large.png", "mimeType": "image/png", "buffer": b"x" * 300_000}
     with Site(tmp_path, bundles=bundles, max_body_mib=0.25) as site:
@@ -144,8 +144,8 @@ def test_accepting_goes_on_to_the_next_to_review(site, page):
     page.focus("#grid > li")
     for done in (1, 2, 3):
         page.keyboard.press("a")
-        expect(page.locator("#grid > li.done")).to_have_count(done)
-    assert "3 looked at" in page.locator("#status").text_content()
+        expect(page.locator("#grid > li.reviewed")).to_have_count(done)
+    assert "3 reviewed" in page.locator("#status").text_content()
     assert page.locator("#grid > li.review").count() == 0
 
 
@@ -157,7 +157,7 @@ def test_keys_that_come_quickly_go_to_one_image_each(site, page):
         "for (const key of ['2', '1', '2']) document.activeElement.dispatchEvent("
         "new KeyboardEvent('keydown', { key, bubbles: true }))"
     )
-    expect(page.locator("#grid > li.done")).to_have_count(3)
+    expect(page.locator("#grid > li.reviewed")).to_have_count(3)
     kept = {one.file: one.label for one in site.client.service.corrections.history()}
     assert kept == {"0.png": "breast", "1.png": "chest", "2.png": "breast"}
 
@@ -166,11 +166,11 @@ def test_filters_and_order_show_what_they_say(site, page):
     page.goto(site.url)
     junk = {"name": "junk.png", "mimeType": "image/png", "buffer": b"junk"}
     put(page, [*files(0, 1, 2), junk])
-    page.select_option("#by-decision", "refused")
+    page.select_option("#by-state", "refused")
     assert page.locator("#grid > li").count() == 1
     assert "not a PNG" in page.locator("#grid > li").text_content()
-    page.select_option("#by-decision", "review")
-    page.select_option("#order", "uncertain")
+    page.select_option("#by-state", "review")
+    page.select_option("#order", "confidence")
     texts = page.locator("#grid .label").all_text_contents()
     shares = [int(text.split()[-2]) for text in texts]
     assert len(shares) == 3
