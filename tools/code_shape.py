@@ -31,6 +31,14 @@ from tools.vocabulary import coined_words, command_line_options
 
 __all__ = ["long_functions", "main", "measure"]
 
+_TARGETS = {
+    "modules in the largest folder": "≤ 16",
+    "lines of the longest module": "≤ 400",
+    "cycles of packages": "0",
+    "cycles of files": "0",
+    "functions' lines, median / 90th percentile / most, with docstrings": "≤ 8 / 22 / 55",
+}
+
 
 def measure(root: Path) -> dict[str, str]:
     """The figures of one checkout, by what they are."""
@@ -128,10 +136,11 @@ def _listing(root: Path, limit: int | None) -> list[str]:
 
 def _print_table(roots: list[Path]) -> None:
     columns = [measure(root) for root in roots]
-    print(f"| | {' | '.join(root.name for root in roots)} |")
-    print(f"| --- |{' ---: |' * len(roots)}")
+    print(f"| | {' | '.join(root.name for root in roots)} | target |")
+    print(f"| --- |{' ---: |' * (len(roots) + 1)}")
     for title in columns[0]:
-        print(f"| {title} | {' | '.join(column[title] for column in columns)} |")
+        figures = [column[title] for column in columns]
+        print(f"| {' | '.join([title, *figures, _TARGETS.get(title, '')])} |")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The table of the code's shape: counted right on a small checkout, and printed for this one."""
 
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from tools.code_shape import long_functions, main, measure
-from tools.source_tree import cycles, longest_chain, read_tree
+from tools.source_tree import cycles, function_lengths, longest_chain, read_tree
 from tools.vocabulary import command_line_options
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +70,13 @@ def test_cycles_and_chains():
 def test_this_checkout_keeps_its_shape(capsys):
     assert main([str(ROOT)]) == 0
     table = capsys.readouterr().out
-    assert "| cycles of packages | 0 |" in table
-    assert "| cycles of files | 0 |" in table
-    assert long_functions(ROOT, 55) == []
+    assert "| cycles of packages | 0 | 0 |" in table
+    assert "| cycles of files | 0 | 0 |" in table
+
+
+def test_functions_of_this_checkout_are_short():
+    modules = read_tree(ROOT).values()
+    lengths = sorted(whole for module in modules for _, _, whole in function_lengths(module))
+    assert median(lengths) <= 8
+    assert lengths[int(0.9 * (len(lengths) - 1))] <= 22
+    assert lengths[-1] <= 55
