@@ -19,7 +19,7 @@ import pandas as pd
 import yaml
 
 from benchmarks.common import arguments, class_of, finish
-from medlabel.experiments.tune_spec import FIRST
+from medlabel.experiments.tune_spec import MIN_SEEDS
 from medlabel.experiments.tune_tables import correlation, read_tune
 from medlabel.storage.store import Store
 
@@ -41,7 +41,7 @@ def write_spec(options: argparse.Namespace) -> Path:
         "per_class": 200,
     }
     if options.quick:
-        spec |= {"trials": 4, "seeds": FIRST, "per_class": 40, "search": ["optuna"]}
+        spec |= {"trials": 4, "seeds": MIN_SEEDS, "per_class": 40, "search": ["optuna"]}
         spec |= {"space": SMALL, "recipes": ["adam"], "refit": False}
     path = Path(f"{options.out}.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def main() -> None:
     store.remove("")
     began = time.perf_counter()
     compared = len(spec["recipes"]) * spec["seeds"]  # their draws come first
-    half = compared + FIRST * spec["trials"] // 2
+    half = compared + MIN_SEEDS * spec["trials"] // 2
     before = kill_half_way(started(path, options.out), store, half)
     killed = time.perf_counter() - began
     if started(path, options.out).wait():
@@ -95,16 +95,16 @@ def main() -> None:
     again = sum(after[name] != facts for name, facts in before.items())
     wall = time.perf_counter() - began
     told(found.comparison, {
-        "trials": len(found.judged),
+        "trials": len(found.evaluated),
         "wall_seconds": round(wall, 1),
         "killed_after_seconds": round(killed, 1),
         "draws_before_kill": len(before),
         "draws_after": len(after),
         "draws_fitted_again": again,
-        "fit_seconds": round(float(found.judged["fit_seconds"].sum()), 1),
-        "overhead_seconds_a_trial": overhead(found.cost, found.judged, before, after),
-        "rank_correlation": round(correlation(found.judged), 3),
-        "stopped_early": int((found.judged["draws"] < spec["seeds"]).sum()),
+        "fit_seconds": round(float(found.evaluated["fit_seconds"].sum()), 1),
+        "overhead_seconds_a_trial": overhead(found.cost, found.evaluated, before, after),
+        "rank_correlation": round(correlation(found.evaluated), 3),
+        "stopped_early": int((found.evaluated["seeds"] < spec["seeds"]).sum()),
     })  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def overhead(
 
 def told(comparison: pd.DataFrame, figures: dict[str, Any]) -> None:
     """The comparison as a table, and all figures as JSON."""
-    columns = ["who", "recipe", "student", "draws", "agreement", "accuracy", "worst", "gain"]
+    columns = ["who", "recipe", "student", "seeds", "agreement", "accuracy", "worst", "gain"]
     columns += ["low", "high", "truth_rank", "of"]
     table = comparison[columns].round(4).to_numpy().tolist()
     finish([dict(zip(columns, row, strict=True)) for row in table], **figures)

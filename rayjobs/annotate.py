@@ -33,7 +33,11 @@ from medlabel.annotation.table import (
 from medlabel.data.decoding import ImageError
 from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
-from medlabel.reports.annotation_summary import Overview, summarise_annotations, write_page
+from medlabel.reports.annotation_summary import (
+    AnnotationSummary,
+    report_annotations,
+    summarise_annotations,
+)
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_different
 from medlabel.student.bundle import Bundle, load_bundle
@@ -86,7 +90,7 @@ class AnnotateResult:
     """What came of it: images labelled now, sums over all, the page, what the bundle warns of."""
 
     labelled: int
-    overview: Overview
+    overview: AnnotationSummary
     page: str
     warnings: tuple[str, ...] = ()
 
@@ -242,7 +246,7 @@ def _finish(
     layout: Layout,
     order: AnnotateConfig,
     origin: Origin,
-) -> tuple[Overview, str]:
+) -> tuple[AnnotationSummary, str]:
     """Count, write rejects and page, and sign it all together."""
     pieces = _pieces_once(table)
     seen = summarise_annotations(table, pieces)
@@ -261,7 +265,7 @@ def _finish(
     store.write_json(MANIFEST, {**manifest, "counts": counts, "sha256": digest})
     facts = {name: str(value) for name, value in asdict(origin).items()} | {"sha256": digest}
     thumbnails = dict(_thumbnails(parts, {image.uri for image in seen.uncertain}, layout))
-    return seen, write_page(store, seen, thumbnails, facts)
+    return seen, report_annotations(store, seen, thumbnails, facts)
 
 
 def _thumbnails(

@@ -17,11 +17,11 @@ from medlabel.errors import MedlabelError
 from medlabel.evaluation.diagnostics import Diagnostics
 from medlabel.experiments import run_folder as runs
 from medlabel.experiments.run_tables import (
-    Board,
+    ScoredImages,
+    adjust_scores,
     adjusted_table,
     baselines_table,
     diagnostics_of,
-    judge,
     recalls_table,
     results_table,
     timings_table,
@@ -119,12 +119,12 @@ def run(settings: RunConfig, on_progress: OnProgress = ignore_progress) -> RunRe
     runs.claim(store, manifest)
     names = settings.task.class_names
     rows = {image_id: row for row, image_id in enumerate(ids)}
-    judged = judge(settings.adjustment, cells, rows, asked.scores, asked.embeddings)
+    judged = adjust_scores(settings.adjustment, cells, rows, asked.scores, asked.embeddings)
     _write_scores(store, ids, names, asked.scores)
     if manifest["teacher"]["adjust"]:
         store.write_table(runs.ADJUSTED, adjusted_table(judged, cells, names))
 
-    board = Board(
+    board = ScoredImages(
         rows, gather_images(sources, ids), judged, asked.embeddings, _names(settings, manifest)
     )
     workload = Workload(
@@ -215,7 +215,11 @@ def _write_scores(
 
 
 def _evaluate(
-    store: Store, board: Board, cells: Sequence[Cell], truth: SealedTruth, names: Sequence[str]
+    store: Store,
+    board: ScoredImages,
+    cells: Sequence[Cell],
+    truth: SealedTruth,
+    names: Sequence[str],
 ) -> pd.DataFrame:
     """Open the truth, now that every student is there, and write the tables."""
     results = results_table(store, board, cells, truth)
@@ -228,7 +232,7 @@ def _evaluate(
 def _compare(
     settings: RunConfig,
     store: Store,
-    board: Board,
+    board: ScoredImages,
     workload: Workload,
     units: Mapping[int, Unit],
     cells: Sequence[Cell],

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 
-def trials(agreements, draws=None, kinds=None):
+def trials(agreements, seeds=None, kinds=None):
     """A row a trial, whose recipe is called r0, r1, ..."""
     n = len(agreements)
     return pd.DataFrame(
@@ -14,7 +14,7 @@ def trials(agreements, draws=None, kinds=None):
             "trial": range(n),
             "recipe": [f"r{i}" for i in range(n)],
             "student": "small",
-            "draws": draws or [4] * n,
+            "seeds": seeds or [4] * n,
             "agreement": agreements,
             "first_agreement": agreements,
             **dict.fromkeys(("students", "neighbours", "balance"), agreements),

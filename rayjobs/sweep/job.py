@@ -16,7 +16,7 @@ import pandas as pd
 
 from medlabel.errors import MedlabelError
 from medlabel.experiments import sweep_tables as tables
-from medlabel.experiments.run_tables import Board, judge
+from medlabel.experiments.run_tables import ScoredImages, adjust_scores
 from medlabel.experiments.sweep_spec import SweepSpec, SweepUnit
 from medlabel.reports.sweep_report import report_sweep
 from medlabel.storage.folders import refuse_other_kinds
@@ -115,9 +115,11 @@ def judge_units(
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Open the truth of a task: results and fits of what is finished of these units, by key."""
     draw, asked, rows = group.draw, group.asked, group.rows
-    judged = judge(group.teacher.adjustment, draw.cells, rows, asked.scores, asked.embeddings)
+    judged = adjust_scores(
+        group.teacher.adjustment, draw.cells, rows, asked.scores, asked.embeddings
+    )
     for key, unit in units.items():
-        board = Board(rows, np.zeros((0, 0, 0), np.uint8), judged, None, unit.names)
+        board = ScoredImages(rows, np.zeros((0, 0, 0), np.uint8), judged, None, unit.names)
         yield tables.unit_tables(store / tables.unit_folder(key), board, draw.cells, draw.truth)
 
 

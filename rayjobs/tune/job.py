@@ -204,7 +204,7 @@ def _choose(store: Store, spec: TuneSpec, trials: pd.DataFrame) -> Recipe:
     write_csv(store, tables.TRIALS, trials)
     best = trials.to_dict("records")[best_trial(trials)]
     recipe = recipe_of(spec.start, json.loads(best["chosen"]))
-    figures = ("search", "trial", "draws", "agreement", "students", "neighbours", "balance")
+    figures = ("search", "trial", "seeds", "agreement", "students", "neighbours", "balance")
     told = plain({name: best[name] for name in figures})
     store.write_json(f"{tables.WINNER}.json", {**told, "recipe": asdict(recipe)})
     text = yaml.safe_dump(changed_fields(recipe), sort_keys=False)
@@ -254,11 +254,11 @@ def _judge(
             units[identity_of(spec, group.draw, group.asked, unit).key] = unit
         found += [results for results, _ in judge_units(store, group, units)]
     results = _of_trials(pd.concat(found, ignore_index=True), trials, grouped)
-    judged = tables.judged(trials, results)
-    compared = tables.comparison(judged, results, _baselines(grouped, bench))
+    evaluated = tables.evaluate_trials(trials, results)
+    compared = tables.comparison(evaluated, results, _baselines(grouped, bench))
     for name, frame in (
         (tables.RESULTS, results),
-        (tables.JUDGED, judged),
+        (tables.EVALUATED, evaluated),
         (tables.COMPARISON, compared),
     ):
         store.write_table(name, frame)
@@ -267,7 +267,7 @@ def _judge(
 
 def _of_trials(results: pd.DataFrame, trials: pd.DataFrame, grouped: list[Group]) -> pd.DataFrame:
     """Without draws that no trial counts: a search that was killed may have fitted more of some."""
-    most = trials.groupby("recipe")["draws"].max()
+    most = trials.groupby("recipe")["seeds"].max()
     whole = {unit.recipe.name for unit in grouped[0].units.values()}
     counted = results["seed"] < results["recipe"].map(most).fillna(0)
     return results[counted | results["recipe"].isin(whole)].reset_index(drop=True)

@@ -23,7 +23,14 @@ from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from medlabel.errors import MedlabelError
-from medlabel.experiments.tune_spec import FIRST, WORST, Range, TuneSpec, plain, recipe_of
+from medlabel.experiments.tune_spec import (
+    FAILED_AGREEMENT,
+    MIN_SEEDS,
+    Range,
+    TuneSpec,
+    plain,
+    recipe_of,
+)
 from medlabel.storage.progress import StageProgress
 from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe
@@ -116,7 +123,7 @@ def _config(kind: str, spec: TuneSpec, workers: int) -> tune.TuneConfig:
         mode="max",
         search_alg=_picker(kind, spec.seed),
         scheduler=ASHAScheduler(
-            time_attr="draws", grace_period=FIRST, max_t=spec.seeds, reduction_factor=_HALVING
+            time_attr="seeds", grace_period=MIN_SEEDS, max_t=spec.seeds, reduction_factor=_HALVING
         ),
         num_samples=spec.trials,
         max_concurrent_trials=workers,
@@ -158,8 +165,8 @@ def _row(kind: str, number: int, result: Any, start: Recipe) -> dict[str, Any]:
         "trial": number,
         "recipe": recipe.name,
         "student": recipe.student,
-        "draws": int(told.get("draws", 0)),
-        **{name: float(told.get(name, WORST)) for name in figures},
+        "seeds": int(told.get("seeds", 0)),
+        **{name: float(told.get(name, FAILED_AGREEMENT)) for name in figures},
         **{name: float(told.get(name, "nan")) for name in ("students", "neighbours", "balance")},
         "fit_seconds": float(told.get("fit_seconds", 0.0)),
         "reason": str(told.get("reason", why)) or why,

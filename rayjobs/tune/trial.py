@@ -16,7 +16,13 @@ from medlabel.errors import MedlabelError
 from medlabel.evaluation.diagnostics import compute_signals
 from medlabel.experiments.run_folder import finished_seeds, read_cell
 from medlabel.experiments.sweep_tables import unit_folder
-from medlabel.experiments.tune_spec import FIRST, WORST, TaskDraw, agreement, recipe_of
+from medlabel.experiments.tune_spec import (
+    FAILED_AGREEMENT,
+    MIN_SEEDS,
+    TaskSignals,
+    agreement,
+    recipe_of,
+)
 from medlabel.storage.store import Store
 from medlabel.student.provenance import Identity
 from medlabel.student.recipes import Recipe
@@ -58,7 +64,7 @@ class TuneData:
 
     def draw(
         self, task: TuneTaskData, recipe: Recipe, architecture: str, seed: int
-    ) -> tuple[TaskDraw, float]:
+    ) -> tuple[TaskSignals, float]:
         """What a draw shows, and the seconds of its fit; fitted now if it is not there.
 
         Raises:
@@ -76,9 +82,9 @@ class TuneData:
         seen = np.asarray(taught.embeddings[rows], np.float32)
         scores = taught.adjustment(taught.scores[..., rows, :], seen)
         given = dict(zip(map(str, rows), cell.test.argmax(axis=1).tolist(), strict=True))
-        return TaskDraw(compute_signals(scores, cell.test, seen), given), cell.seconds
+        return TaskSignals(compute_signals(scores, cell.test, seen), given), cell.seconds
 
-    def agreement(self, draws: list[list[TaskDraw]]) -> dict[str, float]:
+    def agreement(self, draws: list[list[TaskSignals]]) -> dict[str, float]:
         """The objective of the draws so far, by task."""
         return agreement(draws, [len(task.taught.classes) for task in self.tasks])
 
@@ -104,22 +110,26 @@ class Trial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._chosen = config
-        self._draws: list[list[TaskDraw]] = [[] for _ in self._bench.tasks]
+        self._draws: list[list[TaskSignals]] = [[] for _ in self._bench.tasks]
         self._seconds = 0.0
-        self._first = WORST
+        self._first = FAILED_AGREEMENT
 
     def step(self) -> dict[str, Any]:
         """Draw once more and tell the objective; a trial that cannot be fitted counts least."""
         try:
             recipe = recipe_of(self._bench.start, self._chosen)
             done = len(self._draws[0])
-            for seed in range(done, max(FIRST, done + 1)):
+            for seed in range(done, max(MIN_SEEDS, done + 1)):
                 self._draw(recipe, seed)
         except MedlabelError as error:
-            return {**_told(WORST, len(self._draws[0])), "reason": str(error), DONE: True}
+            return {
+                **_told(FAILED_AGREEMENT, len(self._draws[0])),
+                "reason": str(error),
+                DONE: True,
+            }
         told = self._bench.agreement(self._draws)
         draws = len(self._draws[0])
-        self._first = told["agreement"] if draws == FIRST else self._first
+        self._first = told["agreement"] if draws == MIN_SEEDS else self._first
         return {
             **_told(self._first, draws, self._seconds),
             **told,
@@ -140,7 +150,7 @@ def _told(first: float, draws: int, seconds: float = 0.0) -> dict[str, Any]:
         "agreement": first,
         **figures,
         "first_agreement": first,
-        "draws": draws,
+        "seeds": draws,
         "fit_seconds": seconds,
         "reason": "",
     }

@@ -6,10 +6,10 @@ from medlabel.data.tasks import Cell
 from medlabel.data.truth import SealedTruth
 from medlabel.experiments.run_folder import CellResult
 from medlabel.experiments.run_tables import (
-    Board,
+    ScoredImages,
+    adjust_scores,
     adjusted_table,
     diagnostics_of,
-    judge,
     recalls_table,
 )
 from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment, match_prior, parse_steps
@@ -25,28 +25,28 @@ def scores(seed):
 
 
 def test_raw_scores_are_judged_as_they_are():
-    found = judge(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None)[3]
+    found = adjust_scores(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None)[3]
     np.testing.assert_array_equal(found.pool, scores(0)[:40])
     np.testing.assert_array_equal(found.test, scores(0)[40:])
 
 
 def test_pool_and_test_are_adjusted_each_on_their_own():
-    found = judge(Adjustment(parse_steps("prior")), CELLS, ROWS, scores(0), None)[3]
+    found = adjust_scores(Adjustment(parse_steps("prior")), CELLS, ROWS, scores(0), None)[3]
     np.testing.assert_array_equal(found.pool, match_prior(scores(0)[:40]))
     changed = scores(0)
     changed[:40] = 0.5
-    again = judge(Adjustment(parse_steps("prior")), CELLS, ROWS, changed, None)[3]
+    again = adjust_scores(Adjustment(parse_steps("prior")), CELLS, ROWS, changed, None)[3]
     np.testing.assert_array_equal(found.test, again.test)
 
 
 def test_several_teachers_are_judged_as_one():
     votes = np.stack([scores(0), scores(1)])
-    found = judge(NO_ADJUSTMENT, CELLS, ROWS, votes, None)[3]
+    found = adjust_scores(NO_ADJUSTMENT, CELLS, ROWS, votes, None)[3]
     np.testing.assert_allclose(found.test, votes[:, 40:].mean(axis=0), atol=1e-6)
 
 
 def test_the_adjusted_table_has_a_row_for_each_cell_and_image():
-    judged = judge(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None)
+    judged = adjust_scores(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None)
     table = adjusted_table(judged, CELLS, ("a", "b"))
     assert list(table.columns) == ["seed", "split", "image_id", "a", "b"]
     assert table["image_id"].tolist() == [*POOL, *TEST]
@@ -61,8 +61,12 @@ def board(monkeypatch):
     student = np.eye(2, dtype=np.float32)[labels]
     fitted = CellResult(3, student[:40], student[40:], pd.DataFrame(), 0, 0.0, 0.0, "")
     monkeypatch.setattr("medlabel.experiments.run_tables.read_cell", lambda store, seed: fitted)
-    return Board(
-        ROWS, images, judge(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None), None, {"task": "t"}
+    return ScoredImages(
+        ROWS,
+        images,
+        adjust_scores(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None),
+        None,
+        {"task": "t"},
     )
 
 

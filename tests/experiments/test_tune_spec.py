@@ -10,7 +10,7 @@ from medlabel.experiments.sweep_spec import read_sweep
 from medlabel.experiments.tune_spec import (
     SPACE,
     Range,
-    TaskDraw,
+    TaskSignals,
     TuneSpec,
     agreement,
     best_trial,
@@ -25,7 +25,7 @@ ROBUST = RECIPES["robust"]
 
 def draw(*labels, neighbours=0.5, balance=0.5):
     signals = Signals(0, 0, neighbours, balance, 0, 0)
-    return TaskDraw(signals, {str(image): label for image, label in enumerate(5 * labels)})
+    return TaskSignals(signals, {str(image): label for image, label in enumerate(5 * labels)})
 
 
 def test_the_objective_is_the_mean_of_three_figures():
@@ -44,7 +44,7 @@ def test_students_that_contradict_each_other_agree_less_and_tasks_count_alike():
 
 
 def test_most_draws_come_before_agreement():
-    assert best_trial(trials([0.9, 0.6, 0.7], draws=[2, 8, 8])) == 2
+    assert best_trial(trials([0.9, 0.6, 0.7], seeds=[2, 8, 8])) == 2
     assert best_trial(trials([0.7, 0.7])) == 0
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support_tunes import results, trials
 
-from medlabel.experiments.tune_tables import Baseline, comparison, correlation, judged
+from medlabel.experiments.tune_tables import Baseline, comparison, correlation, evaluate_trials
 
 BASELINES = [Baseline("robust", "small", 0.5)]
 
@@ -10,7 +10,7 @@ BASELINES = [Baseline("robust", "small", 0.5)]
 def test_ranks_by_truth_go_by_the_draws_that_all_have():
     some = results({"r0": 0.7, "r1": 0.9})
     short = some[(some["recipe"] == "r0") | (some["seed"] < 2)]
-    table = judged(trials([0.1, 0.2], draws=[4, 2]), short)
+    table = evaluate_trials(trials([0.1, 0.2], seeds=[4, 2]), short)
     assert table["truth_rank"].tolist() == [2, 1]
     assert table["accuracy"].tolist() == pytest.approx([0.7015, 0.9005])
     assert table["first_accuracy"].tolist() == pytest.approx([0.7005, 0.9005])
@@ -18,21 +18,23 @@ def test_ranks_by_truth_go_by_the_draws_that_all_have():
 
 def test_a_recipe_that_was_tried_twice_or_failed_takes_no_rank():
     made = trials([0.1, 0.3, 0.3, -1.0]).assign(recipe=["r0", "r1", "r1", "r3"])
-    table = judged(made, results({"r0": 0.7, "r1": 0.9}))
+    table = evaluate_trials(made, results({"r0": 0.7, "r1": 0.9}))
     assert table["truth_rank"].tolist()[:3] == [2, 1, 1]
     assert table["truth_rank"].isna().tolist() == [False, False, False, True]
 
 
 def test_correlation_is_one_where_agreement_knows_and_nothing_where_it_cannot():
     made = trials([0.1, 0.2, 0.3])
-    assert correlation(judged(made, results({"r0": 0.7, "r1": 0.8, "r2": 0.9}))) == 1
-    assert correlation(judged(made, results({"r0": 0.9, "r1": 0.8, "r2": 0.7}))) == -1
-    assert np.isnan(correlation(judged(trials([0.1] * 3), results({"r0": 0.7, "r1": 0.8}))))
+    assert correlation(evaluate_trials(made, results({"r0": 0.7, "r1": 0.8, "r2": 0.9}))) == 1
+    assert correlation(evaluate_trials(made, results({"r0": 0.9, "r1": 0.8, "r2": 0.7}))) == -1
+    assert np.isnan(
+        correlation(evaluate_trials(trials([0.1] * 3), results({"r0": 0.7, "r1": 0.8})))
+    )
 
 
 def test_the_winner_is_compared_with_the_default_search_by_search_and_with_lots():
     found = results({"r0": 0.9, "r1": 0.7, "robust": 0.8})
-    table = judged(trials([0.6, 0.4], kinds=["optuna", "random"]), found)
+    table = evaluate_trials(trials([0.6, 0.4], kinds=["optuna", "random"]), found)
     rows = comparison(table, found, BASELINES).set_index("who")
     assert rows.loc["winner", "gain"] == pytest.approx(0.1)
     assert rows.loc["winner", "truth_rank"] == 1

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from medlabel.annotation.table import AnnotationTable, DecodedPiece, Origin
-from medlabel.reports.annotation_summary import summarise_annotations, write_page
+from medlabel.reports.annotation_summary import report_annotations, summarise_annotations
 from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
 from medlabel.student.decision import Assessment
@@ -39,7 +39,7 @@ def test_sums_are_those_of_all_pieces(table):
 def test_the_page_says_what_there_is_and_that_nothing_is_guaranteed(table, tmp_path):
     seen = summarise_annotations(table, table.pieces())
     thumbnails = {"/a/1.png": np.zeros((28, 28), np.uint8)}
-    path = write_page(Store(str(tmp_path)), seen, thumbnails, {"bundle": "b1"})
+    path = report_annotations(Store(str(tmp_path)), seen, thumbnails, {"bundle": "b1"})
     with open(path) as file:
         page = file.read()
     assert "5 images have a label, 3 of them without review; 1 could not be read" in page

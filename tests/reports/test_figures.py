@@ -10,10 +10,10 @@ from medlabel.reports.figures import (
     box_plots,
     confusion_matrices,
     curves,
+    outcomes,
     random_images,
     side_by_side,
     to_png,
-    verdicts,
 )
 
 LONG = "immature granulocytes (myelocytes, metamyelocytes and promyelocytes)"
@@ -57,7 +57,7 @@ def under(figure):
 
 def test_verdicts_tell_who_was_right():
     labels = np.array([0, 0, 0, 0])
-    found = verdicts(labels, says(1, 0, 1, 0), says(0, 1, 1, 0))
+    found = outcomes(labels, says(1, 0, 1, 0), says(0, 1, 1, 0))
     assert found.tolist() == ["corrected", "spoilt", "both wrong", "both right"]
 
 

@@ -4,7 +4,7 @@ import pytest
 from support_tunes import results, trials
 
 from medlabel.experiments.tune_spec import recipe_of
-from medlabel.experiments.tune_tables import Baseline, comparison, judged
+from medlabel.experiments.tune_tables import Baseline, comparison, evaluate_trials
 from medlabel.reports.rebuild import rebuild
 from medlabel.storage.store import Store
 from medlabel.student.recipes import RECIPES
@@ -19,14 +19,14 @@ def store(tmp_path):
     recipe = recipe_of(START, {"loss": "symmetric"})
     made = trials([0.6, 0.4, -1.0]).assign(recipe=[recipe.name, "r1", "r2"])
     found = results({recipe.name: 0.75, "r1": 0.7, "robust": 0.8})
-    table = judged(made, found)
+    table = evaluate_trials(made, found)
     spec = {"name": "a <search>", "search": ["optuna"], "trials": 3, "seeds": 4, "seed": 0}
     store.write_json("tune.json", {
         "spec": {**spec, "per_class": None}, "tasks": [{"task": "a-vs-b"}],
         "start": asdict(START), "sources": {"a": "0" * 64}, "synthetic": True, "versions": "1",
     })  # fmt: skip
     store.write_json("winner.json", {"recipe": asdict(recipe)})
-    store.write_table("judged.parquet", table)
+    store.write_table("evaluated.parquet", table)
     compared = comparison(table, found, [Baseline("robust", "small", 0.5)])
     store.write_table("comparison.parquet", compared)
     store.write_json("cost.json", {"encoded": 7, "workers": 1, "seconds": {"tuning": 3.0}})

@@ -31,12 +31,12 @@ from medlabel.teacher.adjust import Adjustment
 from medlabel.teacher.zero_shot import score_table
 
 __all__ = [
-    "Board",
-    "Judged",
+    "CellScores",
+    "ScoredImages",
+    "adjust_scores",
     "adjusted_table",
     "baselines_table",
     "diagnostics_of",
-    "judge",
     "recalls_table",
     "result_row",
     "results_table",
@@ -45,7 +45,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Judged:
+class CellScores:
     """The teacher's adjusted scores of one cell, float32 [N, K] each, in the cell's order."""
 
     pool: NDArray[np.float32]
@@ -53,19 +53,19 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Board:
+class ScoredImages:
     """What the tables are made of: rows of distinct images, by id.
 
     Attributes:
         images: uint8 [N, S, S] or [N, S, S, 3].
-        judged: the teacher's adjusted scores, by seed.
+        adjusted: the teacher's adjusted scores, by seed.
         embeddings: the teacher's, [N, D]; None where the teacher is a file of scores.
         names: the columns that say which run a row is of (task, teacher, student, recipe).
     """
 
     rows: Mapping[str, int]
     images: NDArray[np.uint8]
-    judged: Mapping[int, Judged]
+    adjusted: Mapping[int, CellScores]
     embeddings: NDArray[np.floating] | None
     names: Mapping[str, str]
 
@@ -74,24 +74,24 @@ class Board:
         return np.array([self.rows[image_id] for image_id in image_ids])
 
 
-def judge(
+def adjust_scores(
     adjustment: Adjustment,
     cells: Sequence[Cell],
     rows: Mapping[str, int],
     scores: NDArray[np.float32],
     embeddings: NDArray[np.floating] | None,
-) -> dict[int, Judged]:
+) -> dict[int, CellScores]:
     """Adjust raw scores [N, K] (or [T, N, K]) for each cell, its pool and its test apart."""
 
     def adjusted(image_ids: Sequence[str]) -> NDArray[np.float32]:
         at = np.array([rows[image_id] for image_id in image_ids])
         return adjustment(scores[..., at, :], None if embeddings is None else embeddings[at])
 
-    return {cell.seed: Judged(adjusted(cell.pool), adjusted(cell.test)) for cell in cells}
+    return {cell.seed: CellScores(adjusted(cell.pool), adjusted(cell.test)) for cell in cells}
 
 
 def adjusted_table(
-    judged: Mapping[int, Judged], cells: Sequence[Cell], class_names: Sequence[str]
+    judged: Mapping[int, CellScores], cells: Sequence[Cell], class_names: Sequence[str]
 ) -> pd.DataFrame:
     """`adjusted.parquet`: seed, split, image_id and one float32 column a class."""
     frames = []
@@ -109,7 +109,7 @@ def adjusted_table(
 
 
 def results_table(
-    store: Store, board: Board, cells: Sequence[Cell], truth: SealedTruth
+    store: Store, board: ScoredImages, cells: Sequence[Cell], truth: SealedTruth
 ) -> pd.DataFrame:
     """`results.parquet`: how right teacher and student are on each seed's test."""
     return pd.DataFrame(
@@ -117,9 +117,11 @@ def results_table(
     )
 
 
-def result_row(board: Board, cell: Cell, fitted: CellResult, truth: SealedTruth) -> dict[str, Any]:
+def result_row(
+    board: ScoredImages, cell: Cell, fitted: CellResult, truth: SealedTruth
+) -> dict[str, Any]:
     """One row of `results.parquet`."""
-    judged = board.judged[cell.seed]
+    judged = board.adjusted[cell.seed]
     metrics = evaluate_cell(truth, cell.pool, cell.test, judged.pool, judged.test, fitted.test)
     names = {"task": board.names["task"], "seed": cell.seed, **board.names}
     return {**names, **metrics, "versions": fitted.versions}
@@ -127,7 +129,7 @@ def result_row(board: Board, cell: Cell, fitted: CellResult, truth: SealedTruth)
 
 def recalls_table(
     store: Store,
-    board: Board,
+    board: ScoredImages,
     cells: Sequence[Cell],
     truth: SealedTruth,
     class_names: Sequence[str],
@@ -136,13 +138,15 @@ def recalls_table(
     rows = []
     for cell in cells:
         student = read_cell(store, cell.seed).test
-        for who, found in (("teacher", board.judged[cell.seed].test), ("student", student)):
+        for who, found in (("teacher", board.adjusted[cell.seed].test), ("student", student)):
             names = {"task": board.names["task"], "seed": cell.seed, "who": who}
             rows += [names | row for row in recall_rows(truth, cell.test, found, class_names)]
     return pd.DataFrame(rows)
 
 
-def diagnostics_of(store: Store, board: Board, cells: Sequence[Cell]) -> tuple[Diagnostics, int]:
+def diagnostics_of(
+    store: Store, board: ScoredImages, cells: Sequence[Cell]
+) -> tuple[Diagnostics, int]:
     """`diagnostics.json`, and the seed of the best student; no truth has a part in either."""
     each, draws = [], []
     for cell in cells:
@@ -151,7 +155,7 @@ def diagnostics_of(store: Store, board: Board, cells: Sequence[Cell]) -> tuple[D
             features = pixel_features(board.images[at])
         else:
             features = np.asarray(board.embeddings[at], np.float32)
-        each.append(compute_signals(board.judged[cell.seed].test, student, features))
+        each.append(compute_signals(board.adjusted[cell.seed].test, student, features))
         draws.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
     k = student.shape[1]
     return summarise_diagnostics(each, student_agreement(draws, k)), cells[
@@ -166,7 +170,7 @@ def timings_table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def baselines_table(
-    board: Board,
+    board: ScoredImages,
     cells: Sequence[Cell],
     truth: SealedTruth,
     ceiling: Mapping[int, NDArray[np.float32]],
@@ -187,10 +191,10 @@ def baselines_table(
     return pd.DataFrame(rows)
 
 
-def _answers(board: Board, cell: Cell) -> dict[str, NDArray[np.float32]]:
+def _answers(board: ScoredImages, cell: Cell) -> dict[str, NDArray[np.float32]]:
     """What each truth-free baseline says of the test, float32 [N, K]."""
     pool, test = board.at(cell.pool), board.at(cell.test)
-    scores = board.judged[cell.seed].pool
+    scores = board.adjusted[cell.seed].pool
     answers = {
         "majority class": majority_class(scores, len(test)),
         "pixel statistics": pixel_statistics(board.images[pool], scores, board.images[test]),

@@ -27,7 +27,7 @@ from medlabel.data.tasks import Cell, Task
 from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.significance import Comparison, corrected_t_test, wilcoxon_over_tasks
 from medlabel.experiments.run_folder import finished_seeds, read_cell
-from medlabel.experiments.run_tables import Board, result_row
+from medlabel.experiments.run_tables import ScoredImages, result_row
 from medlabel.experiments.sweep_spec import same_modality
 from medlabel.storage.store import Store
 
@@ -72,7 +72,7 @@ def unit_folder(key: str) -> str:
 
 
 def unit_tables(
-    folder: Store, board: Board, cells: Sequence[Cell], truth: SealedTruth
+    folder: Store, board: ScoredImages, cells: Sequence[Cell], truth: SealedTruth
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results and fits of the cells of a unit that are finished, a row each, in order."""
     finished = finished_seeds(folder)

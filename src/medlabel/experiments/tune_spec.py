@@ -45,11 +45,11 @@ from medlabel.student.networks import Cnn, check_student
 from medlabel.student.recipes import RECIPES, Recipe, recipe_named
 
 __all__ = [
-    "FIRST",
+    "FAILED_AGREEMENT",
+    "MIN_SEEDS",
     "SPACE",
-    "WORST",
     "Range",
-    "TaskDraw",
+    "TaskSignals",
     "TuneSpec",
     "agreement",
     "best_trial",
@@ -62,8 +62,8 @@ __all__ = [
 Plain = bool | int | float | str | None
 Choices = Annotated[tuple[Plain, ...], Field(min_length=1)]
 
-FIRST = 2  # draws before a trial says how good it is: `students` compares two
-WORST = -1.0  # what a trial that cannot be fitted counts: no kappa is lower
+MIN_SEEDS = 2  # draws before a trial says how good it is: `students` compares two
+FAILED_AGREEMENT = -1.0  # what a trial that cannot be fitted counts: no kappa is lower
 _MOST_TRIED = 1000  # combinations of a student's parts, to see whether one is a network
 _START = "robust"  # what a recipe's file is written as a change of
 _MAPS = "maps"
@@ -115,7 +115,7 @@ SPACE: Mapping[str, Range | tuple[Plain, ...]] = MappingProxyType(
 class TuneSpec(SweepSpec):
     """What a search is asked for; see this module's docstring."""
 
-    seeds: int = Field(8, ge=FIRST, le=9999)
+    seeds: int = Field(8, ge=MIN_SEEDS, le=9999)
     trials: int = Field(64, ge=1, le=9999)
     search: Annotated[tuple[Literal["optuna", "random"], ...], BeforeValidator(listed)] = Field(
         ("optuna",), min_length=1
@@ -229,7 +229,7 @@ def changed_fields(recipe: Recipe) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class TaskDraw:
+class TaskSignals:
     """What one draw of one task shows without truth.
 
     Attributes:
@@ -241,7 +241,7 @@ class TaskDraw:
     labels: Mapping[str, int]
 
 
-def agreement(tasks: Sequence[Sequence[TaskDraw]], classes: Sequence[int]) -> dict[str, float]:
+def agreement(tasks: Sequence[Sequence[TaskSignals]], classes: Sequence[int]) -> dict[str, float]:
     """The objective, and the three figures it is the mean of, each a mean over tasks.
 
     Args:
@@ -254,7 +254,7 @@ def agreement(tasks: Sequence[Sequence[TaskDraw]], classes: Sequence[int]) -> di
 
 
 def _of_tasks(
-    tasks: Sequence[Sequence[TaskDraw]], classes: Sequence[int]
+    tasks: Sequence[Sequence[TaskSignals]], classes: Sequence[int]
 ) -> Iterator[dict[str, float | None]]:
     for draws, k in zip(tasks, classes, strict=True):
         yield {
@@ -272,9 +272,9 @@ def best_trial(trials: pd.DataFrame) -> int:
     Raises:
         MedlabelError: no trial could be fitted.
     """
-    whole = trials[trials["agreement"] > WORST]
+    whole = trials[trials["agreement"] > FAILED_AGREEMENT]
     if whole.empty:
         why = trials["reason"].iloc[0] if len(trials) else "there are none"
         raise MedlabelError(f"no trial could be fitted; the first: {why}")
-    longest = whole[whole["draws"] == whole["draws"].max()]
+    longest = whole[whole["seeds"] == whole["seeds"].max()]
     return int(longest["agreement"].idxmax())

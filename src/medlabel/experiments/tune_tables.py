@@ -7,7 +7,7 @@ tune/                 Ray Tune's record, and TensorBoard's files: tensorboard --
 trials.parquet        a row a trial: what was chosen, and its agreement; no truth; .csv beside it
 winner.json, .yaml    the trial that was chosen without truth, and its recipe for `--recipe`
 results.parquet       a row a draw, as in a sweep; from here on truth is open; .csv beside it
-judged.parquet        trials.parquet with accuracies and ranks by truth; .csv beside it
+evaluated.parquet        trials.parquet with accuracies and ranks by truth; .csv beside it
 comparison.parquet    the winner against the default, random search and lots; .csv beside it
 cost.json             encodes, and seconds of each stage of the last call
 winner/TASK/          a run of each task by the winner, with its bundle
@@ -24,14 +24,22 @@ import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
 from medlabel.evaluation.significance import corrected_t_test
-from medlabel.experiments.tune_spec import FIRST, WORST, best_trial
+from medlabel.experiments.tune_spec import FAILED_AGREEMENT, MIN_SEEDS, best_trial
 from medlabel.storage.store import Store
 
-__all__ = ["Baseline", "TuneTables", "comparison", "correlation", "is_tune", "judged", "read_tune"]
+__all__ = [
+    "Baseline",
+    "TuneTables",
+    "comparison",
+    "correlation",
+    "evaluate_trials",
+    "is_tune",
+    "read_tune",
+]
 
 MANIFEST, COST, REPORT, WINNER = "tune.json", "cost.json", "report", "winner"
 TRIALS, RESULTS = "trials.parquet", "results.parquet"
-JUDGED, COMPARISON = "judged.parquet", "comparison.parquet"
+EVALUATED, COMPARISON = "evaluated.parquet", "comparison.parquet"
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class TuneTables:
 
     manifest: Mapping[str, Any]
     winner: Mapping[str, Any]
-    judged: pd.DataFrame
+    evaluated: pd.DataFrame
     comparison: pd.DataFrame
     cost: Mapping[str, Any]
 
@@ -64,14 +72,14 @@ def read_tune(store: Store) -> TuneTables:
     return TuneTables(
         store.read_json(MANIFEST),
         store.read_json(f"{WINNER}.json"),
-        store.read_table(JUDGED),
+        store.read_table(EVALUATED),
         store.read_table(COMPARISON),
         store.read_json(COST),
     )
 
 
-def judged(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
-    """`judged.parquet`: trials with what truth says of them; only evaluation looks here.
+def evaluate_trials(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """`evaluated.parquet`: trials with what truth says of them; only evaluation looks here.
 
     `accuracy` is the mean over a trial's own draws. Trials were given different numbers of draws,
     so `truth_rank` (1 is best, of different recipes) goes by `first_accuracy`: over the draws that
@@ -79,11 +87,15 @@ def judged(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     """
     each = _by_draw(results)
     every = each.groupby("recipe")["accuracy"].mean()
-    first = each[each["seed"] < FIRST].groupby("recipe")["accuracy"].mean()
+    first = each[each["seed"] < MIN_SEEDS].groupby("recipe")["accuracy"].mean()
     table = trials.assign(
         accuracy=trials["recipe"].map(every), first_accuracy=trials["recipe"].map(first)
     )
-    fitted = table[table["agreement"] > WORST].drop_duplicates("recipe").dropna(subset="accuracy")
+    fitted = (
+        table[table["agreement"] > FAILED_AGREEMENT]
+        .drop_duplicates("recipe")
+        .dropna(subset="accuracy")
+    )
     ranks = rankdata(-fitted["first_accuracy"].to_numpy(), method="min").astype(int)
     placed = dict(zip(fitted["recipe"], ranks.tolist(), strict=True))
     return table.assign(truth_rank=table["recipe"].map(placed).astype("Int64"))
@@ -127,7 +139,7 @@ def comparison(
     kinds = list(dict.fromkeys(table["search"]))
     for kind in kinds if len(kinds) > 1 else []:
         some = table[table["search"] == kind]
-        if (some["agreement"] > WORST).any():
+        if (some["agreement"] > FAILED_AGREEMENT).any():
             rows.append(_trial_row(f"winner of {kind} search", some, best_trial(some)))
     rows += [
         {
@@ -140,7 +152,7 @@ def comparison(
     ]
     rows = [{**row, **_measured(row, results, baselines[0], table)} for row in rows]
     fitted = table.dropna(subset=["truth_rank"])
-    lot = {"who": "a trial by lot", "recipe": "", "student": "", "draws": FIRST}
+    lot = {"who": "a trial by lot", "recipe": "", "student": "", "seeds": MIN_SEEDS}
     means = {"accuracy": fitted["first_accuracy"].mean(), "agreement": fitted["agreement"].mean()}
     return pd.DataFrame([*rows, {**lot, **means, "worst": fitted["first_accuracy"].min()}])
 
@@ -166,10 +178,10 @@ def _measured(
         own[both].to_numpy(), other[both].to_numpy(),
         int(tasks["n_pool"].sum()), int(tasks["n_test"].sum()),
     )  # fmt: skip
-    first = own[own.index < FIRST].mean()
+    first = own[own.index < MIN_SEEDS].mean()
     better = table.dropna(subset=["truth_rank"]).drop_duplicates("recipe")["first_accuracy"] > first
     return {
-        "draws": len(own),
+        "seeds": len(own),
         "teacher_accuracy": part["teacher_accuracy"].mean(),
         "accuracy": own.mean(),
         "first_accuracy": first,

@@ -19,7 +19,13 @@ from PIL import Image
 from medlabel.annotation.table import AnnotationTable, Piece
 from medlabel.storage.store import Store
 
-__all__ = ["PAGE", "Overview", "UncertainImage", "summarise_annotations", "write_page"]
+__all__ = [
+    "PAGE",
+    "AnnotationSummary",
+    "UncertainImage",
+    "report_annotations",
+    "summarise_annotations",
+]
 
 PAGE = "summary/index.html"
 _BINS = 20
@@ -38,7 +44,7 @@ class UncertainImage:
 
 
 @dataclass
-class Overview:
+class AnnotationSummary:
     """Sums over a table.
 
     Attributes:
@@ -68,9 +74,9 @@ class Overview:
         return self.reasons.total()
 
 
-def summarise_annotations(table: AnnotationTable, pieces: Sequence[Piece]) -> Overview:
+def summarise_annotations(table: AnnotationTable, pieces: Sequence[Piece]) -> AnnotationSummary:
     """Sum up some pieces of a table."""
-    seen = Overview()
+    seen = AnnotationSummary()
     for piece in pieces:
         seen.reasons.update(reason for _, reason in piece.rejects)
         rows = table.read(piece, ["uri", "label", "confidence", "decision", "review_reasons"])
@@ -90,9 +96,9 @@ def summarise_annotations(table: AnnotationTable, pieces: Sequence[Piece]) -> Ov
     return seen
 
 
-def write_page(
+def report_annotations(
     store: Store,
-    seen: Overview,
+    seen: AnnotationSummary,
     thumbnails: Mapping[str, NDArray[np.uint8]],
     facts: Mapping[str, str],
 ) -> str:

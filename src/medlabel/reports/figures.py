@@ -32,19 +32,19 @@ __all__ = [
     "confusion_matrices",
     "contact_sheet",
     "curves",
+    "outcomes",
     "random_images",
     "side_by_side",
     "to_png",
-    "verdicts",
 ]
 
 BETTER, WORSE, NEITHER, INK = "#0072B2", "#D55E00", "#757575", "#1f2328"
-CORRECTED, SPOILT, BOTH_WRONG, BOTH_RIGHT = "corrected", "spoilt", "both wrong", "both right"
+FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "corrected", "spoilt", "both wrong", "both right"
 
 # edge colour, line style and legend text, in the order in which images are shown
 _FRAMES: dict[str, tuple[str, Literal["-", "--", ":"], str]] = {
-    CORRECTED: (BETTER, "-", "student corrects the teacher"),
-    SPOILT: (WORSE, "--", "student spoils a right label"),
+    FIXED: (BETTER, "-", "student corrects the teacher"),
+    BROKEN: (WORSE, "--", "student spoils a right label"),
     BOTH_WRONG: (NEITHER, ":", "both wrong"),
     BOTH_RIGHT: ("none", "-", ""),
 }
@@ -59,7 +59,7 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def verdicts(
+def outcomes(
     labels: NDArray[np.int64], teacher: NDArray[np.floating], student: NDArray[np.floating]
 ) -> NDArray[np.str_]:
     """What the student made of each image, str [N], from truth [N] and two scores [N, K].
@@ -70,7 +70,7 @@ def verdicts(
     teacher_right = teacher.argmax(axis=1) == labels
     student_right = student.argmax(axis=1) == labels
     cases = [student_right & ~teacher_right, teacher_right & ~student_right, ~teacher_right]
-    return np.select(cases, [CORRECTED, SPOILT, BOTH_WRONG], BOTH_RIGHT)
+    return np.select(cases, [FIXED, BROKEN, BOTH_WRONG], BOTH_RIGHT)
 
 
 def random_images(
@@ -131,7 +131,7 @@ def side_by_side(
         seed: decides which images are shown.
         n: how many are shown at most.
     """
-    outcome = verdicts(labels, teacher, student)
+    outcome = outcomes(labels, teacher, student)
     differ = teacher.argmax(axis=1) != student.argmax(axis=1)
     chosen = _choose(outcome, differ, seed, n)
     roomy = max(len(name) for name in classes) > 14

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from medlabel.reports.figures import (
     BOTH_WRONG,
-    CORRECTED,
-    SPOILT,
+    BROKEN,
+    FIXED,
     box_plots,
     confusion_matrices,
     curves,
+    outcomes,
     random_images,
     side_by_side,
     to_png,
-    verdicts,
 )
 from medlabel.storage.store import Store
 
@@ -321,9 +321,9 @@ def _figures(data: ReportData) -> Iterator[Entry]:
 
 
 def _changes(data: ReportData) -> Entry:
-    outcome = verdicts(data.labels, data.teacher, data.student)
+    outcome = outcomes(data.labels, data.teacher, data.student)
     corrected, spoilt, wrong = (
-        f"{(outcome == verdict).sum():,}" for verdict in (CORRECTED, SPOILT, BOTH_WRONG)
+        f"{(outcome == verdict).sum():,}" for verdict in (FIXED, BROKEN, BOTH_WRONG)
     )
     return (
         "side_by_side",

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medlabel.experiments import tune_tables as tables
-from medlabel.experiments.tune_spec import FIRST, WORST
+from medlabel.experiments.tune_spec import FAILED_AGREEMENT, MIN_SEEDS
 from medlabel.experiments.tune_tables import TuneTables, correlation
 from medlabel.reports.figures import BETTER, INK, NEITHER, WORSE
 from medlabel.reports.page import SYNTHETIC, Entry, Table, number, percents, picture, render
@@ -17,7 +17,7 @@ from medlabel.storage.store import Store
 
 __all__ = ["report_tune", "tune_answer"]
 
-_SHOWN = 30  # trials on the page; judged.csv has all
+_SHOWN = 30  # trials on the page; evaluated.csv has all
 
 
 def report_tune(store: Store) -> str:
@@ -34,7 +34,7 @@ def report_tune(store: Store) -> str:
         synthetic_note=SYNTHETIC,
         leaderboards=[_comparison(found.comparison)],
         pictures=[picture(_scatter(found), folder, synthetic=synthetic)],
-        tables=[_trials(found.judged), _recipe(found.winner["recipe"], found.manifest["start"])],
+        tables=[_trials(found.evaluated), _recipe(found.winner["recipe"], found.manifest["start"])],
         facts=_facts(found),
     )
     folder.write("index.html", page.encode())
@@ -48,24 +48,25 @@ def tune_answer(found: TuneTables) -> str:
     ours, theirs = percents(best["accuracy"], start["accuracy"])
     word = "worse than" if best["gain"] < 0 else "better than" if best["gain"] > 0 else "as good as"
     return (
-        f"Of {counted(len(found.judged), 'trial')} the one whose students agree most is right on "
-        f"{ours} of held-out images, {start['recipe']} on {theirs}: {word} where the search "
-        f"started. By truth, which had no part in the choice, it is number "
-        f"{best['truth_rank']:.0f} of {best['of']:.0f} different recipes."
+        f"Of {counted(len(found.evaluated), 'trial')}, the one with the highest agreement labels "
+        f"{ours} of held-out images correctly, the default recipe ({start['recipe']}) {theirs}: it "
+        f"is {word} the recipe that the search started from. By true accuracy, which played no "
+        f"part in the choice, it ranks {best['truth_rank']:.0f} of {best['of']:.0f} different "
+        "recipes."
     )
 
 
 def _remarks(found: TuneTables) -> list[str]:
     told = []
-    rho = correlation(found.judged)
+    rho = correlation(found.evaluated)
     if not np.isnan(rho):
         told.append(
             f"Agreement and true accuracy go together with a rank correlation of {rho:.2f} over "
-            f"the recipes tried ({FIRST} draws of each). Near 0, the search could not see what "
+            f"the recipes tried ({MIN_SEEDS} draws of each). Near 0, the search could not see what "
             "is better."
         )
-    if failed := int((found.judged["agreement"] <= WORST).sum()):
-        told.append(f"{counted(failed, 'trial')} could not be fitted: judged.csv says why.")
+    if failed := int((found.evaluated["agreement"] <= FAILED_AGREEMENT).sum()):
+        told.append(f"{counted(failed, 'trial')} could not be fitted: evaluated.csv says why.")
     told.append(
         "Agreement cannot see a teacher that is sure and wrong in a way that images support; a "
         "search looks for recipes that agree, and may find those that follow it most smoothly."
@@ -83,7 +84,7 @@ def _comparison(frame: pd.DataFrame) -> Table:
             row["who"],
             row["recipe"],
             row["student"],
-            f"{row['draws']:.0f}",
+            f"{row['seeds']:.0f}",
             number(row["agreement"], 3),
             percent(row["accuracy"]),
             percent(row["worst"]),
@@ -95,10 +96,10 @@ def _comparison(frame: pd.DataFrame) -> Table:
         "Accuracy on held-out images in percent, the mean over draws (and tasks); worst: the worst "
         "draw. Gain over the default in points, on the draws that both have, with its 95 % "
         "interval (other pools, tried on the same held-out images). Rank by truth: over the "
-        f"{FIRST} draws that all trials have."
+        f"{MIN_SEEDS} draws that all trials have."
     )
     columns = (
-        *("", "recipe", "student", "draws", "agreement", "accuracy, %", "worst, %", "gain"),
+        *("", "recipe", "student", "seeds", "agreement", "accuracy, %", "worst, %", "gain"),
         "rank by truth",
     )
     return Table("The winner, by truth", caption, columns, rows)
@@ -106,7 +107,7 @@ def _comparison(frame: pd.DataFrame) -> Table:
 
 def _trials(judged: pd.DataFrame) -> Table:
     """The trials that agree most, as they were chosen from."""
-    order = ["draws", "agreement"]
+    order = ["seeds", "agreement"]
     some = judged.sort_values(order, ascending=False, kind="stable").head(_SHOWN)
     rows = [
         (
@@ -114,7 +115,7 @@ def _trials(judged: pd.DataFrame) -> Table:
             (
                 f"{row['search']} {row['trial']}",
                 row["student"],
-                str(row["draws"]),
+                str(row["seeds"]),
                 *(number(row[name], 3) for name in ("agreement", "students", "neighbours")),
                 number(row["balance"], 3),
                 percent(row["accuracy"]),
@@ -126,10 +127,10 @@ def _trials(judged: pd.DataFrame) -> Table:
     caption = (
         f"{len(rows)} of {len(judged):,} in the order in which one is chosen: those that were "
         "given most draws, then by agreement. The last two columns were made when all was chosen. "
-        "What each trial chose is in judged.csv."
+        "What each trial chose is in evaluated.csv."
     )
     columns = (
-        *("trial", "student", "draws", "agreement", "students", "neighbours", "balance"),
+        *("trial", "student", "seeds", "agreement", "students", "neighbours", "balance"),
         *("accuracy, %", "rank by truth"),
     )
     return Table("Trials", caption, columns, rows)
@@ -150,7 +151,7 @@ def _scatter(found: TuneTables) -> Entry:
     """Agreement against true accuracy, a dot a recipe."""
     figure = Figure(figsize=(7.2, 4.8), layout="constrained", facecolor="white")
     axes = figure.subplots()
-    some = found.judged.dropna(subset=["truth_rank"]).drop_duplicates("recipe")
+    some = found.evaluated.dropna(subset=["truth_rank"]).drop_duplicates("recipe")
     axes.scatter(some["first_agreement"], 100 * some["first_accuracy"], s=18, c=NEITHER, alpha=0.6,
                  label="a recipe that was tried")  # fmt: skip
     chosen = some[some["recipe"] == found.winner["recipe"]["name"]]
@@ -167,22 +168,23 @@ def _scatter(found: TuneTables) -> Entry:
     axes.legend(frameon=False, fontsize=9)
     return (
         "agreement",
-        "Does agreement know?",
-        f"Each recipe by what the search saw of it and by truth, over its first {FIRST} draws. The "
-        "more the dots rise to the right, the better the search could see.",
+        "Does agreement predict accuracy?",
+        f"Each recipe by its agreement, which the search maximises, and true accuracy over its "
+        f"first {MIN_SEEDS} seeds. The more the dots rise to the right, the better agreement "
+        "predicts accuracy.",
         "Scatter of agreement against true accuracy over all recipes tried.",
         figure,
     )
 
 
 def _facts(found: TuneTables) -> dict[str, str]:
-    spec, cost, judged = found.manifest["spec"], found.cost, found.judged
+    spec, cost, judged = found.manifest["spec"], found.cost, found.evaluated
     stages = ", ".join(f"{stage} {value:,.0f} s" for stage, value in cost["seconds"].items())
     return {
         "Tasks": ", ".join(task["task"] for task in found.manifest["tasks"]),
         "Search": f"{', '.join(spec['search'])}; {spec['trials']} trials each, seed {spec['seed']}",
         "Draws": f"at most {spec['seeds']} a trial, {judged['draws'].sum():,} in all",
-        "Stopped early": counted(int((judged["draws"] < spec["seeds"]).sum()), "trial"),
+        "Stopped early": counted(int((judged["seeds"] < spec["seeds"]).sum()), "trial"),
         "Images a class, at most": str(spec["per_class"] or "as many as the smallest class has"),
         "Fitting": f"{judged['fit_seconds'].sum():,.0f} s of one worker, by all trials",
         "Last call": (

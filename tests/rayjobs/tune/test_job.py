@@ -66,7 +66,7 @@ def finished(store):
 def test_a_search_leaves_its_tables_a_recipe_and_a_bundle(done, folder):
     store = Store(str(folder / "done"))
     assert len(done.trials) == 4
-    assert done.trials["draws"].isin([2, 3]).all()
+    assert done.trials["seeds"].isin([2, 3]).all()
     assert done.trials["agreement"].between(0.1, 1).all()
     assert (done.trials["reason"] == "").all()
     assert done.comparison["who"].tolist() == ["winner", "default", "a trial by lot"]
@@ -74,7 +74,9 @@ def test_a_search_leaves_its_tables_a_recipe_and_a_bundle(done, folder):
     assert replace(recipe, name=done.winner.name) == done.winner
     (bundle,) = done.bundles
     assert load_bundle(bundle).student.classes == ["dark", "grey"]
-    assert {"trials.csv", "judged.csv", "comparison.csv", "results.csv"} <= set(store.list("*.csv"))
+    assert {"trials.csv", "evaluated.csv", "comparison.csv", "results.csv"} <= set(
+        store.list("*.csv")
+    )
     assert "by truth" in Path(done.report).read_text()
 
 
