@@ -33,7 +33,7 @@ def test_sums_are_those_of_all_pieces(table):
     assert seen.labels["dark"] == 1  # at one half the first wins
     assert seen.reviews == {"low_confidence": 2, "out_of_distribution": 1}
     assert seen.histogram.sum() == 5
-    assert [doubt.uri for doubt in seen.uncertain[:2]] == ["/a/1.png", "/a/2.png"]
+    assert [image.uri for image in seen.uncertain[:2]] == ["/a/1.png", "/a/2.png"]
 
 
 def test_the_page_says_what_there_is_and_that_nothing_is_guaranteed(table, tmp_path):
@@ -42,7 +42,7 @@ def test_the_page_says_what_there_is_and_that_nothing_is_guaranteed(table, tmp_p
     path = report_annotations(Store(str(tmp_path)), seen, thumbnails, {"bundle": "b1"})
     with open(path) as file:
         page = file.read()
-    assert "5 images have a label, 3 of them without review; 1 could not be read" in page
+    assert "5 images have a label, and 3 of these labels need no review; 1 images" in page
     assert "nothing is guaranteed" in page
     assert page.count("data:image/png;base64,") == 1
     assert "&lt;broken&gt;" in page

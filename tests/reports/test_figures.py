@@ -58,7 +58,7 @@ def under(figure):
 def test_verdicts_tell_who_was_right():
     labels = np.array([0, 0, 0, 0])
     found = outcomes(labels, says(1, 0, 1, 0), says(0, 1, 1, 0))
-    assert found.tolist() == ["corrected", "spoilt", "both wrong", "both right"]
+    assert found.tolist() == ["fixed", "broken", "both wrong", "both right"]
 
 
 def test_png_is_a_png_and_the_same_twice():
@@ -83,7 +83,7 @@ def test_fewer_images_than_asked_for_are_all_shown():
     assert sum(bool(axes.images) for axes in figure.axes) == 5
 
 
-def test_corrected_and_spoilt_images_are_marked():
+def test_fixed_and_broken_images_are_marked():
     labels = np.array([0, 0, 0, 0])
     figure = side_by_side(
         pixels(4), labels, says(1, 0, 1, 0), says(0, 1, 1, 0), ("chest", "breast")
@@ -91,14 +91,18 @@ def test_corrected_and_spoilt_images_are_marked():
     assert frame_colours(figure) == [BETTER, WORSE, NEITHER, None]
     assert under(figure)[0] == "teacher: breast \u2717\nstudent: chest \u2713"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["student corrects the teacher", "student spoils a right label", "both wrong"]
+    assert legend == [
+        "the student fixes a wrong label",
+        "the student breaks a right label",
+        "both wrong",
+    ]
 
 
 def test_disagreements_come_first_and_a_rare_kind_is_not_lost():
     labels = np.zeros(200, dtype=np.int64)
     teacher, student = np.zeros(200, dtype=int), np.zeros(200, dtype=int)
     teacher[:60] = 1  # corrected
-    student[100] = 1  # spoilt, once
+    student[100] = 1  # broken, once
     figure = side_by_side(
         pixels(200), labels, says(*teacher), says(*student), ("chest", "breast"), n=12
     )
@@ -121,7 +125,7 @@ def test_curves_name_agreement_and_mark_the_kept_epoch():
     assert left.get_title() == "Loss"
     assert right.get_title() == "Agreement with the pseudo-labels"
     for axes in (left, right):
-        kept = next(line for line in axes.lines if line.get_label() == "kept: epoch 4")
+        kept = next(line for line in axes.lines if line.get_label() == "epoch kept: 4")
         assert list(kept.get_xdata()) == [4, 4]
 
 
@@ -146,14 +150,14 @@ def test_box_plots_have_a_point_a_seed_and_tell_losses_apart():
         assert len(better.get_offsets()) == 2
         np.testing.assert_allclose(worse.get_offsets()[:, 1], [-3.0])
         assert len(axes.patches) == 1
-    assert figure.axes[0].get_title() == "Gain in accuracy: +0.00 points, the mean of 3 draws"
+    assert figure.axes[0].get_title() == "Gain in accuracy: +0.00 points, mean of 3 seeds"
 
 
 @pytest.mark.parametrize("gain", [0.02, 0.0, -0.02])
 def test_one_seed_is_a_point_without_a_box(gain):
     figure = box_plots(results([gain]))
     assert not figure.axes[0].patches
-    assert figure.axes[0].get_title().endswith("points, one draw")
+    assert figure.axes[0].get_title().endswith("points, one seed")
     assert to_png(figure)
 
 

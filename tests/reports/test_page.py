@@ -103,7 +103,7 @@ def row_of(html, who):
     return next(row for row in rows(html) if row[0].split("  ")[0].strip() == who)
 
 
-def test_recall_is_told_class_by_class(data, page):
+def test_recall_is_shown_per_class(data, page):
     assert row_of(page(data), "chest") == ["chest", "83.33", "100.00"]
     assert row_of(page(data), "breast") == ["breast", "66.67", "100.00"]
 
@@ -129,15 +129,15 @@ def test_same_data_same_page(data, drawn):
 
 def test_answer_when_the_student_wins():
     assert answer(results([0.97, 0.98, 0.99], [0.99, 0.99, 0.98])).replace("\u00a0", " ") == (
-        "The student is right on 98.7 % of held-out images, the teacher on 98.0 %, "
-        "over 3 draws; the student loses to the teacher in 1 of them."
+        "The student labels 98.7 % of held-out images correctly, the teacher 98.0 %, "
+        "over 3 seeds; the student is worse than the teacher on 1 of them."
     )
 
 
 def test_answer_says_plainly_that_the_student_loses():
     text = answer(results([0.95, 0.97], [0.5, 0.6]))
-    assert text.startswith("The student does worse than its teacher: ")
-    assert "loses to the teacher in all of them" in text
+    assert text.startswith("The student is worse than its teacher: ")
+    assert "is worse than the teacher on all of them" in text
 
 
 def test_answer_when_neither_wins():
@@ -145,9 +145,9 @@ def test_answer_when_neither_wins():
     assert text.startswith("The student is no better than its teacher: ")
 
 
-def test_answer_of_one_draw_counts_no_losses():
+def test_answer_of_one_seed_counts_no_losses():
     text = answer(results([0.9], [0.95]))
-    assert text.endswith("in one draw.")
+    assert text.endswith("with one seed.")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_answer_of_one_draw_counts_no_losses():
     [(0.9801, 0.9804, "98.04"), (0.98, 0.9999, "99.99"), (0.9, 1.0, "100.0")],
 )
 def test_answer_has_digits_enough(teacher, student, expected):
-    assert f"right on {expected}\u00a0%" in answer(results([teacher] * 2, [student] * 2))
+    assert f"labels {expected}\u00a0%" in answer(results([teacher] * 2, [student] * 2))
 
 
 def test_answer_is_on_the_page(data, page):
@@ -173,12 +173,12 @@ def test_ceiling_is_last_and_marked(data, page):
     assert [name.split("  ")[0] for name in names] == [
         "student", "teacher", "majority class", "pixel statistics", "true labels",
     ]  # fmt: skip
-    assert "uses the truth; not available to users" in names[-1]
+    assert "trained on true labels, which users do not have" in names[-1]
 
 
 def test_a_baseline_of_fewer_seeds_says_so(data, page):
     html = page(replace(data, baselines=baselines(1, true_labels=0.995)))
-    assert "(1 of 3 draws)" in row_of(html, "true labels")[0]
+    assert "(1 of 3 seeds)" in row_of(html, "true labels")[0]
     assert "\u00b1" not in row_of(html, "true labels")[1]
 
 

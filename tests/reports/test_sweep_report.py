@@ -29,12 +29,12 @@ def fill(store, results, failures=(), **changed):
 def test_the_page_says_what_came_out_and_where_the_student_loses(store):
     fill(store, made([0.1, 0.05, -0.05]))
     page = Store(store.uri).read(report_sweep(store).removeprefix(store.uri + "/")).decode()
-    assert "loses to its teacher on 1 of the tasks" in page
+    assert "on 1 of the tasks, its mean accuracy over the seeds is below" in page
     assert "three &lt;sets&gt;" in page
-    assert "Where the student loses" in page
+    assert "Tasks on which the student is worse" in page
     assert "A modality shared" in page
-    assert "7 images encoded, 15 cells fitted by 2 workers" in page
-    assert "What could not be fitted" not in page
+    assert "7 images embedded, 15 cells fitted by 2 workers" in page
+    assert "Failed cells" not in page
     assert store.list("report/figures/*") == [
         "report/figures/box_plots.png",
         "report/figures/heat_map_1.png",
@@ -43,7 +43,7 @@ def test_the_page_says_what_came_out_and_where_the_student_loses(store):
     assert len(pd.read_csv(store.path("results.csv"))) == 15
 
 
-def test_failures_and_phantoms_are_told(store):
+def test_failures_and_phantoms_are_reported(store):
     results = made([0.1, 0.05, 0.0])
     lost = {**results.iloc[0][["task", "seed", "teacher", "student", "recipe"]], "reason": "woe"}
     fill(store, results[1:], [lost], synthetic=True)
@@ -53,11 +53,11 @@ def test_failures_and_phantoms_are_told(store):
     assert "Synthetic data" in page
 
 
-def test_several_students_are_compared_and_who_has_no_truth_is_warned(store):
+def test_several_students_are_compared_and_a_remark_says_that_true_labels_are_needed(store):
     fill(store, pd.concat([made([0.1, 0.1, 0.1]), made([0.0, 0.0, 0.0], student="large")]))
     page = store.read(report_sweep(store).removeprefix(store.uri + "/")).decode()
-    assert "Of all, robust (small) taught by phantom" in page
-    assert "cannot choose by it" in page
+    assert "The best student (small, robust) labels" in page
+    assert "cannot be used to choose a student" in page
     assert len(store.list("report/figures/heat_map_*")) == 2
 
 

@@ -36,8 +36,8 @@ def store(tmp_path):
 def test_the_page_says_how_the_winner_stands_and_that_truth_had_no_part(store):
     page = store.read(rebuild(store.uri).removeprefix(store.uri + "/")).decode()
     assert "a &lt;search&gt;" in page
-    assert "worse than where the search started" in page
-    assert "number 1 of 2 different recipes" in page
+    assert "it is worse than the recipe that the search started from" in page
+    assert "it ranks 1 of 2 different recipes" in page
     assert "1 trial could not be fitted" in page
     assert "cross-entropy" not in page
     assert "symmetric" in page

@@ -1,7 +1,7 @@
-"""What a folder of annotations looks like from above: counts, a histogram, the doubtful, a page.
+"""The summary of a folder of annotations: counts, a histogram, the least certain images, a page.
 
-One pass over the table, a file at a time, five columns of it: memory does not grow with the number
-of images.
+The table is read once, one file at a time and five columns of it: memory does not grow with the
+number of images.
 """
 
 import heapq
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from io import BytesIO
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
 from medlabel.annotation.table import AnnotationTable, Piece
+from medlabel.reports.html import render
 from medlabel.storage.store import Store
 
 __all__ = [
@@ -30,13 +30,13 @@ __all__ = [
 PAGE = "summary/index.html"
 _BINS = 20
 _MOST_UNCERTAIN = 24
-_THUMBNAIL = 84  # CSS pixels; each pixel of a small image stays a square
-_REASONS = 50  # of rejects that the page lists; the table has them all
+_THUMBNAIL = 84  # CSS pixels: a multiple of 28, so that the pixels of small images stay square
+_REASONS = 50  # of rejects that the page lists; the table holds all
 
 
 @dataclass(frozen=True, order=True)
 class UncertainImage:
-    """One of the images that the student was least certain of."""
+    """One of the images with the lowest confidence."""
 
     confidence: float
     uri: str
@@ -45,15 +45,15 @@ class UncertainImage:
 
 @dataclass
 class AnnotationSummary:
-    """Sums over a table.
+    """Counts over a table.
 
     Attributes:
-        labels: images by label.
-        automatic: of them, those that no human has to see.
-        histogram: images by confidence, in twenty equal bins from 0 to 1.
-        uncertain: the least certain images, worst first.
-        reviews: images that a human has to see, by what is doubted.
-        reasons: rejects by reason.
+        labels: number of images by label.
+        automatic: number of those that need no review, by label.
+        histogram: number of images by confidence, in twenty equal bins from 0 to 1, int64 [20].
+        uncertain: the images with the lowest confidence, the lowest first.
+        reviews: number of images that need review, by reason.
+        reasons: number of rejects by reason.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
@@ -65,17 +65,17 @@ class AnnotationSummary:
 
     @property
     def annotations(self) -> int:
-        """Images that have a label."""
+        """Number of images with a label."""
         return self.labels.total()
 
     @property
     def rejects(self) -> int:
-        """Images that have none."""
+        """Number of images without a label."""
         return self.reasons.total()
 
 
 def summarise_annotations(table: AnnotationTable, pieces: Sequence[Piece]) -> AnnotationSummary:
-    """Sum up some pieces of a table."""
+    """Summarise some pieces of a table."""
     seen = AnnotationSummary()
     for piece in pieces:
         seen.reasons.update(reason for _, reason in piece.rejects)
@@ -106,16 +106,13 @@ def report_annotations(
 
     Args:
         store: the folder that `--out` names.
-        seen: what to tell.
-        thumbnails: what the student saw of some images, uint8 [S, S] or [S, S, 3], by address.
-        facts: name and value of what the labels were made with.
+        seen: the summary.
+        thumbnails: some images as the student sees them, uint8 [S, S] or [S, S, 3], by address.
+        facts: name and value of the labels' provenance.
     """
-    environment = Environment(
-        loader=PackageLoader("medlabel.reports"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     pictures = {uri: _data_uri(image) for uri, image in thumbnails.items()}
-    page = environment.get_template("annotations.html.j2").render(
+    page = render(
+        "annotations.html.j2",
         seen=seen,
         facts=facts,
         pictures=pictures,

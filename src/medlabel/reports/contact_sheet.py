@@ -1,6 +1,6 @@
-"""A contact sheet: the phantoms of a look, kind by kind, and real images of any source below them.
+"""A contact sheet: phantoms of one set, one row per class, and real images of a source below them.
 
-It shows whether a drawing looks like what it stands for. The real images come without their labels.
+It shows whether the drawings resemble the real images, which are shown without their labels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["phantom_rows", "phantom_sheet"]
 
 
 def phantom_rows(look: Look, n: int, size: int = 28, seed: int = 0) -> dict[str, NDArray[np.uint8]]:
-    """n phantoms of each kind of a look, uint8 [n,size,size(,3)], by the kind's name."""
+    """Draw n phantoms of each class of a set, uint8 [n, size, size(, 3)], by the class's name."""
     images, kinds = draw_look(look, 4 * n * len(look.kinds), seed, size, even=True)
     return {kind.name: images[kinds == k][:n] for k, kind in enumerate(look.kinds)}
 
@@ -27,18 +27,18 @@ def phantom_sheet(
     flag: str, beside: str | None = None, columns: int = 12, size: int = 28,
     data_root: Path | None = None, seed: int = 0,
 ) -> bytes:  # fmt: skip
-    """The contact sheet of a look as a PNG, with two rows of a source's images below it.
+    """The contact sheet of a set of phantoms as PNG, with two rows of a source's images below it.
 
     Args:
-        flag: the look.
-        beside: a source, as a task names it, whose pool (training) images are shown.
-        columns: images in a row.
-        size: side of the images in pixels.
+        flag: name of the set, such as `breastmnist`.
+        beside: source, as a task names it, whose training images are shown.
+        columns: number of images per row.
+        size: side length of the images in pixels.
         data_root: folder of MedMNIST's npz files.
-        seed: of the phantoms and of which real images are shown.
+        seed: of the phantoms and of the random choice of real images.
 
     Raises:
-        MedlabelError: an unknown look or a source that cannot be opened.
+        MedlabelError: the set is unknown, or the source cannot be opened.
     """
     rows = {
         f"drawn: {name}": images

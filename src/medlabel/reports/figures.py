@@ -1,16 +1,17 @@
-"""The figures of a report: arrays and tables in, matplotlib figures out.
+"""The figures of a report, as matplotlib figures from arrays and tables.
 
 | figure | what it shows |
 | --- | --- |
 | `random_images` | random images with their labels (the paper's figure 3) |
-| `curves` | loss and agreement with the pseudo-labels, epoch by epoch (figure 5) |
+| `curves` | loss and agreement with the pseudo-labels by epoch (figure 5) |
 | `side_by_side` | test images with the teacher's label and the student's (figure 6) |
 | `box_plots` | student minus teacher over the seeds (figure 7) |
-| `confusion_matrices` | which classes each of them mistakes for which |
-| `contact_sheet` | rows of images, each under its name: phantoms beside real ones |
+| `confusion_matrices` | which classes teacher and student confuse |
+| `contact_sheet` | rows of images, each with a name: phantoms above real images |
 
-Nothing here keeps state between calls, and colours are never the only mark: they are Okabe and
-Ito's, which colour-blind readers can tell apart, beside ticks, line styles and marker shapes.
+Nothing here keeps state between calls. Colours are those of Okabe and Ito, which colour-blind
+readers can distinguish, and are never the only mark: ticks, line styles and marker shapes differ
+as well.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,12 +40,12 @@ __all__ = [
 ]
 
 BETTER, WORSE, NEITHER, INK = "#0072B2", "#D55E00", "#757575", "#1f2328"
-FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "corrected", "spoilt", "both wrong", "both right"
+FIXED, BROKEN, BOTH_WRONG, BOTH_RIGHT = "fixed", "broken", "both wrong", "both right"
 
 # edge colour, line style and legend text, in the order in which images are shown
 _FRAMES: dict[str, tuple[str, Literal["-", "--", ":"], str]] = {
-    FIXED: (BETTER, "-", "student corrects the teacher"),
-    BROKEN: (WORSE, "--", "student spoils a right label"),
+    FIXED: (BETTER, "-", "the student fixes a wrong label"),
+    BROKEN: (WORSE, "--", "the student breaks a right label"),
     BOTH_WRONG: (NEITHER, ":", "both wrong"),
     BOTH_RIGHT: ("none", "-", ""),
 }
@@ -53,7 +54,7 @@ _DPI = 150
 
 
 def to_png(figure: Figure) -> bytes:
-    """A figure as PNG on white, equal bytes for equal figures."""
+    """A figure as PNG on white; equal figures give equal bytes."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white", bbox_inches="tight")
     return buffer.getvalue()
@@ -62,10 +63,16 @@ def to_png(figure: Figure) -> bytes:
 def outcomes(
     labels: NDArray[np.int64], teacher: NDArray[np.floating], student: NDArray[np.floating]
 ) -> NDArray[np.str_]:
-    """What the student made of each image, str [N], from truth [N] and two scores [N, K].
+    """How the student changed the label of each image.
 
-    One of "corrected" (the teacher is wrong, the student right), "spoilt" (the other way round),
-    "both wrong" and "both right".
+    Args:
+        labels: true classes, int64 [N].
+        teacher: scores [N, K].
+        student: probabilities [N, K].
+
+    Returns:
+        str [N]: "fixed" (the teacher is wrong and the student right), "broken" (the reverse),
+        "both wrong" or "both right".
     """
     teacher_right = teacher.argmax(axis=1) == labels
     student_right = student.argmax(axis=1) == labels
@@ -81,7 +88,7 @@ def random_images(
     seed: int = 0,
     n: int = 9,
 ) -> Figure:
-    """At most `n` random images, uint8 [N, S, S] or [N, S, S, 3], each under its class's name."""
+    """At most `n` random images, uint8 [N, S, S] or [N, S, S, 3], each below its class's name."""
     chosen = np.random.default_rng(seed).permutation(len(images))[:n]
     columns = min(3, len(chosen))
     figure = _figure(2.1 * columns, 2.3 * -(-len(chosen) // columns))
@@ -92,12 +99,12 @@ def random_images(
 
 
 def curves(history: pd.DataFrame, best_epoch: int) -> Figure:
-    """Loss and agreement with the pseudo-labels by epoch, train and validation, the kept epoch.
+    """Loss and agreement with the pseudo-labels by epoch, for training and validation.
 
     Args:
-        history: one row an epoch: `epoch`, `train_loss`, `train_accuracy`, `validation_loss`,
-            `validation_accuracy` (the last two columns' accuracy is agreement with the teacher).
-        best_epoch: the epoch whose weights were kept.
+        history: one row per epoch: `epoch`, `train_loss`, `train_accuracy`, `validation_loss`,
+            `validation_accuracy`, where accuracy is agreement with the teacher's labels.
+        best_epoch: the epoch whose weights were kept; it is marked.
     """
     figure = _figure(9.5, 3.7)
     left, right = figure.subplots(1, 2)
@@ -120,7 +127,7 @@ def side_by_side(
     seed: int = 0,
     n: int = 24,
 ) -> Figure:
-    """Test images with the teacher's label over the student's; disagreements first, then random.
+    """Test images with the labels of teacher and student; disagreements first, then random ones.
 
     Args:
         images: uint8 [N, S, S] or [N, S, S, 3].
@@ -128,8 +135,8 @@ def side_by_side(
         teacher: scores [N, K].
         student: probabilities [N, K].
         classes: K names.
-        seed: decides which images are shown.
-        n: how many are shown at most.
+        seed: of the random choice of images.
+        n: largest number of images.
     """
     outcome = outcomes(labels, teacher, student)
     differ = teacher.argmax(axis=1) != student.argmax(axis=1)
@@ -154,7 +161,7 @@ def side_by_side(
 
 
 def box_plots(results: pd.DataFrame) -> Figure:
-    """Student minus teacher over the seeds, in accuracy and in macro-F1, percentage points."""
+    """Student minus teacher over the seeds, in accuracy and macro-F1, in percentage points."""
     figure = _figure(9.5, 4.0)
     for axes, (column, name) in zip(
         figure.subplots(1, 2), (("accuracy", "accuracy"), ("macro_f1", "macro-F1")), strict=True
@@ -162,7 +169,7 @@ def box_plots(results: pd.DataFrame) -> Figure:
         gain = 100 * (results[f"student_{column}"] - results[f"teacher_{column}"]).to_numpy(float)
         _gain_panel(axes, gain)
         mean = f"{gain.mean():+.2f}".replace("-", "\u2212")
-        over = "one draw" if len(gain) == 1 else f"the mean of {len(gain)} draws"
+        over = "one seed" if len(gain) == 1 else f"mean of {len(gain)} seeds"
         _title(axes, f"Gain in {name}: {mean} points, {over}")
     return figure
 
@@ -170,7 +177,13 @@ def box_plots(results: pd.DataFrame) -> Figure:
 def confusion_matrices(
     teacher: NDArray[np.int64], student: NDArray[np.int64], classes: Sequence[str]
 ) -> Figure:
-    """Counts [K, K] of teacher and student (true class by row, label by column), shares by row."""
+    """Confusion matrices of teacher and student.
+
+    Args:
+        teacher: counts int64 [K, K], true class by row, label by column.
+        student: the same for the student.
+        classes: K names.
+    """
     side = max(3.0, 0.47 * len(classes))
     margin = 0.07 * min(22, max(len(name) for name in classes))
     figure = _figure(2 * side + margin + 0.9, side + margin + 0.7)
@@ -189,7 +202,7 @@ _PLAIN: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": INK}
 
 
 def contact_sheet(rows: Mapping[str, NDArray[np.uint8]]) -> Figure:
-    """Rows of images by name, each uint8 [n, S, S] or [n, S, S, 3]."""
+    """One row of images per name, each uint8 [n, S, S] or [n, S, S, 3]."""
     columns = max(len(images) for images in rows.values())
     figure = _figure(0.55 * columns + 2, 0.55 * len(rows))
     grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -217,7 +230,7 @@ def _grid(figure: Figure, n: int, columns: int) -> Iterator[Axes]:
 
 
 def _show(axes: Axes, image: NDArray[np.uint8]) -> None:
-    """Draw one image, pixels as they are, without ticks or frame."""
+    """Show one image with unchanged pixels, without ticks or frame."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -233,7 +246,7 @@ def _wrapped(name: str, width: int) -> str:
 
 
 def _short(name: str, width: int) -> str:
-    """A class's name on one line, cut where it is too long for it."""
+    """A class's name on one line, truncated if it is too long."""
     if len(name) <= width:
         return name
     cut = shorten(name, width, placeholder="\u2026")
@@ -243,10 +256,10 @@ def _short(name: str, width: int) -> str:
 def _choose(
     outcome: NDArray[np.str_], differ: NDArray[np.bool_], seed: int, n: int
 ) -> NDArray[np.int64]:
-    """At most `n` rows, those first on which the two differ, grouped by verdict.
+    """At most `n` rows, first those on which the two differ, grouped by outcome.
 
-    Kinds of disagreement take turns, so that a few spoilt labels are not lost among many
-    corrected ones (nor the other way round).
+    Fixed and broken labels take turns, so that a few of one kind are not lost among many of the
+    other.
     """
     order = np.random.default_rng(seed).permutation(len(outcome))
     kinds, apart = outcome[order], differ[order]
@@ -255,13 +268,13 @@ def _choose(
         members = apart & (kinds == kind)
         turn[members] = np.arange(members.sum())
     chosen = order[np.lexsort((turn, ~apart))][:n]
-    rank = [list(_FRAMES).index(verdict) for verdict in outcome[chosen]]
+    rank = [list(_FRAMES).index(kind) for kind in outcome[chosen]]
     return np.asarray(chosen[np.argsort(rank, kind="stable")], dtype=np.int64)
 
 
-def _frame(axes: Axes, verdict: str) -> None:
-    """Mark an image by what the student made of the teacher's label."""
-    colour, style, _ = _FRAMES[verdict]
+def _frame(axes: Axes, outcome: str) -> None:
+    """Frame an image by how the student changed the teacher's label."""
+    colour, style, _ = _FRAMES[outcome]
     if colour == "none":
         return
     axes.spines[:].set(visible=True, color=colour, linewidth=3.5, linestyle=style)
@@ -277,7 +290,7 @@ def _frame_legend(figure: Figure) -> None:
 
 
 def _tidy(axes: Axes) -> None:
-    """A light axis: no box, faint horizontal lines."""
+    """A plain axis: no box, faint horizontal lines."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e3e5e8", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -285,9 +298,9 @@ def _tidy(axes: Axes) -> None:
 
 
 def _curve_pair(axes: Axes, history: pd.DataFrame, quantity: str, best_epoch: int) -> None:
-    """Train and validation of one quantity, and the epoch that was kept."""
+    """One quantity in training and validation, with the epoch that was kept."""
     epochs = history["epoch"].to_numpy()
-    axes.axvline(best_epoch, color=NEITHER, linestyle=":", label=f"kept: epoch {best_epoch}")
+    axes.axvline(best_epoch, color=NEITHER, linestyle=":", label=f"epoch kept: {best_epoch}")
     for name, colour, style, marker in (
         ("train", BETTER, "-", "o"),
         ("validation", WORSE, "--", "s"),
@@ -302,7 +315,7 @@ def _curve_pair(axes: Axes, history: pd.DataFrame, quantity: str, best_epoch: in
 
 
 def _agreement_axis(axes: Axes, history: pd.DataFrame) -> None:
-    """Percent up to 100, and at least the ten points below it."""
+    """Percentages up to 100, from 90 or less."""
     shares = history[["train_accuracy", "validation_accuracy"]].to_numpy(float)
     low = min(0.9, shares[np.isfinite(shares)].min(initial=1.0) - 0.02)
     axes.set_ylim(max(-0.01, low), 1.01)
@@ -310,7 +323,7 @@ def _agreement_axis(axes: Axes, history: pd.DataFrame) -> None:
 
 
 def _gain_panel(axes: Axes, gain: NDArray[np.float64]) -> None:
-    """A box of gains [points], with every seed as a dot over it and a line at no gain."""
+    """A box plot of gains [percentage points], with one dot per seed and a line at zero."""
     if len(gain) > 1:
         axes.boxplot(
             gain, widths=0.5, showfliers=False, patch_artist=True, zorder=2,
@@ -347,7 +360,7 @@ def _matrix(axes: Axes, counts: NDArray[np.int64], classes: Sequence[str]) -> No
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
-    """Class names on both sides of a matrix; those below are turned where they would collide."""
+    """Class names on both axes of a matrix; those below are rotated if they would overlap."""
     ticks = range(len(classes))
     style: dict[str, Any] = {"fontsize": 9, "color": INK, "parse_math": False}
     axes.set_yticks(ticks, [_wrapped(name, 22) for name in classes], **style)

@@ -1,7 +1,7 @@
-"""The report: one HTML page that stands alone, and its figures as files beside it.
+"""The report of a run: one self-contained HTML page, and its figures as files beside it.
 
-The page opens with the answer in a sentence, whichever way it went, and needs no network, no
-script and no other file: figures are embedded in it.
+The page starts with the result in one sentence, whether the student wins or loses. It needs no
+network, no script and no other file: the figures are embedded.
 """
 
 from base64 import b64encode
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from medlabel.reports.figures import (
     side_by_side,
     to_png,
 )
+from medlabel.reports.html import render
 from medlabel.storage.store import Store
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "number",
     "percents",
     "picture",
-    "render",
     "stamp",
     "write_report",
 ]
@@ -47,14 +46,14 @@ __all__ = [
 CEILING = "true labels"
 SYNTHETIC = "phantoms, not real images"
 
-# what each row of the main table learns from
+# what each row of the main table is, and learns from
 _NOTES = {
-    "student": "learns from the teacher\u2019s labels",
+    "student": "trained on the teacher\u2019s labels",
     "teacher": "zero-shot",
     "majority class": "the teacher\u2019s most frequent label, for every image",
-    "pixel statistics": "mean and spread of the pixels, the teacher\u2019s labels",
-    "embedding clusters": "clusters of the teacher\u2019s embeddings, named by the teacher",
-    CEILING: "the ceiling: uses the truth; not available to users",
+    "pixel statistics": "mean and spread of the pixels, trained on the teacher\u2019s labels",
+    "embedding clusters": "clusters of the teacher\u2019s embeddings, named by its labels",
+    CEILING: "upper bound: trained on true labels, which users do not have",
 }
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
 _DASH, _SPACE, MINUS = "\u2013", "\u00a0", "\u2212"
@@ -62,25 +61,25 @@ _DASH, _SPACE, MINUS = "\u2013", "\u00a0", "\u2212"
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything a report shows; what it is made of, `medlabel` has measured before.
+    """Everything that a report shows.
 
     Attributes:
-        title: the page's heading.
-        facts: name and value of what the run was made of (teacher, student, seeds, versions).
-        synthetic: True for phantoms; the page then says so everywhere.
+        title: heading of the page.
+        facts: name and value of the run's settings (teacher, student, seeds, versions).
+        synthetic: True for phantoms; every part of the page then says so.
         classes: K names.
-        results: `results.parquet`: one row a seed.
-        baselines: one row a seed and baseline; may be empty.
-        history: one row an epoch, of the shown seed.
+        results: `results.parquet`: one row per seed.
+        baselines: one row per seed and baseline; may be empty.
+        history: one row per epoch, of the seed that is shown.
         best_epoch: the epoch whose weights were kept.
-        images: test images of the shown seed, uint8 [N, S, S] or [N, S, S, 3].
+        images: test images of the seed that is shown, uint8 [N, S, S] or [N, S, S, 3].
         labels: their true classes, int64 [N].
         teacher: scores float32 [N, K].
         student: probabilities float32 [N, K].
-        shown_seed: the seed that images and history are of.
+        shown_seed: the seed whose images and history are shown.
         teacher_confusion: counts int64 [K, K], true class by row, summed over seeds.
-        student_confusion: the same of the student.
-        warnings: what the reader should know before believing the rest.
+        student_confusion: the same for the student.
+        warnings: of the label-free diagnostics.
     """
 
     title: str
@@ -103,7 +102,7 @@ class ReportData:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the main table: who, what it learns from, five figures as text."""
+    """A row of the main table: a name, what it learns from, and its metrics as text."""
 
     who: str
     note: str
@@ -118,12 +117,12 @@ class Picture:
     caption: str
     alt: str
     uri: str
-    width: int  # CSS pixels at which its smallest text is read with ease
+    width: int  # CSS pixels at which its smallest text is easy to read
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts as a page shows it; each row says whether it is marked as a loss."""
+    """A table of texts as a page shows it; each row states whether it is marked as a loss."""
 
     heading: str
     caption: str
@@ -136,7 +135,7 @@ Entry = tuple[str, str, str, str, Figure]
 
 
 def picture(entry: Entry, store: Store, *, synthetic: bool) -> Picture:
-    """Write a figure to `figures/NAME.png`, and give it as the page embeds it."""
+    """Write a figure to `figures/NAME.png`; returns it in the form in which the page embeds it."""
     name, heading, caption, alt, figure = entry
     if synthetic:
         stamp(figure)
@@ -147,36 +146,36 @@ def picture(entry: Entry, store: Store, *, synthetic: bool) -> Picture:
 
 
 def write_report(data: ReportData, store: Store) -> str:
-    """Write `figures/*.png`, then `index.html`; return the page's full path."""
+    """Write `figures/*.png`, then `index.html`; returns the page's full path."""
     pictures = [picture(entry, store, synthetic=data.synthetic) for entry in _figures(data)]
     store.write("index.html", _page(data, pictures).encode())
     return store.path("index.html")
 
 
 def answer(results: pd.DataFrame) -> str:
-    """What came out, in one sentence, for `results.parquet`; a student that loses is said to."""
+    """The result in one sentence, from `results.parquet`; it says so if the student is worse."""
     student, teacher = results["student_accuracy"], results["teacher_accuracy"]
     ours, theirs = percents(student.mean(), teacher.mean())
     over = _losses(len(results), int((student < teacher).sum()))
     if np.isclose(student.mean(), teacher.mean(), rtol=0, atol=1e-9):
         return (
             "The student is no better than its teacher: "
-            f"each is right on {ours} of held-out images, {over}."
+            f"each labels {ours} of held-out images correctly, {over}."
         )
     if student.mean() < teacher.mean():
         return (
-            "The student does worse than its teacher: "
-            f"it is right on {ours} of held-out images, the teacher on {theirs}, {over}."
+            "The student is worse than its teacher: "
+            f"it labels {ours} of held-out images correctly, the teacher {theirs}, {over}."
         )
-    return f"The student is right on {ours} of held-out images, the teacher on {theirs}, {over}."
+    return f"The student labels {ours} of held-out images correctly, the teacher {theirs}, {over}."
 
 
-def _losses(draws: int, lost: int) -> str:
-    """Over how many draws, and in how many of them the student loses."""
-    if draws == 1:
-        return "in one draw"
-    count = {0: "none", draws: "all"}.get(lost, str(lost))
-    return f"over {draws} draws; the student loses to the teacher in {count} of them"
+def _losses(seeds: int, lost: int) -> str:
+    """Over how many seeds, and on how many of them the student is worse."""
+    if seeds == 1:
+        return "with one seed"
+    count = {0: "none", seeds: "all"}.get(lost, str(lost))
+    return f"over {seeds} seeds; the student is worse than the teacher on {count} of them"
 
 
 # ---------------------------------------------------------------- the page
@@ -187,29 +186,17 @@ def _page(data: ReportData, pictures: list[Picture]) -> str:
         "report.html.j2",
         data=data,
         answer=answer(data.results),
-        remarks=[*data.warnings, *_simpler_is_as_good(data)],
+        remarks=[*data.warnings, *_baselines_as_good(data)],
         rows=_rows(data),
         recalls=_recalls(data),
-        draws=_draws(data.results),
+        seeds=_seed_rows(data.results),
         pictures=pictures,
         synthetic_note=SYNTHETIC,
     )
 
 
-def render(template: str, **values: object) -> str:
-    """A page from one of the package's templates."""
-    environment = Environment(
-        loader=PackageLoader("medlabel.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**values)
-
-
 def _rows(data: ReportData) -> list[Row]:
-    """Student, teacher and the baselines, the ceiling last."""
+    """Student, teacher and the baselines; training on true labels comes last."""
     rows = []
     for who in ("student", "teacher"):
         columns = {name: data.results[f"{who}_{name}"] for name in _METRICS}
@@ -217,19 +204,19 @@ def _rows(data: ReportData) -> list[Row]:
     for name, part in _baselines(data):
         note = _NOTES.get(name, "")
         if len(part) != len(data.results):
-            note += f" ({len(part)} of {len(data.results)} draws)"
+            note += f" ({len(part)} of {len(data.results)} seeds)"
         rows.append(Row(name, note.strip(), _cells(part)))
     return rows
 
 
 def _baselines(data: ReportData) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Name and rows of each baseline that was measured, in the order of the notes."""
+    """Name and rows of each baseline that was evaluated, in the order of the notes."""
     if data.baselines.empty:
         return
-    there = list(dict.fromkeys(data.baselines["baseline"]))
-    known = [name for name in _NOTES if name in there and name != CEILING]
-    last = [CEILING] if CEILING in there else []
-    for name in [*known, *(n for n in there if n not in _NOTES), *last]:
+    found = list(dict.fromkeys(data.baselines["baseline"]))
+    known = [name for name in _NOTES if name in found and name != CEILING]
+    last = [CEILING] if CEILING in found else []
+    for name in [*known, *(n for n in found if n not in _NOTES), *last]:
         yield name, data.baselines[data.baselines["baseline"] == name]
 
 
@@ -247,7 +234,7 @@ def _cells(metrics: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _recalls(data: ReportData) -> list[tuple[str, str, str]]:
-    """Class, and of its images the share [percent] that teacher and student label rightly."""
+    """Each class with the recall [percent] of teacher and student."""
     found = (
         matrix.diagonal() / np.maximum(matrix.sum(axis=1), 1)
         for matrix in (data.teacher_confusion, data.student_confusion)
@@ -258,8 +245,8 @@ def _recalls(data: ReportData) -> list[tuple[str, str, str]]:
     ]
 
 
-def _draws(results: pd.DataFrame) -> list[tuple[bool, tuple[str, ...]]]:
-    """The table of seeds: whether the student lost, and the cells of the row."""
+def _seed_rows(results: pd.DataFrame) -> list[tuple[bool, tuple[str, ...]]]:
+    """The table of seeds: whether the student is worse, and the cells of the row."""
     table: list[tuple[bool, tuple[str, ...]]] = []
     for _, row in results.sort_values("seed").iterrows():
         gain = 100 * (row["student_accuracy"] - row["teacher_accuracy"])
@@ -280,20 +267,20 @@ def _draws(results: pd.DataFrame) -> list[tuple[bool, tuple[str, ...]]]:
     return table
 
 
-def _simpler_is_as_good(data: ReportData) -> list[str]:
-    """A remark for each simple baseline that does as well as the student on the mean."""
+def _baselines_as_good(data: ReportData) -> list[str]:
+    """A remark for each simple baseline whose mean accuracy is not below the student's."""
     student = data.results["student_accuracy"].mean()
     means = {name: part["accuracy"].mean() for name, part in _baselines(data) if name != CEILING}
     return [
-        f"The simple baseline \u201c{name}\u201d does as well as the student or better: "
-        "{}, against {}.".format(*percents(mean, student))
+        f"The simple baseline \u201c{name}\u201d is as accurate as the student, or more: "
+        "{} against {}.".format(*percents(mean, student))
         for name, mean in means.items()
         if mean >= student
     ]
 
 
 def percents(one: float, other: float) -> tuple[str, str]:
-    """Two shares as percentages, with as many digits as it takes to tell them apart and from 1."""
+    """Two shares as percentages, with enough digits to distinguish them from each other and 1."""
     for digits in (1, 2, 3):
         texts = [f"{100 * share:.{digits}f}" for share in (one, other)]
         whole = [
@@ -306,7 +293,7 @@ def percents(one: float, other: float) -> tuple[str, str]:
 
 
 def number(value: float, digits: int) -> str:
-    """A figure with fixed digits; a dash where there is none."""
+    """A number with fixed digits; a dash for NaN."""
     return _DASH if np.isnan(value) else f"{value:.{digits}f}"
 
 
@@ -322,14 +309,13 @@ def _figures(data: ReportData) -> Iterator[Entry]:
 
 def _changes(data: ReportData) -> Entry:
     outcome = outcomes(data.labels, data.teacher, data.student)
-    corrected, spoilt, wrong = (
-        f"{(outcome == verdict).sum():,}" for verdict in (FIXED, BROKEN, BOTH_WRONG)
-    )
+    fixed, broken, wrong = (f"{(outcome == kind).sum():,}" for kind in (FIXED, BROKEN, BOTH_WRONG))
     return (
         "side_by_side",
-        "What the student changed",
-        f"Test images of seed {data.shown_seed}, those first on which the two differ. "
-        f"Of {len(data.labels):,}: {corrected} corrected, {spoilt} spoilt, {wrong} both wrong.",
+        "Labels that the student changed",
+        f"Test images of seed {data.shown_seed}, first those on which student and teacher differ. "
+        f"Of {len(data.labels):,} labels, the student fixed {fixed} and broke {broken}; both are "
+        f"wrong on {wrong}.",
         "Grid of test images, each with the teacher\u2019s label above the student\u2019s.",
         side_by_side(
             data.images,
@@ -347,14 +333,14 @@ def _over_seeds(data: ReportData) -> Iterator[Entry]:
     yield (
         "box_plots",
         "Student minus teacher",
-        f"A dot a seed, {over}; above the line the student is better.",
+        f"One dot per seed, {over}; above the line the student is better.",
         f"Box plots of the student\u2019s gain in accuracy and macro-F1. {answer(data.results)}",
         box_plots(data.results),
     )
     yield (
         "confusion_matrices",
-        "What is mistaken for what",
-        f"Counts of test images, {over}, and their share of the true class.",
+        "Confusion matrices",
+        f"Number of test images, {over}, and their share of the true class.",
         "Confusion matrices of teacher and student, side by side.",
         confusion_matrices(data.teacher_confusion, data.student_confusion, data.classes),
     )
@@ -364,24 +350,24 @@ def _of_one_seed(data: ReportData) -> Iterator[Entry]:
     seed = data.shown_seed
     yield (
         "curves",
-        "How the student learned",
-        f"Agreement is with the teacher\u2019s pseudo-labels, not with the truth (seed {seed}).",
+        "Training curves",
+        f"Agreement is with the teacher\u2019s pseudo-labels, not with true labels (seed {seed}).",
         f"Loss and agreement over {len(data.history)} epochs; epoch {data.best_epoch} was kept.",
         curves(data.history, data.best_epoch),
     )
     yield (
         "random_images",
-        "What the images look like",
+        "Example images",
         f"Random test images of seed {seed} with their true labels.",
         f"Random test images of the classes {', '.join(data.classes)}.",
         random_images(data.images, data.labels, data.classes, seed=seed),
     )
 
 
-def _over(draws: int) -> str:
-    return "one draw" if draws == 1 else f"{draws} draws together"
+def _over(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"all {seeds} seeds"
 
 
 def stamp(figure: Figure) -> None:
-    """Say on the picture itself that it is of phantoms, for pictures travel without their page."""
+    """Write on the picture itself that it shows phantoms, as pictures are copied from pages."""
     figure.text(1, -0.01, SYNTHETIC, ha="right", va="top", fontsize=8, style="italic", color="#555")

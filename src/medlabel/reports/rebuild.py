@@ -1,4 +1,4 @@
-"""Write a report anew, whatever made the folder: a run, a sweep or a search."""
+"""Write the report of a folder again, be it a run, a sweep or a search."""
 
 from pathlib import Path
 
@@ -15,7 +15,11 @@ __all__ = ["rebuild"]
 
 
 def rebuild(uri: str, data_root: Path | None = None) -> str:
-    """Write the report of what this folder holds, without Ray; returns the page's path."""
+    """Write the report of the run, sweep or search in this folder; returns the page's path.
+
+    Raises:
+        MedlabelError: the folder holds none of them.
+    """
     store = Store(uri)
     if is_sweep(store):
         return report_sweep(store)

@@ -1,4 +1,4 @@
-"""Read a finished run back and write its report; no Ray is needed."""
+"""The report of a finished run, from its folder; Ray is not needed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,13 +22,19 @@ __all__ = ["report_run"]
 
 
 def report_run(store: Store, data_root: Path | None = None) -> str:
-    """Write the report of the run in this folder; returns the page's path."""
+    """Write the report of the run in this folder; returns the page's path.
+
+    Raises:
+        MedlabelError: a source has changed since the run.
+    """
     manifest = store.read_json(runs.MANIFEST)
     task = Task.model_validate(manifest["task"])
     sources = open_sources(task, data_root)
     for spec, source in sources.items():
         if manifest["sources"][spec] != source.content_hash:
-            raise MedlabelError(f"{spec} has changed since {store.uri} was made: run it anew")
+            raise MedlabelError(
+                f"{spec} has changed since {store.uri} was written: run it again in a new folder"
+            )
     cells, _ = sample_cells(task, sources, range(manifest["seeds"]), manifest["per_class"])
     truth = SealedTruth.load(store)
     shown = int(load_bundle(store.path(runs.BUNDLE)).provenance["seed"])
@@ -58,7 +64,7 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
 
 
 def _warnings(store: Store) -> tuple[str, ...]:
-    """What the run warned of; a run of an older version has judged nothing."""
+    """The warnings of the run's diagnostics; a run of an older version has none."""
     return (
         tuple(store.read_json(runs.DIAGNOSTICS)["warnings"])
         if store.exists(runs.DIAGNOSTICS)
@@ -69,7 +75,7 @@ def _warnings(store: Store) -> tuple[str, ...]:
 def _teacher_on_tests(
     store: Store, cells: list[Cell], classes: list[str]
 ) -> dict[int, NDArray[np.float32]]:
-    """The teacher's scores float32 [N, K] of each test, by seed: adjusted ones if there are any."""
+    """The teacher's scores float32 [N, K] of each test set, by seed; adjusted if that was done."""
     tables: Mapping[int, pd.DataFrame]
     if store.exists(runs.ADJUSTED):
         frame = store.read_table(runs.ADJUSTED)
@@ -103,9 +109,9 @@ def _facts(manifest: Mapping[str, Any], cell: Cell) -> dict[str, str]:
     captions = "; ".join(" / ".join(group) for group in teacher.get("captions", []))
     return {
         "Teacher": str(teacher["name"]),
-        "Teacher's weights": str(teacher.get("model", "none: scores were given as a file")),
+        "Teacher's weights": str(teacher.get("model", "none: the scores were read from a file")),
         "Captions": captions or "none",
-        "Adjusted by": ", ".join(teacher.get("adjust", [])) or "nothing",
+        "Adjustments": ", ".join(teacher.get("adjust", [])) or "none",
         "Student": str(manifest["student"]),
         "Recipe": f"{recipe['name']} ({recipe['optimiser']}, at most {recipe['epochs']} epochs)",
         "Seeds": str(manifest["seeds"]),

@@ -1,4 +1,4 @@
-"""The figures of a sweep: sets x sets, and the gain over all cells."""
+"""The figures of a sweep: heat maps over pairs of classes, and box plots of the gain."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,13 +21,13 @@ def heat_maps(
     student: NDArray[np.float64],
     alike: NDArray[np.bool_],
 ) -> Figure:
-    """Three maps [K, K]: accuracy of teacher and of student, and the student's gain.
+    """Three heat maps [K, K]: accuracy of the teacher and of the student, and the student's gain.
 
     Args:
-        names: of K classes.
-        teacher: mean accuracy of each pair, 0..1; NaN where there is no such pair.
-        student: the same.
-        alike: pairs that share a modality; they get a frame.
+        names: of the K classes.
+        teacher: mean accuracy of each pair, float [K, K] from 0 to 1; NaN if there is no such pair.
+        student: the same for the student.
+        alike: which pairs share a modality, bool [K, K]; they are framed.
     """
     side = max(3.2, 0.55 * len(names) + 1.2)
     wide = len(names) > 5  # three in a row would be too small to read
@@ -55,7 +55,7 @@ def _heat(
     *,
     signed: bool = False,
 ) -> None:
-    """One map, its lower triangle: each pair once."""
+    """One heat map; only the lower triangle is drawn, so that each pair appears once."""
     shown = np.where(np.tri(len(names), k=-1, dtype=bool), values, np.nan)[1:, :-1]
     picture = axes.imshow(shown, **shades)
     for (row, column), value in np.ndenumerate(shown):
@@ -82,8 +82,8 @@ def gain_boxes(results: pd.DataFrame, title: Sequence[str]) -> Figure:
     """Student minus teacher over all cells, in accuracy and in macro-F1, percentage points.
 
     Args:
-        results: a row a cell.
-        title: of the columns that tell boxes apart.
+        results: one row per cell.
+        title: the columns by which cells are grouped into boxes.
     """
     parts = [
         (" / ".join(map(str, names)), part)
@@ -102,7 +102,7 @@ def gain_boxes(results: pd.DataFrame, title: Sequence[str]) -> Figure:
         axes.set_xticks(range(1, len(parts) + 1), [label for label, _ in parts], fontsize=8.5,
                         color=INK, parse_math=False, rotation=25, ha="right",
                         rotation_mode="anchor")  # fmt: skip
-        axes.set_title(f"Gain in {name}, {len(gains[0]):,} cells a box", fontsize=11, color=INK)
+        axes.set_title(f"Gain in {name}, {len(gains[0]):,} cells per box", fontsize=11, color=INK)
     return figure
 
 

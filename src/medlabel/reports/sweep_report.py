@@ -1,4 +1,4 @@
-"""The report of a sweep, made of its tables alone: no Ray, no image, no model."""
+"""The report of a sweep, from its tables alone: no Ray, no images and no models are needed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +14,7 @@ from medlabel.experiments.sweep_tables import (
     leaderboard,
     pair_matrix,
 )
+from medlabel.reports.html import render
 from medlabel.reports.page import (
     MINUS,
     SYNTHETIC,
@@ -22,7 +23,6 @@ from medlabel.reports.page import (
     number,
     percents,
     picture,
-    render,
 )
 from medlabel.reports.sweep_figures import gain_boxes, heat_maps
 from medlabel.storage.store import Store
@@ -30,12 +30,12 @@ from medlabel.storage.store import Store
 __all__ = ["counted", "percent", "points", "report_sweep", "sweep_answer"]
 
 _WHO = ["teacher", "recipe", "student"]
-_MAPPED = 6  # of teachers, recipes and students, so many have a heat map on the page
+_MAPPED = 6  # entries of the leaderboard that have a heat map on the page
 _CELLS_MISSING = (
-    " Cells are missing: all are compared on those that each of them has, but for who lacks more "
-    "than half or has none that all have; these come last."
+    " Some cells are missing: entries are compared on the cells that all of them have. Entries "
+    "that lack more than half of the cells, or share none, are not compared and come last."
 )
-_SHOWN = 200  # rows of a table; its file has all
+_SHOWN = 200  # rows of a table on the page; its file holds all
 
 
 def report_sweep(store: Store) -> str:
@@ -71,19 +71,18 @@ def report_sweep(store: Store) -> str:
 
 
 def sweep_answer(board: pd.DataFrame, found: SweepTables) -> str:
-    """What came out, in two sentences; a student that loses is said to."""
+    """The result in one sentence; it says on how many tasks the student is worse."""
     best = board.iloc[0]
     ours, theirs = percents(best["student_accuracy"], best["teacher_accuracy"])
-    who = f"{best['recipe']} ({best['student']})" if len(_entries(board)) > 1 else "the student"
-    first = "Of all, " if len(_entries(board)) > 1 else ""
+    who = "The student"
+    if len(_entries(board)) > 1:
+        who = f"The best student ({best['student']}, {best['recipe']})"
     lost = {0: "none", best["tasks"]: "all"}.get(best["lost"], str(best["lost"]))
-    text = (
-        f"{first}{who} taught by {best['teacher']} is right on {ours} of held-out images, its "
-        f"teacher on {theirs}, over {counted(best['tasks'], 'task')} and "
-        f"{counted(best['cells'], 'cell')}; on the mean over draws it loses to its teacher on "
-        f"{lost} of the tasks."
+    return (
+        f"{who} labels {ours} of held-out images correctly, its teacher ({best['teacher']}) "
+        f"{theirs}, over {counted(best['tasks'], 'task')} and {counted(best['cells'], 'cell')}; on "
+        f"{lost} of the tasks, its mean accuracy over the seeds is below the teacher's."
     )
-    return text[0].upper() + text[1:]
 
 
 def counted(n: int, what: str) -> str:
@@ -97,17 +96,18 @@ def _entries(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def _remarks(found: SweepTables, board: pd.DataFrame) -> list[str]:
-    told = []
+    remarks = []
     if missing := len(found.failures):
-        told.append(
+        remarks.append(
             f"{counted(missing, 'cell')} of {missing + len(found.results):,} could not be fitted: "
             "the reasons are below, and the same command tries them again."
         )
     if len(_entries(board)) > 1:
-        told.append(
-            "The order goes by the truth of held-out images. Who has no truth cannot choose by it."
+        remarks.append(
+            "The leaderboard is sorted by accuracy on true labels of held-out images. Without true "
+            "labels it cannot be used to choose a student."
         )
-    return told
+    return remarks
 
 
 # ---------------------------------------------------------------- tables
@@ -133,11 +133,10 @@ def _board_table(board: pd.DataFrame, group: str) -> Table:
     tasks, of = (int(some[name].max()) for name in ("tasks", "of_tasks"))
     caption = (
         f"{counted(tasks, 'task')}{f' of {of}' if tasks < of else ''}."
-        f"{_CELLS_MISSING if lacking else ''} Accuracy in percent, gain in "
-        "points with its 95 % interval over draws (corrected for images that draws share; it says "
-        "nothing of other sets). Worst: the worst cell. Won, tied, lost: tasks, by the mean over "
-        "draws. "
-        "p: Wilcoxon\u2019s signed ranks over tasks."
+        f"{_CELLS_MISSING if lacking else ''} Accuracy in percent. Gain in points with its 95 % "
+        "confidence interval over seeds, corrected for the images that seeds share; it does not "
+        "cover other data sets. Worst: the worst cell. Won, tied, lost: number of tasks, by the "
+        "mean over seeds. p: Wilcoxon signed-rank test over tasks."
     )
     columns = (
         *(*_WHO, "teacher, %", "student, %", "worst, %", "gain", "macro-F1 gain"),
@@ -148,7 +147,7 @@ def _board_table(board: pd.DataFrame, group: str) -> Table:
 
 
 def _losses(compared: pd.DataFrame) -> Table:
-    """Where a student is worse than its teacher on the mean, the largest loss first."""
+    """The tasks on which a student is worse than its teacher on average, the worst first."""
     lost = compared[compared["gain"] < 0].sort_values("gain", kind="stable")
     rows = [
         (
@@ -165,20 +164,20 @@ def _losses(compared: pd.DataFrame) -> Table:
         for row in lost.head(_SHOWN).to_dict("records")
     ]
     caption = (
-        f"{len(lost):,} of {len(compared):,} rows of comparisons.csv. q: the p-value of the draws "
-        "under the false discovery rate over all tasks."
+        f"{len(lost):,} of {len(compared):,} rows of comparisons.csv. q: p-value over the seeds, "
+        "adjusted for the false discovery rate over all tasks."
     )
     columns = (
-        "task", *_WHO, "teacher, %", "student, %", "gain", "draws lost", "q",
+        "task", *_WHO, "teacher, %", "student, %", "gain", "seeds lost", "q",
     )  # fmt: skip
-    return Table("Where the student loses", caption, columns, rows)
+    return Table("Tasks on which the student is worse", caption, columns, rows)
 
 
 def _failures(found: SweepTables) -> Table:
     columns = ("task", *_WHO, "seed", "reason")
     some = found.failures.head(_SHOWN).to_dict("records")
     rows = [(False, tuple(str(row[column]) for column in columns)) for row in some]
-    return Table("What could not be fitted", "All of it: failures.parquet.", columns, rows)
+    return Table("Failed cells", "The complete table is failures.parquet.", columns, rows)
 
 
 def percent(share: float) -> str:
@@ -187,7 +186,7 @@ def percent(share: float) -> str:
 
 
 def points(gain: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """A difference of shares in percentage points, with sign."""
     return number(100 * gain, 2) if np.isnan(gain) else f"{100 * gain:+.2f}".replace("-", MINUS)
 
 
@@ -203,7 +202,7 @@ def _boxes(results: pd.DataFrame) -> Entry:
     return (
         "box_plots",
         "Student minus teacher, over all cells",
-        "A dot a cell; the diamond is the mean. Above the line the student is better.",
+        "One dot per cell; the diamond is the mean. Above the line the student is better.",
         "Box plots of the student\u2019s gain in accuracy and in macro-F1 over all cells.",
         gain_boxes(results, varying),
     )
@@ -212,19 +211,19 @@ def _boxes(results: pd.DataFrame) -> Entry:
 def _maps(
     compared: pd.DataFrame, board: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]
 ) -> Iterator[Entry]:
-    """The first of the leaderboard, each as sets x sets."""
+    """Heat maps over pairs of classes for the first entries of the leaderboard."""
     if not any(len(task["classes"]) == 2 for task in tasks):
         return
     for place, who in enumerate(_entries(board)[_WHO].head(_MAPPED).itertuples(index=False)):
         part = compared[(compared[_WHO] == list(who)).all(axis=1)]
         names, teacher, alike = pair_matrix(part, tasks, "teacher_accuracy")
         _, student, _ = pair_matrix(part, tasks, "student_accuracy")
-        told = " / ".join(map(str, who))
+        entry = " / ".join(map(str, who))
         yield (
             f"heat_map_{place + 1}",
-            f"Sets \u00d7 sets: {told}",
-            "Mean over draws of each pair. A frame marks pairs that share a modality.",
-            f"Heat maps of teacher, student and gain over all pairs, {told}.",
+            f"Accuracy by pair of classes: {entry}",
+            "Means over the seeds of each pair. Framed pairs share a modality.",
+            f"Heat maps of teacher, student and gain over all pairs, {entry}.",
             heat_maps(names, teacher, student, alike),
         )
 
@@ -236,7 +235,7 @@ def _facts(found: SweepTables) -> dict[str, str]:
     spec, cost, fits = found.manifest["spec"], found.cost, found.fits
     seconds = fits["seconds"]
     each = fits.groupby(["recipe", "student"], sort=False)["seconds"].median().reset_index()
-    a_fit = [
+    fit_times = [
         f"{row['recipe']} / {row['student']} {row['seconds']:.2f} s"
         for row in each.to_dict("records")
     ]
@@ -244,13 +243,13 @@ def _facts(found: SweepTables) -> dict[str, str]:
     return {
         "Tasks": f"{len(found.manifest['tasks']):,}",
         "Seeds": str(spec["seeds"]),
-        "Images a class, at most": str(spec["per_class"] or "as many as the smallest class has"),
+        "Training images per class": str(spec["per_class"] or "as many as the smallest class has"),
         "Image size": f"{spec['size']} pixels",
         "Cells": f"{len(found.results):,} fitted, {len(found.failures):,} failed",
-        "Fitting": f"{seconds.sum():,.0f} s of one worker in all",
-        "A fit": "; ".join(a_fit),
+        "Time to fit": f"{seconds.sum():,.0f} s of one worker in all",
+        "Median time per fit": "; ".join(fit_times),
         "Last call": (
-            f"{cost['encoded']:,} images encoded, {cost['fitted']:,} cells fitted by "
+            f"{cost['encoded']:,} images embedded, {cost['fitted']:,} cells fitted by "
             f"{counted(cost['workers'], 'worker')}: {stages}"
         ),
         "Sources": ", ".join(f"{k} ({v[:12]})" for k, v in found.manifest["sources"].items()),

@@ -1,4 +1,4 @@
-"""The report of a search, made of its tables alone: no Ray, no image, no model."""
+"""The report of a search, from its tables alone: no Ray, no images and no models are needed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,23 +11,24 @@ from medlabel.experiments import tune_tables as tables
 from medlabel.experiments.tune_spec import FAILED_AGREEMENT, MIN_SEEDS
 from medlabel.experiments.tune_tables import TuneTables, correlation
 from medlabel.reports.figures import BETTER, INK, NEITHER, WORSE
-from medlabel.reports.page import SYNTHETIC, Entry, Table, number, percents, picture, render
+from medlabel.reports.html import render
+from medlabel.reports.page import SYNTHETIC, Entry, Table, number, percents, picture
 from medlabel.reports.sweep_report import counted, percent, points
 from medlabel.storage.store import Store
 
 __all__ = ["report_tune", "tune_answer"]
 
-_SHOWN = 30  # trials on the page; evaluated.csv has all
+_SHOWN = 30  # trials on the page; evaluated.csv holds all
 
 
 def report_tune(store: Store) -> str:
-    """Write the figure and the page of a search; returns the page's path."""
+    """Write the figure and the page of a search from its folder; returns the page's path."""
     found = tables.read_tune(store)
     folder, synthetic = store / tables.REPORT, bool(found.manifest["synthetic"])
     page = render(
         "tables.html.j2",
         title=found.manifest["spec"]["name"] or "search",
-        heading="The winner, by truth",
+        heading="The winner on held-out images",
         answer=tune_answer(found),
         remarks=_remarks(found),
         synthetic=synthetic,
@@ -42,7 +43,7 @@ def report_tune(store: Store) -> str:
 
 
 def tune_answer(found: TuneTables) -> str:
-    """What came out, in two sentences; a winner that is worse than the default is said to be."""
+    """The result in two sentences; they say so if the winner is worse than the default."""
     rows = {row["who"]: row for row in found.comparison.to_dict("records")}
     best, start = rows["winner"], rows["default"]
     ours, theirs = percents(best["accuracy"], start["accuracy"])
@@ -57,21 +58,21 @@ def tune_answer(found: TuneTables) -> str:
 
 
 def _remarks(found: TuneTables) -> list[str]:
-    told = []
+    remarks = []
     rho = correlation(found.evaluated)
     if not np.isnan(rho):
-        told.append(
-            f"Agreement and true accuracy go together with a rank correlation of {rho:.2f} over "
-            f"the recipes tried ({MIN_SEEDS} draws of each). Near 0, the search could not see what "
-            "is better."
+        remarks.append(
+            f"Over the recipes tried ({MIN_SEEDS} seeds each), the rank correlation of agreement "
+            f"and true accuracy is {rho:.2f}. Near 0, agreement does not show which recipe is "
+            "better."
         )
     if failed := int((found.evaluated["agreement"] <= FAILED_AGREEMENT).sum()):
-        told.append(f"{counted(failed, 'trial')} could not be fitted: evaluated.csv says why.")
-    told.append(
-        "Agreement cannot see a teacher that is sure and wrong in a way that images support; a "
-        "search looks for recipes that agree, and may find those that follow it most smoothly."
+        remarks.append(f"{counted(failed, 'trial')} could not be fitted: see evaluated.csv.")
+    remarks.append(
+        "Agreement cannot detect a teacher that is consistently wrong on similar images: a search "
+        "for agreement may select the recipes that imitate such a teacher most faithfully."
     )
-    return told
+    return remarks
 
 
 def _comparison(frame: pd.DataFrame) -> Table:
@@ -93,22 +94,22 @@ def _comparison(frame: pd.DataFrame) -> Table:
         )
         rows.append((bool(row["gain"] < 0), cells))
     caption = (
-        "Accuracy on held-out images in percent, the mean over draws (and tasks); worst: the worst "
-        "draw. Gain over the default in points, on the draws that both have, with its 95 % "
-        "interval (other pools, tried on the same held-out images). Rank by truth: over the "
-        f"{MIN_SEEDS} draws that all trials have."
+        "Accuracy on held-out images in percent, the mean over seeds (and tasks); worst: the worst "
+        "seed. Gain over the default in points, on the seeds that both have, with its 95 % "
+        "confidence interval (other training pools, the same held-out images). Rank: by true "
+        f"accuracy over the {MIN_SEEDS} seeds that all trials have."
     )
     columns = (
         *("", "recipe", "student", "seeds", "agreement", "accuracy, %", "worst, %", "gain"),
-        "rank by truth",
+        "rank by accuracy",
     )
-    return Table("The winner, by truth", caption, columns, rows)
+    return Table("The winner on held-out images", caption, columns, rows)
 
 
-def _trials(judged: pd.DataFrame) -> Table:
-    """The trials that agree most, as they were chosen from."""
+def _trials(evaluated: pd.DataFrame) -> Table:
+    """The trials with the highest agreement, in the order in which the winner is chosen."""
     order = ["seeds", "agreement"]
-    some = judged.sort_values(order, ascending=False, kind="stable").head(_SHOWN)
+    some = evaluated.sort_values(order, ascending=False, kind="stable").head(_SHOWN)
     rows = [
         (
             False,
@@ -125,42 +126,42 @@ def _trials(judged: pd.DataFrame) -> Table:
         for row in some.to_dict("records")
     ]
     caption = (
-        f"{len(rows)} of {len(judged):,} in the order in which one is chosen: those that were "
-        "given most draws, then by agreement. The last two columns were made when all was chosen. "
-        "What each trial chose is in evaluated.csv."
+        f"{len(rows)} of {len(evaluated):,}, in the order in which the winner is chosen: by number "
+        "of seeds, then by agreement. The last two columns were computed after the choice. All "
+        "settings of each trial are in evaluated.csv."
     )
     columns = (
         *("trial", "student", "seeds", "agreement", "students", "neighbours", "balance"),
-        *("accuracy, %", "rank by truth"),
+        *("accuracy, %", "rank by accuracy"),
     )
     return Table("Trials", caption, columns, rows)
 
 
 def _recipe(winner: Mapping[str, Any], start: Mapping[str, Any]) -> Table:
-    """What the winner changed."""
+    """The fields in which the winner differs from the recipe that the search started from."""
     rows = [
         (False, (name, str(start[name]), str(value)))
         for name, value in winner.items()
         if name != "name" and value != start[name]
     ]
-    caption = "As a file: winner.yaml, for --recipe of run and sweep."
-    return Table("What the winner changed", caption, ("field", "from", "to"), rows)
+    caption = "The recipe is in winner.yaml, for the option --recipe."
+    return Table("Changes to the default recipe", caption, ("field", "default", "winner"), rows)
 
 
 def _scatter(found: TuneTables) -> Entry:
-    """Agreement against true accuracy, a dot a recipe."""
+    """Agreement against true accuracy, one dot per recipe."""
     figure = Figure(figsize=(7.2, 4.8), layout="constrained", facecolor="white")
     axes = figure.subplots()
     some = found.evaluated.dropna(subset=["truth_rank"]).drop_duplicates("recipe")
     axes.scatter(some["first_agreement"], 100 * some["first_accuracy"], s=18, c=NEITHER, alpha=0.6,
-                 label="a recipe that was tried")  # fmt: skip
+                 label="recipes tried")  # fmt: skip
     chosen = some[some["recipe"] == found.winner["recipe"]["name"]]
     axes.scatter(chosen["first_agreement"], 100 * chosen["first_accuracy"], s=150, c=BETTER,
-                 marker="*", label="the winner")  # fmt: skip
+                 marker="*", label="winner")  # fmt: skip
     start = found.comparison[found.comparison["who"] == "default"].iloc[0]
     axes.axhline(100 * start["first_accuracy"], color=WORSE, linestyle="--", linewidth=1.2,
                  label=f"default ({start['recipe']})")  # fmt: skip
-    axes.set_xlabel("agreement (no truth in it)", color=INK)
+    axes.set_xlabel("agreement (without true labels)", color=INK)
     axes.set_ylabel("accuracy on held-out images, %", color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e3e5e8", linewidth=0.8)
@@ -178,17 +179,17 @@ def _scatter(found: TuneTables) -> Entry:
 
 
 def _facts(found: TuneTables) -> dict[str, str]:
-    spec, cost, judged = found.manifest["spec"], found.cost, found.evaluated
+    spec, cost, evaluated = found.manifest["spec"], found.cost, found.evaluated
     stages = ", ".join(f"{stage} {value:,.0f} s" for stage, value in cost["seconds"].items())
     return {
         "Tasks": ", ".join(task["task"] for task in found.manifest["tasks"]),
         "Search": f"{', '.join(spec['search'])}; {spec['trials']} trials each, seed {spec['seed']}",
-        "Draws": f"at most {spec['seeds']} a trial, {judged['draws'].sum():,} in all",
-        "Stopped early": counted(int((judged["seeds"] < spec["seeds"]).sum()), "trial"),
-        "Images a class, at most": str(spec["per_class"] or "as many as the smallest class has"),
-        "Fitting": f"{judged['fit_seconds'].sum():,.0f} s of one worker, by all trials",
+        "Seeds": f"at most {spec['seeds']} per trial, {evaluated['seeds'].sum():,} in all",
+        "Stopped early": counted(int((evaluated["seeds"] < spec["seeds"]).sum()), "trial"),
+        "Training images per class": str(spec["per_class"] or "as many as the smallest class has"),
+        "Time to fit": f"{evaluated['fit_seconds'].sum():,.0f} s of one worker for all trials",
         "Last call": (
-            f"{cost['encoded']:,} images encoded, {counted(cost['workers'], 'worker')}: {stages}"
+            f"{cost['encoded']:,} images embedded, {counted(cost['workers'], 'worker')}: {stages}"
         ),
         "Sources": ", ".join(f"{k} ({v[:12]})" for k, v in found.manifest["sources"].items()),
         "Versions": str(found.manifest["versions"]),
