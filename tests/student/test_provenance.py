@@ -1,0 +1,54 @@
+"""The key of a student: everything that decides it, and nothing else."""
+
+from dataclasses import replace
+
+import pytest
+
+from medlabel import versions as numbers
+from medlabel.data.tasks import parse_task
+from medlabel.student import provenance
+from medlabel.student.provenance import Identity, versions, with_key
+from medlabel.student.recipes import RECIPES
+
+IDENTITY = Identity(
+    parse_task("a=phantom:breastmnist#0,b=phantom:breastmnist#1"),
+    {"phantom:breastmnist": "0" * 64},
+    {"name": "phantom", "model": "m", "captions": [["a"], ["b"]], "adjust": []},
+    RECIPES["robust"],
+    "small",
+    60,
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": parse_task("a=phantom:breastmnist#0,c=phantom:breastmnist#1")},
+        {"sources": {"phantom:breastmnist": "1" * 64}},
+        {"teacher": {**IDENTITY.teacher, "captions": [["a"], ["c"]]}},
+        {"recipe": replace(RECIPES["robust"], epochs=11)},
+        {"student": "paper"},
+        {"per_class": None},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_key_follows_each_fact(change):
+    assert replace(IDENTITY, **change).key != IDENTITY.key == replace(IDENTITY).key
+
+
+@pytest.mark.parametrize("name", numbers.STUDENT)
+def test_the_key_follows_each_version_number(monkeypatch, name):
+    before = with_key({"task": "t"})
+    raised = {**numbers.STUDENT, name: numbers.STUDENT[name] + 1}
+    monkeypatch.setattr(provenance, "STUDENT", raised)
+    after = with_key({"task": "t"})
+    assert after["key"] != before["key"]
+    assert after["code_versions"][name] == before["code_versions"][name] + 1
+
+
+def test_releases_of_libraries_are_recorded_and_change_no_key(monkeypatch):
+    key = replace(IDENTITY).key
+    monkeypatch.setattr(provenance, "version", lambda package: f"{package}-99")
+    assert "torch torch-99" in versions()
+    assert replace(IDENTITY).key == key
+    assert "99" not in str(replace(IDENTITY).to_json()["code_versions"])
