@@ -22,13 +22,14 @@ __all__ = ["PICTURE", "main", "package_edges", "render"]
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "packages.svg"
 
-_WIDTH, _HEIGHT = 1040, 540
+_WIDTH, _HEIGHT = 1040, 592
 _BOX = (148, 112)  # width and height of a package in the middle rows
 _COLUMNS = (20, 233, 446, 659, 872)
-_ROWS = (156, 328)
+_ROWS = (208, 380)
 
 _ABOUT = {
     "cli": "the command line: may import everything, and nothing imports it",
+    "jobs": "the jobs as Python functions; beside it the Python API in medlabel/__init__.py",
     "rayjobs": "one file or folder per job, each a thin use of one Ray library; runs the stages",
     "data": "reads images, samples cells, seals truth",
     "teacher": "scores images by captions with a CLIP",
@@ -54,7 +55,7 @@ _PLACES = {
     "annotation": (2, 1),
     "reports": (4, 1),
 }
-_BARS = {"cli": 16, "rayjobs": 76, "storage": 460}
+_BARS = {"cli": 16, "jobs": 72, "rayjobs": 128, "storage": 512}
 _EVERYWHERE = {"storage", "errors", "versions", "_torchvision"}
 """Imported by nearly all packages, so not repeated in each box."""
 
@@ -88,7 +89,8 @@ def render(edges: Iterable[tuple[str, str]]) -> str:
         ValueError: where a package has no place, or data passes where no imports allow it.
     """
     edges = set(edges)
-    _check(edges)
+    packages = {name for edge in edges for name in edge}
+    _check(edges, packages)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         f'width="{_WIDTH}" height="{_HEIGHT}" font-family="system-ui, sans-serif">',
@@ -96,18 +98,17 @@ def render(edges: Iterable[tuple[str, str]]) -> str:
         '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" fill="#c2410c"/></marker></defs>',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" rx="8" fill="#ffffff"/>',
-        *(_bar(name, top) for name, top in _BARS.items()),
+        *(_bar(name, top) for name, top in _BARS.items() if name in packages),
         *(_box(name, edges) for name in _PLACES),
         *(_arrow(giver, taker, what) for (giver, taker), what in _WAY.items()),
-        _text(20, 526, "Orange: the way of the data. Grey: what a package imports, apart from "
+        _text(20, 578, "Orange: the way of the data. Grey: what a package imports, apart from "
               "storage and errors; imports go from later packages to earlier ones.", 12, "#57606a"),
         "</svg>",
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
 
 
-def _check(edges: set[tuple[str, str]]) -> None:
-    packages = {name for edge in edges for name in edge}
+def _check(edges: set[tuple[str, str]], packages: set[str]) -> None:
     homeless = packages - set(_ABOUT) - _EVERYWHERE
     if homeless:
         raise ValueError(f"no place in the picture for {sorted(homeless)}: see _PLACES")
