@@ -12,7 +12,7 @@ from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.calibration import calibrate
 from medlabel.student.fit import predict_proba
-from medlabel.student.networks import STUDENTS, Student, backbones, blank
+from medlabel.student.networks import STUDENTS, Student, backbones, without_pretrained_weights
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 
@@ -57,8 +57,8 @@ def test_student_does_not_train_on_after_loading(folder):
 
 
 def test_bundle_of_a_pretrained_student_downloads_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(backbones, "download", lambda name: pytest.fail("asked for the network"))
-    with blank():
+    monkeypatch.setattr(backbones, "download_weights", lambda name: pytest.fail("asked for the network"))
+    with without_pretrained_weights():
         student = Student("resnet18+pretrained", 1, ["chest", "breast"]).eval()
     save_bundle(Store(str(tmp_path)), student, {"bundle_id": "b1"})
     loaded = load_bundle(str(tmp_path))

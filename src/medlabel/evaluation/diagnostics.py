@@ -99,6 +99,8 @@ def kappa(first: Labels, second: Labels, k: int) -> tuple[float, float]:
     The error is that of Fleiss, Cohen & Everitt (1969, eq. 15). Where chance alone makes the two
     always agree (each gives one label only), kappa is 0.
     """
+    # scikit-learn has no error, and a warning and NaN for the degenerate case; statsmodels (65 MB)
+    # has both. Either takes a hundred times as long and gives other last digits.
     table = np.zeros((k, k))
     np.add.at(table, (first, second), 1 / len(first))
     rows, columns = table.sum(axis=1), table.sum(axis=0)

@@ -25,7 +25,7 @@ from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
 from medlabel.student.calibration import Calibration, FeatureReader
 from medlabel.student.decision import Assessment
-from medlabel.student.networks import Student, blank, parameter_count
+from medlabel.student.networks import Student, parameter_count, without_pretrained_weights
 
 __all__ = ["CALIBRATION_FILE", "Bundle", "load_bundle", "record_warnings", "save_bundle"]
 
@@ -126,7 +126,7 @@ def load_bundle(uri: str) -> Bundle:
     if hex_digest(weights) != provenance.get("sha256"):
         raise MedlabelError(f"{uri} is a damaged bundle: its weights are not its own")
     try:
-        with blank():  # the weights are in the bundle: nothing is downloaded
+        with without_pretrained_weights():  # the weights are in the bundle: nothing is downloaded
             student = Student(**store.read_json("config.json"))
         student.load_state_dict(safetensors.torch.load(weights))
     except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:

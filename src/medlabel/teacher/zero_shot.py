@@ -64,6 +64,8 @@ def balance(scores: NDArray[np.floating], iterations: int = 200) -> NDArray[np.f
             or so, 200 turns leave part of that, for instance means of 0.487 and 0.513 of 560 and
             532 labels.
     """
+    # POT's sinkhorn_log gives the same labels and differs by less than 1e-6 in nine scores of ten,
+    # in 1.6 to 19 times the time, and it is 177 MB.
     logs = np.log(np.clip(scores.astype(np.float64), 1e-12, None))
     target = np.log(len(logs) / logs.shape[1])
     for _ in range(iterations):

@@ -11,11 +11,11 @@ from medlabel.student.networks import (
     Cnn,
     Student,
     backbones,
-    blank,
     check_student,
+    get_architecture,
     parameter_count,
     parse_cnn,
-    student_named,
+    without_pretrained_weights,
 )
 
 PAPER = sum(
@@ -67,7 +67,7 @@ def first_small(channels, classes):
 @pytest.mark.parametrize("training", [False, True])
 def test_paper_student_gives_the_logits_of_the_papers_network(training):
     plain = PapersNetwork().train(training)
-    ours = student_named("paper")(1, 2).train(training)
+    ours = get_architecture("paper")(1, 2).train(training)
     for own, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
         own.data.copy_(theirs.data)
     pixels, logits = torch.rand(64, 1, 28, 28) * 2 - 1, []
@@ -78,12 +78,12 @@ def test_paper_student_gives_the_logits_of_the_papers_network(training):
 
 
 def test_paper_student_has_as_many_weights():
-    assert parameter_count(student_named("paper")(1, 2)) == PAPER == 141_222
+    assert parameter_count(get_architecture("paper")(1, 2)) == PAPER == 141_222
     assert parameter_count(PapersNetwork()) == PAPER
 
 
 def test_paper_students_maps_need_no_pooling_at_28_pixels():
-    network = student_named("paper")(1, 2)
+    network = get_architecture("paper")(1, 2)
     shapes = []
     for layer in network:
         if isinstance(layer, torch.nn.AdaptiveAvgPool2d):
@@ -97,7 +97,7 @@ def test_paper_students_maps_need_no_pooling_at_28_pixels():
 
 def test_small_student_is_what_old_bundles_hold():
     states = []
-    for make in (first_small, student_named("small")):
+    for make in (first_small, get_architecture("small")):
         torch.manual_seed(0)
         states.append(make(3, 4).state_dict())
     assert list(states[0]) == list(states[1])
@@ -168,7 +168,7 @@ def test_convolutions_that_are_normalised_have_no_bias(norm, layer):
 )
 def test_spelling_that_cannot_be_says_what_can(text, reason):
     with pytest.raises(MedlabelError, match=rf"{reason}.*norm=none\|batch\|group"):
-        student_named(text)
+        get_architecture(text)
 
 
 def test_network_that_leaves_no_pixel_is_refused():
@@ -208,14 +208,14 @@ def test_imagenets_networks_take_small_images(name, channels, size):
 
 @pytest.mark.parametrize(("size", "kernel"), [(28, (3, 3)), (64, (7, 7))])
 def test_resnet_looks_closer_at_small_images(size, kernel):
-    front, network = student_named("resnet18")(1, 2, size)
+    front, network = get_architecture("resnet18")(1, 2, size)
     assert network.conv1.kernel_size == kernel
     assert network.conv1.in_channels == 1
     assert front(torch.zeros(1, 1, size, size)).shape[-1] == (28 if size == 28 else 112)
 
 
 def test_published_weights_are_taken_but_for_the_last_layer(weights):
-    _, network = student_named("resnet18+pretrained")(1, 3)
+    _, network = get_architecture("resnet18+pretrained")(1, 3)
     state = network.state_dict()
     assert state.pop("fc.weight").shape == (3, 512)
     del state["fc.bias"]
@@ -225,7 +225,7 @@ def test_published_weights_are_taken_but_for_the_last_layer(weights):
 def test_weights_of_another_network_are_refused(weights):
     del weights["layer1.0.conv1.weight"]
     with pytest.raises(MedlabelError, match="the weights of resnet18 are not those"):
-        student_named("resnet18+pretrained")(1, 3)
+        get_architecture("resnet18+pretrained")(1, 3)
 
 
 def test_pretrained_networks_see_grey_as_three_equal_colours(weights):
@@ -236,7 +236,7 @@ def test_pretrained_networks_see_grey_as_three_equal_colours(weights):
 
 
 def test_pretrained_networks_see_pixels_as_in_their_training():
-    front = backbones.Front(1, standard=backbones._IMAGENET)
+    front = backbones.InputAdapter(1, statistics=backbones._IMAGENET)
     seen = front(torch.tensor([-1.0, 1.0]).view(1, 1, 1, 2)).squeeze()
     mean, deviation = map(torch.tensor, backbones._IMAGENET)
     torch.testing.assert_close(seen, torch.stack([-mean / deviation, (1 - mean) / deviation]).T)
@@ -253,7 +253,7 @@ def test_timms_weights_are_taken_but_for_the_last_layer(monkeypatch, tmp_path):
         "create_model",
         lambda *a, **k: create(*a, **k, pretrained_cfg_overlay={"file": str(path)}),
     )
-    _, network = student_named("timm:test_resnet+pretrained")(1, 3)
+    _, network = get_architecture("timm:test_resnet+pretrained")(1, 3)
     torch.testing.assert_close(network.conv1[0].weight, state["conv1.0.weight"])
     assert network.fc.out_features == 3
 
@@ -267,7 +267,7 @@ def test_missing_network_is_one_line_that_says_what_to_do(no_network, name):
 
 @pytest.mark.parametrize("name", ["resnet18", "timm:test_resnet"])
 def test_blank_networks_need_no_network(no_network, name, tmp_path):
-    with blank():
+    with without_pretrained_weights():
         student = Student(f"{name}+pretrained", 1, ["a", "b"]).eval()
     student.save_pretrained(tmp_path)
     pixels = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
@@ -316,7 +316,7 @@ def test_checking_draws_no_random_number():
     ("name", "reason"),
     [
         ("resnet", "'resnet': choose from paper, small, cnn:16-32-64 .*, alexnet, .* timm:NAME"),
-        ("small+pretrained", "nobody has published weights"),
+        ("small+pretrained", "there are no published weights"),
         ("timm:resnet1", r"no model 'resnet1' \(names like it: resnet18"),
         ("timm:hf-hub:owner/name", "no model"),
         ("timm:resnet200+pretrained", "write timm:resnet200, without"),
@@ -324,4 +324,4 @@ def test_checking_draws_no_random_number():
 )
 def test_name_that_is_none_is_one_line_that_lists_what_there_is(name, reason):
     with pytest.raises(MedlabelError, match=reason):
-        student_named(name)
+        get_architecture(name)

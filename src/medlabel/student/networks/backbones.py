@@ -6,16 +6,22 @@
 | `timm:mobilenetv3_small_100`, ... | any of timm's models (`timm.list_models()`) |
 | any of them with `+pretrained` | starts from the weights that torchvision or timm publish |
 
-They halve their input five times, so images smaller than 112 pixels are enlarged to 112 inside the
-module; half of what they were made for, and a quarter of the work. A ResNet that starts from
-scratch on fewer than 64 pixels is not enlarged: its first filters become 3x3 at every pixel, and
-the pooling after them is left out, as in He et al.'s ResNets for CIFAR.
+These networks halve their input five times, so images smaller than 112 pixels are enlarged to 112
+pixels inside the module: half of the size that the networks were designed for, at a quarter of the
+cost. A ResNet that is trained from scratch on fewer than 64 pixels is not enlarged: its first
+convolution becomes 3x3 with stride 1, and the max-pooling after it is removed, as in the ResNets
+for CIFAR of He et al. (2016).
 
-From scratch, the first layer has a filter for each channel of the images. Published weights are
-taken as they are: a grey image is shown to them as three equal colours, each standardised as in
-their training. That is what summing the first layer's weights over the colours is meant to do, but
-it is exact at the padded edges too (a zero there means another grey in each colour), and it is the
-same for every architecture.
+Without published weights, the first layer has as many input channels as the images. Published
+weights are used unchanged: a grey image is repeated to three channels, each normalised as in the
+training of the weights. Summing the first layer's weights over the channels, as timm does for
+`in_chans=1`, aims at the same result but differs at the padded edges, where a zero stands for
+another grey value in each channel.
+
+timm has all of these networks but AlexNet. torchvision's names stay torchvision's, because bundles
+store them: timm's `vgg11` has a convolutional head (6 of 22 tensors have other names), its
+`resnet18` initialises 8 of 122 tensors differently from the same seed, and the default weights of
+its ResNets are others. So students would change, and saved ones would not load.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +37,7 @@ from torch.nn import functional
 
 from medlabel.errors import MedlabelError
 
-__all__ = ["TORCHVISION", "Backbone", "blank", "parse_backbone"]
+__all__ = ["TORCHVISION", "Backbone", "parse_backbone", "without_pretrained_weights"]
 
 PRETRAINED, TIMM = "+pretrained", "timm:"
 TORCHVISION = (
@@ -39,64 +45,66 @@ TORCHVISION = (
     *(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")),
     *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
 )
-LEAST, SMALL = 112, 64  # pixels: what is enlarged to; below which a ResNet's stem is changed
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation, of 0..1
+MIN_SIZE = 112  # pixels; smaller images are enlarged
+SMALL_SIZE = 64  # pixels; a ResNet for smaller images has another first layer
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation, in 0..1
 
-_with_weights: ContextVar[bool] = ContextVar("with_weights", default=True)
+_load_pretrained: ContextVar[bool] = ContextVar("load_pretrained", default=True)
 
 
 @contextmanager
-def blank() -> Iterator[None]:
-    """Within it, `+pretrained` networks are made without their weights, and nothing is downloaded.
+def without_pretrained_weights() -> Iterator[None]:
+    """Within this context, `+pretrained` networks are built without downloading their weights.
 
-    For what brings its own weights, as a bundle does.
+    For loading a bundle, which contains all weights.
     """
-    token = _with_weights.set(False)
+    token = _load_pretrained.set(False)
     try:
         yield
     finally:
-        _with_weights.reset(token)
+        _load_pretrained.reset(token)
 
 
-class Front(nn.Module):
-    """Pixels -1..1, float32 [N, C, S, S], as a network wants to see them.
+class InputAdapter(nn.Module):
+    """Resizes and normalises pixels, float32 [N, C, S, S] in -1..1, for a network.
 
     Args:
-        side: smaller images are enlarged to it, bilinearly.
-        exact: larger ones are shrunk to it, too.
-        standard: mean and deviation of each colour in 0..1; grey images get three colours. They are
-            kept with the weights, so that a bundle does not depend on what timm says of a model.
+        side: in pixels; smaller images are enlarged to it, bilinearly.
+        fixed_size: whether larger images are shrunk to it, too.
+        statistics: mean and standard deviation of each channel in 0..1, by which images are
+            normalised; grey images get three channels. They are saved with the weights, so that a
+            bundle does not depend on timm's configuration of a model.
     """
 
     def __init__(
         self,
         side: int,
-        exact: bool = False,
-        standard: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+        fixed_size: bool = False,
+        statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     ) -> None:
         super().__init__()
-        self.side, self.exact, self.standardised = side, exact, standard is not None
-        if standard is not None:
-            mean, deviation = (torch.tensor(part).view(1, 3, 1, 1) for part in standard)
+        self.side, self.fixed_size, self.normalises = side, fixed_size, statistics is not None
+        if statistics is not None:
+            mean, deviation = (torch.tensor(part).view(1, 3, 1, 1) for part in statistics)
             self.register_buffer("mean", 2 * mean - 1)
             self.register_buffer("deviation", 2 * deviation)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float32 [N, C or 3, side or more, side or more]."""
         side = pixels.shape[-1]
-        if side < self.side or (self.exact and side != self.side):
+        if side < self.side or (self.fixed_size and side != self.side):
             size = (self.side, self.side)
             pixels = functional.interpolate(
                 pixels, size, mode="bilinear", antialias=side > self.side
             )
-        if self.standardised:  # [N, 1, ...] against [1, 3, ...] gives three colours
+        if self.normalises:  # [N, 1, ...] is broadcast against [1, 3, ...]
             pixels = (pixels - cast(Tensor, self.mean)) / cast(Tensor, self.deviation)
         return pixels
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network by its name (see this module's table); calling it makes the module."""
+    """A network by its name (see the table of this module); calling it builds the module."""
 
     name: str
     pretrained: bool = False
@@ -110,26 +118,29 @@ class Backbone:
         Args:
             channels: 1 or 3.
             classes: number of logits.
-            size: side of the images in pixels; it decides the first layer of a ResNet.
+            size: side of the images in pixels, on which the first layer of a ResNet depends.
 
         Raises:
-            MedlabelError: published weights are asked for and could not be had.
+            MedlabelError: published weights are needed and cannot be loaded.
         """
         if self.name.startswith(TIMM):
             return _from_timm(self, channels, classes)
         if self.pretrained:
-            return nn.Sequential(Front(LEAST, standard=_IMAGENET), _published(self.name, classes))
+            return nn.Sequential(
+                InputAdapter(MIN_SIZE, statistics=_IMAGENET),
+                _torchvision_pretrained(self.name, classes),
+            )
         network = _torchvision_model(self.name, classes)
-        small = self.name.startswith("resnet") and size < SMALL
+        small = self.name.startswith("resnet") and size < SMALL_SIZE
         _adapt_first_layer(network, channels, small)
-        return nn.Sequential(Front(1 if small else LEAST), network)
+        return nn.Sequential(InputAdapter(1 if small else MIN_SIZE), network)
 
 
 def parse_backbone(text: str) -> Backbone | None:
-    """The network of this name, or None where neither torchvision nor timm is meant.
+    """The network with this name; None if it is neither one of torchvision's nor of timm's.
 
     Raises:
-        MedlabelError: timm has no such model, or none with weights; with names like it.
+        MedlabelError: timm has no such model or no weights of it; the message has similar names.
     """
     name = text.removesuffix(PRETRAINED)
     if name in TORCHVISION:
@@ -159,7 +170,7 @@ def _torchvision_model(name: str, classes: int) -> nn.Module:
 
 
 def _adapt_first_layer(network: Any, channels: int, small: bool) -> None:
-    """Give it so many channels; `small` also makes it 3x3 at every pixel, with no pooling after."""
+    """Set the number of input channels; `small` also makes a ResNet's first layer 3x3, unpooled."""
     resnet = hasattr(network, "conv1")
     old = network.conv1 if resnet else network.features[0]
     if channels == old.in_channels and not small:
@@ -175,24 +186,24 @@ def _adapt_first_layer(network: Any, channels: int, small: bool) -> None:
         network.features[0] = new
 
 
-def _published(name: str, classes: int) -> nn.Module:
-    """A network with the weights that torchvision has for it in all but its last layer."""
+def _torchvision_pretrained(name: str, classes: int) -> nn.Module:
+    """A network with torchvision's weights in all layers but the last."""
     network = _torchvision_model(name, classes)
-    if not _with_weights.get():
+    if not _load_pretrained.get():
         return network
     head = [key for key in network.state_dict() if key.startswith(("fc.", "classifier.6."))]
-    body = {key: value for key, value in download(name).items() if key not in head}
+    body = {key: value for key, value in download_weights(name).items() if key not in head}
     missing, unexpected = network.load_state_dict(body, strict=False)
     if missing != head or unexpected:
         raise MedlabelError(f"the weights of {name} are not those of this torchvision's {name}")
     return network
 
 
-def download(name: str) -> Mapping[str, Tensor]:
-    """Torchvision's weights by name, from its cache or, checked by their hash, from its site.
+def download_weights(name: str) -> Mapping[str, Tensor]:
+    """Torchvision's weights of a network: from its cache, or downloaded and checked by their hash.
 
     Raises:
-        MedlabelError: no network, or a damaged file, with where to put the right one.
+        MedlabelError: the download failed or the file is damaged; the message says what to do.
     """
     import medlabel._torchvision  # noqa: F401  (before torchvision)
     from torchvision import models  # isort: skip
@@ -200,7 +211,7 @@ def download(name: str) -> Mapping[str, Tensor]:
     weights = models.get_model_weights(name).DEFAULT
     try:
         state = weights.get_state_dict(progress=False, check_hash=True)
-    except Exception as error:  # no network, a proxy's page, a damaged file in the cache
+    except Exception as error:  # of any kind: no network, a proxy's error page, a damaged file
         raise MedlabelError(
             f"{name}{PRETRAINED}: no weights ({_reason(error)}); where there is a network, "
             f"download {weights.url} and put it into {torch.hub.get_dir()}/checkpoints, or write "
@@ -220,24 +231,24 @@ def _timm() -> Any:
 
 
 def _from_timm(backbone: Backbone, channels: int, classes: int) -> nn.Sequential:
-    """A front and one of timm's models; timm makes first and last layer itself."""
+    """An input adapter and a model of timm's, which adapts its first and last layer itself."""
     name = backbone.name.removeprefix(TIMM)
     if not backbone.pretrained:
         network = _timm().create_model(name, num_classes=classes, in_chans=channels)
     else:
         network = _create_pretrained(_timm().create_model, name, classes)
     facts = network.pretrained_cfg
-    made_for = facts["input_size"][-1]
-    exact = bool(facts.get("fixed_input_size"))
-    least = made_for if exact else min(LEAST, made_for)
-    standard = (tuple(facts["mean"]), tuple(facts["std"])) if backbone.pretrained else None
-    return nn.Sequential(Front(least, exact, standard), network)
+    native = facts["input_size"][-1]
+    fixed_size = bool(facts.get("fixed_input_size"))
+    side = native if fixed_size else min(MIN_SIZE, native)
+    statistics = (tuple(facts["mean"]), tuple(facts["std"])) if backbone.pretrained else None
+    return nn.Sequential(InputAdapter(side, fixed_size, statistics), network)
 
 
 def _create_pretrained(create: Callable[..., nn.Module], name: str, classes: int) -> Any:
     try:
-        return create(name, pretrained=_with_weights.get(), num_classes=classes)
-    except Exception as error:  # the hub's client has many ways to say that it is not there
+        return create(name, pretrained=_load_pretrained.get(), num_classes=classes)
+    except Exception as error:  # of any kind: the hub's client raises many
         raise MedlabelError(
             f"{TIMM}{name}{PRETRAINED}: no weights ({_reason(error)}); where there is a network, "
             f"run `python -c \"import timm; timm.create_model('{name}', pretrained=True)\"` and "

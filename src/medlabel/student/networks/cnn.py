@@ -1,21 +1,22 @@
-"""A family of small CNNs, and how any of them is spelled.
+"""A family of small CNNs, each written as a string.
 
 `cnn:16-32-64,kernel=3,norm=batch,linear=,dropout=0.2` has three convolutions with 16, 32 and 64
-maps. What follows them may be left out:
+feature maps. Every setting after them is optional:
 
-| key | what it sets | left out |
+| key | meaning | default |
 | --- | --- | --- |
-| `kernel` | side of the filters in pixels | 3 |
-| `padding` | around the maps: `half` a filter, or `none` | half |
-| `norm` | after a convolution: `none`, `batch` or `group` | batch |
-| `pool` | side of the max-pooling after a convolution; 1 is none | 2, after the last 1 |
-| `order` | of the rest of a block: `relu-pool` or `pool-relu` | relu-pool |
-| `grid` | side that the last maps are averaged to, so that images may have any size | 1 |
+| `kernel` | kernel size in pixels | 3 |
+| `padding` | `half` of the kernel size, or `none` | half |
+| `norm` | normalisation after a convolution: `none`, `batch` or `group` | batch |
+| `pool` | size of the max-pooling after a convolution; 1 for none | 2, and 1 after the last |
+| `order` | of activation and pooling: `relu-pool` or `pool-relu` | relu-pool |
+| `grid` | output size of the adaptive average pooling at the end | 1 |
 | `linear` | widths of the hidden linear layers, such as 250-50 | none |
-| `dropout` | share of the inputs of each linear layer that is dropped | 0.2 |
+| `dropout` | probability of dropping an input of a linear layer | 0.2 |
 
-`kernel` and `pool` take one number for all convolutions, or one each (3-4). A bundle's config holds
-this spelling, so what is left out must go on to mean what it means here.
+`kernel` and `pool` take one number for all convolutions, or one for each (3-4). The configuration
+of a bundle stores this string, so the defaults must never change. timm has no such family: it
+builds models by name, and its options do not reach the number and size of plain convolutions.
 """
 
 import math
@@ -41,30 +42,30 @@ _CHOICES = {
     "norm": ("none", "batch", "group"),
     "order": ("relu-pool", "pool-relu"),
 }
-_MOST_WEIGHTS = 100_000_000  # a spelling may come from a foreign bundle: so look first
+_MAX_WEIGHTS = 100_000_000  # checked first, for a string may come from an untrusted bundle
 _GROUPS = 8
 
 
 @dataclass(frozen=True)
 class Cnn:
-    """One network of the family; calling it makes the module. `str` gives its spelling.
+    """A network of the family; calling it builds the module, and `str` gives its string.
 
     Attributes:
-        maps: after each convolution.
-        kernel: side of the filters, a number each, or one for all.
-        padding: `half` a filter's side (rounded down) at each edge, or `none`.
-        norm: `batch`, `group` (8 groups, or as many as divide both 8 and the maps; Wu & He 2018)
-            or `none`; a convolution has a bias only where no normalisation takes it away again.
-        pool: sides of the max-pooling, a number each, or one for all; empty for 2, after the
-            last 1.
-        order: whether activation or pooling comes first (ReLU and the maximum can be exchanged:
-            the values are the same, pooling first is less work).
-        grid: the last maps are averaged to grid by grid.
+        maps: number of feature maps after each convolution.
+        kernel: kernel size of each convolution, or one for all.
+        padding: `half` of the kernel size (rounded down) at each edge, or `none`.
+        norm: `batch`, `group` (8 groups, or the greatest common divisor of 8 and the number of
+            maps; Wu & He 2018) or `none`. A convolution has a bias only with `none`.
+        pool: size of the max-pooling after each convolution, or one for all; empty for 2, and 1
+            after the last.
+        order: whether activation or pooling comes first. ReLU and maximum commute, so the values
+            are the same; pooling first is less work.
+        grid: output size of the adaptive average pooling after the convolutions.
         linear: widths of the hidden linear layers.
-        dropout: before each linear layer.
+        dropout: probability, before each linear layer.
 
     Raises:
-        MedlabelError: a value that is not allowed, with those that are.
+        MedlabelError: a value is not allowed; the message lists those that are.
     """
 
     maps: tuple[int, ...] = (16, 32, 64)
@@ -80,24 +81,24 @@ class Cnn:
     def __post_init__(self) -> None:
         n = len(self.maps)
         object.__setattr__(self, "kernel", _for_all(self.kernel, n))
-        object.__setattr__(self, "pool", _for_all(self.pool or _usual_pool(n), n))
+        object.__setattr__(self, "pool", _for_all(self.pool or _default_pool(n), n))
         if reason := next(self._faults(), None):
             raise MedlabelError(f"no such CNN: {reason}; {_ALLOWED}")
 
     def __str__(self) -> str:
-        usual = Cnn(self.maps)
-        said = [
+        default = Cnn(self.maps)
+        settings = [
             f"{field.name}={_spell(field.name, getattr(self, field.name))}"
             for field in fields(self)
-            if getattr(self, field.name) != getattr(usual, field.name)
+            if getattr(self, field.name) != getattr(default, field.name)
         ]
-        return ",".join([PREFIX + "-".join(map(str, self.maps)), *said])
+        return ",".join([PREFIX + "-".join(map(str, self.maps)), *settings])
 
     def __call__(self, channels: int, classes: int, size: int = 28) -> nn.Sequential:
         """The module: float32 [N, channels, S, S] to logits [N, classes], any S from `size` on.
 
         Raises:
-            MedlabelError: images of `size` pixels are too small for it.
+            MedlabelError: images of `size` pixels are too small for this network.
         """
         self._check_fits(size)
         inputs = (channels, *self.maps)
@@ -106,10 +107,10 @@ class Cnn:
         layers += [_Grid(self.grid), nn.Flatten()]
         for before, after in pairwise((*self._widths(), classes)):
             layers += [nn.Dropout(self.dropout), nn.Linear(before, after), nn.ReLU(inplace=True)]
-        return nn.Sequential(*layers[:-1])  # logits are not cut at zero
+        return nn.Sequential(*layers[:-1])  # no ReLU after the logits
 
     def _block(self, index: int, inputs: int, outputs: int) -> Iterator[nn.Module]:
-        """A convolution and what follows it, up to the next."""
+        """A convolution with its normalisation, activation and pooling."""
         kernel = self.kernel[index]
         padding = kernel // 2 if self.padding == "half" else 0
         yield nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=self.norm == "none")
@@ -122,11 +123,11 @@ class Cnn:
         yield from [relu, *pool] if self.order == "relu-pool" else [*pool, relu]
 
     def _widths(self) -> tuple[int, ...]:
-        """Inputs of the linear layers."""
+        """Input widths of the linear layers."""
         return (self.maps[-1] * self.grid**2, *self.linear)
 
     def _faults(self) -> Iterator[str]:
-        """What is wrong with the values, in words."""
+        """What is wrong with the values, one reason each."""
         n = len(self.maps)
         for name in ("maps", "kernel", "pool", "linear"):
             if not all(value > 0 for value in getattr(self, name)):
@@ -140,17 +141,17 @@ class Cnn:
                 yield f"{name}={getattr(self, name)} is unknown"
         if not 0 <= self.dropout < 1:
             yield f"dropout={self.dropout} is not from 0 to below 1"
-        if self._weights() > _MOST_WEIGHTS:
-            yield f"it has {self._weights():,} weights, more than {_MOST_WEIGHTS:,}"
+        if self._weights() > _MAX_WEIGHTS:
+            yield f"it has {self._weights():,} weights, more than {_MAX_WEIGHTS:,}"
 
     def _weights(self) -> int:
-        """So many filters' and linear layers' numbers, of colour images and two classes."""
+        """Number of weights for colour images and two classes, without biases and normalisation."""
         pairs = zip(pairwise((3, *self.maps)), self.kernel, strict=True)
         filters = sum(before * after * kernel**2 for (before, after), kernel in pairs)
         return filters + sum(before * after for before, after in pairwise((*self._widths(), 2)))
 
     def _check_fits(self, size: int) -> None:
-        """Raise a `MedlabelError` where no pixel would be left of images of `size` pixels."""
+        """Raise a `MedlabelError` if the convolutions leave no pixel of images of `size` pixels."""
         side = size
         for index, (kernel, pool) in enumerate(zip(self.kernel, self.pool, strict=True)):
             padding = kernel // 2 if self.padding == "half" else 0
@@ -163,7 +164,7 @@ class Cnn:
 
 
 class _Grid(nn.AdaptiveAvgPool2d):
-    """Averages maps to a grid; maps that have its size already pass at no cost."""
+    """Adaptive average pooling that costs nothing for maps which have the output size already."""
 
     def forward(self, input: Tensor) -> Tensor:
         return (
@@ -174,10 +175,10 @@ class _Grid(nn.AdaptiveAvgPool2d):
 
 
 def parse_cnn(text: str) -> Cnn:
-    """The network of a spelling (see this module's table): `parse_cnn(str(cnn)) == cnn`.
+    """Parse the string of a network (see the table of this module): `parse_cnn(str(cnn)) == cnn`.
 
     Raises:
-        MedlabelError: it cannot be read, with what is allowed.
+        MedlabelError: the string is malformed; the message says what is allowed.
     """
     maps, *settings = text.removeprefix(PREFIX).split(",")
     values: dict[str, Any] = {"maps": _read(text, "maps", maps, _numbers)}
@@ -217,7 +218,7 @@ def _spell(name: str, value: object) -> str:
     return "-".join(map(str, value[:1] if one_for_all else value))
 
 
-def _usual_pool(n: int) -> tuple[int, ...]:
+def _default_pool(n: int) -> tuple[int, ...]:
     return (*(2,) * (n - 1), 1)
 
 

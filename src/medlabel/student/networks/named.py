@@ -1,4 +1,4 @@
-"""Architectures by the names that people, bundles and tuners write."""
+"""Architectures by name, as users type them and bundles store them."""
 
 from typing import Protocol
 
@@ -8,18 +8,18 @@ from medlabel.errors import MedlabelError
 from medlabel.student.networks.backbones import PRETRAINED, TIMM, TORCHVISION, parse_backbone
 from medlabel.student.networks.cnn import PREFIX, Cnn, parse_cnn
 
-__all__ = ["STUDENTS", "Architecture", "student_named"]
+__all__ = ["STUDENTS", "Architecture", "get_architecture"]
 
 
 class Architecture(Protocol):
-    """What makes a network."""
+    """A function that builds a network."""
 
     def __call__(self, channels: int, classes: int, size: int = 28) -> nn.Module:
         """Float32 [N, channels, S, S] in -1..1 to logits [N, classes]; `size` is S."""
         ...
 
 
-# A name that is added here is known everywhere: that is how to try a network of one's own.
+# To use a network of your own everywhere, add it here.
 STUDENTS: dict[str, Architecture] = {
     "paper": Cnn(
         (10, 20),
@@ -36,11 +36,11 @@ STUDENTS: dict[str, Architecture] = {
 }
 
 
-def student_named(name: str) -> Architecture:
-    """The maker of an architecture.
+def get_architecture(name: str) -> Architecture:
+    """The architecture with this name.
 
     Raises:
-        MedlabelError: an unknown name, or a spelling that is not allowed, with what is.
+        MedlabelError: the name is unknown or malformed; the message says what is allowed.
     """
     if name in STUDENTS:
         return STUDENTS[name]
@@ -49,7 +49,9 @@ def student_named(name: str) -> Architecture:
     if backbone := parse_backbone(name):
         return backbone
     if name.removesuffix(PRETRAINED) in STUDENTS:
-        raise MedlabelError(f"{name}: nobody has published weights of it; write it without")
+        raise MedlabelError(
+            f"{name}: there are no published weights of it; write it without {PRETRAINED}"
+        )
     raise MedlabelError(
         f"unknown student {name!r}: choose from {', '.join(STUDENTS)}, {PREFIX}16-32-64 (and what "
         f"`medlabel.student.networks.cnn` says), {', '.join(TORCHVISION)}, {TIMM}NAME; "
