@@ -57,7 +57,7 @@ def test_student_does_not_train_on_after_loading(folder):
 
 
 def test_bundle_of_a_pretrained_student_downloads_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(backbones, "download_weights", lambda name: pytest.fail("asked for the network"))
+    monkeypatch.setattr(backbones, "download_weights", lambda name: pytest.fail("downloaded"))
     with without_pretrained_weights():
         student = Student("resnet18+pretrained", 1, ["chest", "breast"]).eval()
     save_bundle(Store(str(tmp_path)), student, {"bundle_id": "b1"})
