@@ -32,7 +32,7 @@ def test_correlation_is_one_where_agreement_knows_and_nothing_where_it_cannot():
     )
 
 
-def test_the_winner_is_compared_with_the_default_search_by_search_and_with_lots():
+def test_the_winner_is_compared_with_the_default_search_by_search_and_with_a_random_trial():
     found = results({"r0": 0.9, "r1": 0.7, "robust": 0.8})
     table = evaluate_trials(trials([0.6, 0.4], kinds=["optuna", "random"]), found)
     rows = comparison(table, found, BASELINES).set_index("who")
@@ -40,4 +40,4 @@ def test_the_winner_is_compared_with_the_default_search_by_search_and_with_lots(
     assert rows.loc["winner", "truth_rank"] == 1
     assert rows.loc["winner of random search", "gain"] == pytest.approx(-0.1)
     assert rows.loc["default", ["gain", "truth_rank"]].tolist() == [0, 2]
-    assert rows.loc["a trial by lot", "accuracy"] == pytest.approx(0.8005)
+    assert rows.loc["a random trial", "accuracy"] == pytest.approx(0.8005)

@@ -1,16 +1,18 @@
-"""The folder of a run: what is in it, and how it is read back without Ray.
+"""The folder of a run: its files, and how they are written and read without Ray.
 
 ```
-run.json            settings, hashes and versions: what makes this run this run
-truth.parquet       sealed; evaluation alone reads it
-scores.parquet      the teacher's raw scores of every image drawn; the mean of several teachers'
-scores-1.parquet    each teacher's own, if there are several, in the order they were named
-adjusted.parquet    what students and tables go by, a cell and split, if that is not the raw scores
+run.json            settings, hashes and versions, which identify the run
+truth.parquet       true labels, sealed: only evaluation reads them
+scores.parquet      the teacher's raw scores of all sampled images; of several teachers, their mean
+scores-1.parquet    the scores of each teacher, if there are several, in the order of their names
+adjusted.parquet    adjusted scores per cell and split, if scores are adjusted
 cells/seed-0007/    one fitted student: bundle, predictions.parquet, history.parquet, cell.json
-results.parquet     one row a seed          baselines.parquet   one row a seed and baseline
-recalls.parquet     one row a seed and class of teacher and student
-timings.parquet     seconds a fit           bundle/             the best student
-diagnostics.json          whether to believe it, told without truth
+results.parquet     metrics of teacher and student, one row per seed
+baselines.parquet   metrics of the baselines, one row per seed and baseline
+recalls.parquet     recall of teacher and student, one row per seed and class
+timings.parquet     seconds per fit
+diagnostics.json    label-free evidence on whether the labels can be trusted
+bundle/             the best student, chosen without true labels
 report/index.html
 ```
 """
@@ -39,9 +41,17 @@ BUNDLE, REPORT, CEILING = "bundle", "report", "ceiling"
 
 @dataclass(frozen=True)
 class CellResult:
-    """What a finished cell left behind; probabilities are float32 [N, K] in the cell's order.
+    """The results of a finished cell.
 
-    `history` and `best_epoch` are those of the student's first member.
+    Attributes:
+        seed: of the cell.
+        pool: the student's probabilities for the training pool, float32 [N, K], in its order.
+        test: the same for the held-out test set.
+        history: one row per epoch, of the first member of the ensemble.
+        best_epoch: of the first member.
+        validation_loss: on held-out pseudo-labels.
+        seconds: that the fit took.
+        versions: of the libraries.
     """
 
     seed: int
@@ -55,10 +65,10 @@ class CellResult:
 
 
 def claim(store: Store, manifest: Mapping[str, Any], name: str = MANIFEST) -> None:
-    """Take a folder for a run, or go on with the same run's; the number of seeds may grow.
+    """Reserve a folder for a run, or continue the same run; its number of seeds may increase.
 
     Raises:
-        MedlabelError: the folder holds a different run, and says in what it differs.
+        MedlabelError: the folder holds a different run; the message says how it differs.
     """
     if store.exists(name):
         refuse_different(store, store.read_json(name), manifest, OTHER, {"seeds", "versions"})
@@ -70,7 +80,7 @@ def _folder(seed: int) -> str:
 
 
 def finished_seeds(store: Store) -> set[int]:
-    """Seeds whose cells are whole: `cell.json` is written last."""
+    """Seeds whose cells are complete: `cell.json` is written last."""
     found = store.list("cells/seed-*/cell.json")
     return {int(name.split("/")[1].removeprefix("seed-")) for name in found}
 
@@ -87,7 +97,19 @@ def write_cell(
     keep_student: bool = True,
     calibration: Calibration | None = None,
 ) -> None:
-    """Write a finished cell; it counts from the moment its last file is there."""
+    """Write a finished cell; it counts as finished once its last file is written.
+
+    Args:
+        store: the folder of the run.
+        seed: of the cell.
+        fitted: the student and its training history.
+        pool: the student's probabilities for the training pool, float32 [N, K].
+        test: the same for the held-out test set.
+        seconds: that the fit took.
+        provenance: of the student, with `key` and `versions`.
+        keep_student: whether to save the student's bundle.
+        calibration: of the student, saved with it.
+    """
     cell = store / _folder(seed)
     classes = list(fitted.student.classes)
     frames = []
@@ -133,9 +155,9 @@ def read_cell(store: Store, seed: int) -> CellResult:
 
 
 def publish(store: Store, seed: int, warnings: Sequence[str] = (), to: Store | None = None) -> None:
-    """Copy a seed's bundle to `bundle/`, of this folder or another, with what the run warns of.
+    """Copy a seed's bundle to `bundle/` in this folder or another, with the run's warnings.
 
-    `config.json` comes last: a bundle without it is none.
+    `config.json` is copied last: without it a folder is not a bundle.
     """
     chosen, bundle = store / _folder(seed) / "bundle", (to or store) / BUNDLE
     for name in sorted(chosen.list("*"), key=lambda name: name == "config.json"):

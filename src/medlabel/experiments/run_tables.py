@@ -1,7 +1,7 @@
-"""The tables of a run: one row a seed for teacher and student, one a seed for each baseline.
+"""The tables of a run: metrics of teacher and student per seed, and of each baseline per seed.
 
-The teacher is judged, and learned from, by its adjusted scores, those of each pool and of each test
-adjusted on their own.
+Both for training and for evaluation, the teacher's scores are the adjusted ones. Those of a
+training pool and of a test set are adjusted separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,13 +54,14 @@ class CellScores:
 
 @dataclass(frozen=True)
 class ScoredImages:
-    """What the tables are made of: rows of distinct images, by id.
+    """The inputs of the tables: N distinct images with the teacher's scores and embeddings.
 
     Attributes:
+        rows: row number by image id.
         images: uint8 [N, S, S] or [N, S, S, 3].
         adjusted: the teacher's adjusted scores, by seed.
-        embeddings: the teacher's, [N, D]; None where the teacher is a file of scores.
-        names: the columns that say which run a row is of (task, teacher, student, recipe).
+        embeddings: the teacher's, [N, D]; None if the scores were read from a file.
+        names: the columns that identify the run (task, teacher, student, recipe).
     """
 
     rows: Mapping[str, int]
@@ -81,7 +82,18 @@ def adjust_scores(
     scores: NDArray[np.float32],
     embeddings: NDArray[np.floating] | None,
 ) -> dict[int, CellScores]:
-    """Adjust raw scores [N, K] (or [T, N, K]) for each cell, its pool and its test apart."""
+    """Adjust raw scores for each cell, separately for its pool and its test set.
+
+    Args:
+        adjustment: the vote and the steps.
+        cells: of the run.
+        rows: row number by image id.
+        scores: raw scores, float32 [N, K], or [T, N, K] of T teachers.
+        embeddings: [N, D], for adjustments that need them.
+
+    Returns:
+        adjusted scores by seed.
+    """
 
     def adjusted(image_ids: Sequence[str]) -> NDArray[np.float32]:
         at = np.array([rows[image_id] for image_id in image_ids])
@@ -91,12 +103,12 @@ def adjust_scores(
 
 
 def adjusted_table(
-    judged: Mapping[int, CellScores], cells: Sequence[Cell], class_names: Sequence[str]
+    adjusted: Mapping[int, CellScores], cells: Sequence[Cell], class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """`adjusted.parquet`: seed, split, image_id and one float32 column a class."""
+    """`adjusted.parquet`: seed, split, image_id and one float32 column per class."""
     frames = []
     for cell in cells:
-        found = judged[cell.seed]
+        found = adjusted[cell.seed]
         for split, ids, scores in (
             ("pool", cell.pool, found.pool),
             ("test", cell.test, found.test),
@@ -109,53 +121,53 @@ def adjusted_table(
 
 
 def results_table(
-    store: Store, board: ScoredImages, cells: Sequence[Cell], truth: SealedTruth
+    store: Store, scored: ScoredImages, cells: Sequence[Cell], truth: SealedTruth
 ) -> pd.DataFrame:
-    """`results.parquet`: how right teacher and student are on each seed's test."""
+    """`results.parquet`: metrics of teacher and student on each seed's test set."""
     return pd.DataFrame(
-        [result_row(board, cell, read_cell(store, cell.seed), truth) for cell in cells]
+        [result_row(scored, cell, read_cell(store, cell.seed), truth) for cell in cells]
     )
 
 
 def result_row(
-    board: ScoredImages, cell: Cell, fitted: CellResult, truth: SealedTruth
+    scored: ScoredImages, cell: Cell, fitted: CellResult, truth: SealedTruth
 ) -> dict[str, Any]:
     """One row of `results.parquet`."""
-    judged = board.adjusted[cell.seed]
-    metrics = evaluate_cell(truth, cell.pool, cell.test, judged.pool, judged.test, fitted.test)
-    names = {"task": board.names["task"], "seed": cell.seed, **board.names}
+    adjusted = scored.adjusted[cell.seed]
+    metrics = evaluate_cell(truth, cell.pool, cell.test, adjusted.pool, adjusted.test, fitted.test)
+    names = {"task": scored.names["task"], "seed": cell.seed, **scored.names}
     return {**names, **metrics, "versions": fitted.versions}
 
 
 def recalls_table(
     store: Store,
-    board: ScoredImages,
+    scored: ScoredImages,
     cells: Sequence[Cell],
     truth: SealedTruth,
     class_names: Sequence[str],
 ) -> pd.DataFrame:
-    """`recalls.parquet`: a row a seed, teacher or student, and class, on each seed's test."""
+    """`recalls.parquet`: one row per seed, labeller (teacher or student) and class."""
     rows = []
     for cell in cells:
         student = read_cell(store, cell.seed).test
-        for who, found in (("teacher", board.adjusted[cell.seed].test), ("student", student)):
-            names = {"task": board.names["task"], "seed": cell.seed, "who": who}
+        for who, found in (("teacher", scored.adjusted[cell.seed].test), ("student", student)):
+            names = {"task": scored.names["task"], "seed": cell.seed, "who": who}
             rows += [names | row for row in recall_rows(truth, cell.test, found, class_names)]
     return pd.DataFrame(rows)
 
 
 def diagnostics_of(
-    store: Store, board: ScoredImages, cells: Sequence[Cell]
+    store: Store, scored: ScoredImages, cells: Sequence[Cell]
 ) -> tuple[Diagnostics, int]:
-    """`diagnostics.json`, and the seed of the best student; no truth has a part in either."""
+    """`diagnostics.json`, and the seed of the best student; neither uses true labels."""
     each, draws = [], []
     for cell in cells:
-        student, at = read_cell(store, cell.seed).test, board.at(cell.test)
-        if board.embeddings is None:
-            features = pixel_features(board.images[at])
+        student, at = read_cell(store, cell.seed).test, scored.at(cell.test)
+        if scored.embeddings is None:
+            features = pixel_features(scored.images[at])
         else:
-            features = np.asarray(board.embeddings[at], np.float32)
-        each.append(compute_signals(board.adjusted[cell.seed].test, student, features))
+            features = np.asarray(scored.embeddings[at], np.float32)
+        each.append(compute_signals(scored.adjusted[cell.seed].test, student, features))
         draws.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
     k = student.shape[1]
     return summarise_diagnostics(each, student_agreement(draws, k)), cells[
@@ -164,43 +176,51 @@ def diagnostics_of(
 
 
 def timings_table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
-    """`timings.parquet`: seconds a fit. Apart, so that equal runs have equal results tables."""
+    """`timings.parquet`: seconds per fit, kept apart so that equal runs have equal results."""
     seconds = [(cell.seed, read_cell(store, cell.seed).seconds) for cell in cells]
     return pd.DataFrame(seconds, columns=["seed", "seconds"])
 
 
 def baselines_table(
-    board: ScoredImages,
+    scored: ScoredImages,
     cells: Sequence[Cell],
     truth: SealedTruth,
     ceiling: Mapping[int, NDArray[np.float32]],
     on_progress: StageProgress = ignore_progress,
 ) -> pd.DataFrame:
-    """`baselines.parquet`. `ceiling` has the probabilities of students fitted on truth, by seed."""
+    """`baselines.parquet`: metrics of each baseline on each seed's test set.
+
+    Args:
+        scored: images, scores and embeddings.
+        cells: of the run.
+        truth: true labels, for evaluation.
+        ceiling: test probabilities of students that were trained on true labels, by seed.
+        on_progress: is called after each cell.
+    """
     rows = []
     for done, cell in enumerate(cells, start=1):
-        answers = _answers(board, cell)
+        predictions = _predictions(scored, cell)
         if cell.seed in ceiling:
-            answers["true labels"] = ceiling[cell.seed]
-        for name, probabilities in answers.items():
+            predictions["true labels"] = ceiling[cell.seed]
+        for name, probabilities in predictions.items():
             metrics = evaluate_baseline(truth, cell.test, probabilities)
             rows.append(
-                {"task": board.names["task"], "seed": cell.seed, "baseline": name, **metrics}
+                {"task": scored.names["task"], "seed": cell.seed, "baseline": name, **metrics}
             )
         on_progress(done, len(cells))
     return pd.DataFrame(rows)
 
 
-def _answers(board: ScoredImages, cell: Cell) -> dict[str, NDArray[np.float32]]:
-    """What each truth-free baseline says of the test, float32 [N, K]."""
-    pool, test = board.at(cell.pool), board.at(cell.test)
-    scores = board.adjusted[cell.seed].pool
-    answers = {
+def _predictions(scored: ScoredImages, cell: Cell) -> dict[str, NDArray[np.float32]]:
+    """The test predictions of each baseline that needs no true labels, float32 [N, K]."""
+    pool, test = scored.at(cell.pool), scored.at(cell.test)
+    scores = scored.adjusted[cell.seed].pool
+    predictions = {
         "majority class": majority_class(scores, len(test)),
-        "pixel statistics": pixel_statistics(board.images[pool], scores, board.images[test]),
+        "pixel statistics": pixel_statistics(scored.images[pool], scores, scored.images[test]),
     }
-    if board.embeddings is not None:
-        answers["embedding clusters"] = embedding_clusters(
-            board.embeddings[pool], scores, board.embeddings[test], cell.seed
+    if scored.embeddings is not None:
+        predictions["embedding clusters"] = embedding_clusters(
+            scored.embeddings[pool], scores, scored.embeddings[test], cell.seed
         )
-    return answers
+    return predictions

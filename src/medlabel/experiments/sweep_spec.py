@@ -1,24 +1,24 @@
-"""The spec of a sweep, and its plan: tasks x teachers x recipes x students, and their seeds.
+"""The specification of a sweep, and its plan: tasks x teachers x recipes x students, all seeds.
 
 ```yaml
-sources: medmnist            # all twelve sets; or phantoms; or a list, each as in a task
-tasks: pairs                 # pairs, triples, quadruples, all; a task's file; names: chest,breast
+sources: medmnist            # all twelve sets, or phantoms, or a list of classes as in a task
+tasks: pairs                 # or triples, quadruples, all, a task's file, or names: chest,breast
 teachers: [phantom, ViT-L/14]
 recipes: [robust, paper]
-students: [own, "cnn:16-32"] # own: the recipe's own
+students: [own, "cnn:16-32"] # own: the student of the recipe
 seeds: 30
 per_class: 200
 ```
 
-| field | a plain value, and what else it may be |
+| field | values |
 | --- | --- |
 | `sources` | `chestmnist`, `chest=a.npz`, `sick=a.npz#1`, or a class as in a task's file |
-| `tasks` | one or a list; what is named beside the combinations is added to them |
-| `teachers` | a model as `--clip` takes it, or `{clip:, captions:, adjust:, vote:, name:}` |
-| `recipes`, `students` | as `--recipe` and `--student` take them |
-| `modalities` | of sources that are no MedMNIST sets: `{mine: chest X-ray}` |
+| `tasks` | one or a list; tasks that are named are added to the combinations |
+| `teachers` | a model as in `--clip`, or `{clip:, captions:, adjust:, vote:, name:}` |
+| `recipes`, `students` | as in `--recipe` and `--student` |
+| `modalities` | of sources that are not MedMNIST sets: `{mine: chest X-ray}` |
 
-Paths are read from the spec's folder.
+Relative paths are resolved against the folder of the file.
 """
 
 import re
@@ -78,7 +78,7 @@ _SHORT = {
     "medmnist": MEDMNIST_FLAGS,
     "phantoms": tuple(f"phantom:{flag}" for flag in MEDMNIST_FLAGS),
 }
-MODALITIES: Mapping[str, str] = MappingProxyType({  # as MedMNIST's own table has them
+MODALITIES: Mapping[str, str] = MappingProxyType({  # as in MedMNIST's own table
     "pathmnist": "colon pathology",
     "chestmnist": "chest X-ray",
     "dermamnist": "dermatoscope",
@@ -95,12 +95,12 @@ MODALITIES: Mapping[str, str] = MappingProxyType({  # as MedMNIST's own table ha
 
 
 def listed(value: Any) -> Any:
-    """One thing is a list of one."""
+    """A single value as a list of one."""
     return [value] if isinstance(value, str | dict) else value
 
 
 class TeacherSpec(BaseModel):
-    """A teacher: one CLIP or several that vote, its captions, what becomes of its scores."""
+    """A teacher: one or several CLIP models, their captions, vote and score adjustments."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -112,20 +112,20 @@ class TeacherSpec(BaseModel):
 
     @property
     def adjustment(self) -> Adjustment:
-        """What becomes of raw scores."""
+        """The adjustment of raw scores."""
         return Adjustment(parse_steps(self.adjust), self.vote)
 
     @property
     def title(self) -> str:
-        """As the results have it."""
-        told = [" & ".join(self.clip)]
-        told += [] if self.captions == "table" else [f"captions={self.captions}"]
-        told += [self.adjust] if self.adjust else []
-        return self.name or ", ".join(told)
+        """The teacher's name in the results."""
+        parts = [" & ".join(self.clip)]
+        parts += [] if self.captions == "table" else [f"captions={self.captions}"]
+        parts += [self.adjust] if self.adjust else []
+        return self.name or ", ".join(parts)
 
 
 class SweepSpec(BaseModel):
-    """What a sweep is asked for; see this module's docstring."""
+    """The specification of a sweep; see this module's docstring."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -165,7 +165,7 @@ class SweepSpec(BaseModel):
             ("students", list(self.students)),
         ):
             if twice := [name for name in names if names.count(name) > 1]:
-                raise ValueError(f"{field}: {twice[0]!r} comes twice")
+                raise ValueError(f"{field}: {twice[0]!r} is listed twice")
         known = {source.name for source in self.sources}
         if strange := [name for name in self.modalities if name not in known]:
             raise ValueError(f"modalities: no source is named {strange[0]!r}")
@@ -186,7 +186,7 @@ def _class_of(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class SweepUnit:
-    """One task by one teacher, recipe and student: with all its seeds it is one row of figures."""
+    """One task with one teacher, recipe and student: one row of results over all its seeds."""
 
     task: Task
     teacher: TeacherSpec
@@ -195,7 +195,7 @@ class SweepUnit:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """The columns that say which unit a row is of."""
+        """The columns that identify the unit in tables."""
         return {
             "task": self.task.title,
             "teacher": self.teacher.title,
@@ -206,12 +206,12 @@ class SweepUnit:
 
 # mypy knows no default for a type variable: https://github.com/python/mypy/issues/3737
 def read_sweep(path: Path, kind: type[Spec] = SweepSpec) -> Spec:  # type: ignore[assignment]
-    """Read a spec, of a sweep or of a search, which is one with more fields.
+    """Read the specification of a sweep, or of a search, which has more fields.
 
     Raises:
-        MedlabelError: one line that names the file, the field and what is wrong with it.
+        MedlabelError: one line that names the file, the field and the mistake.
     """
-    advice = f"spec {path}: write `sources:` and a list of them, at least"
+    advice = f"spec {path}: write at least `sources:` and a list of sources"
     content = read_mapping(path, "spec", advice)
     try:
         return _beside(kind.model_validate({"name": path.stem, **content}), path.parent)
@@ -222,7 +222,7 @@ def read_sweep(path: Path, kind: type[Spec] = SweepSpec) -> Spec:  # type: ignor
 
 
 def _beside(spec: Spec, folder: Path) -> Spec:
-    """The spec with its relative paths read from this folder."""
+    """The specification with relative paths resolved against this folder."""
 
     def near(text: str) -> str:
         return str(folder / text) if text.endswith((".npz", ".yaml", ".yml")) else text
@@ -253,14 +253,14 @@ def _beside(spec: Spec, folder: Path) -> Spec:
 
 
 def plan(spec: SweepSpec) -> list[SweepUnit]:
-    """All units, in the order of the spec.
+    """All units, in the order of the specification.
 
     Raises:
-        MedlabelError: a task, recipe or student that there is not, or two of one name.
+        MedlabelError: a task, recipe or student is unknown, or two have the same name.
     """
     recipes = [recipe_named(name) for name in spec.recipes]
     if len({recipe.name for recipe in recipes}) < len(recipes):
-        raise MedlabelError("recipes: two files are called alike: rename one")
+        raise MedlabelError("recipes: two files have the same name: rename one")
     units = []
     for task, teacher, recipe in product(_tasks(spec), spec.teachers, recipes):
         students = [recipe.student if name == OWN else name for name in spec.students]
@@ -273,7 +273,7 @@ def _tasks(spec: SweepSpec) -> list[Task]:
     for text in spec.tasks:
         for task in _named(text, spec):
             if tasks.setdefault(task.title, task) != task:
-                raise MedlabelError(f"tasks: two different ones are called {task.title}")
+                raise MedlabelError(f"tasks: two different tasks are named {task.title}")
     return list(tasks.values())
 
 
@@ -283,7 +283,7 @@ def _named(text: str, spec: SweepSpec) -> list[Task]:
     if count is not None:
         if not 2 <= count <= len(spec.sources):
             raise MedlabelError(
-                f"tasks: {text} of {len(spec.sources)} sources cannot be made: name more sources"
+                f"tasks: {text} cannot be formed from {len(spec.sources)} sources: name more"
             )
         return [
             Task(classes=classes, size=spec.size) for classes in combinations(spec.sources, count)
@@ -294,8 +294,8 @@ def _named(text: str, spec: SweepSpec) -> list[Task]:
         return [Task(classes=tuple(known[part] for part in parts), size=spec.size)]
     if len(parts) == 1 and not text.endswith((".yaml", ".yml")):
         raise MedlabelError(
-            f"tasks: {text!r} is none of {', '.join([*_COMBINED, 'all'])}, no task's file, and no "
-            "names joined by commas"
+            f"tasks: {text!r} is not one of {', '.join([*_COMBINED, 'all'])}, a task's file, or "
+            "names of sources separated by commas"
         )
     try:
         return [parse_task(text, spec.size)]
@@ -304,7 +304,7 @@ def _named(text: str, spec: SweepSpec) -> list[Task]:
 
 
 def check_sweep(spec: SweepSpec, units: Sequence[SweepUnit]) -> None:
-    """Raise a `MedlabelError` for what cannot work, before anything is read or made."""
+    """Raise a `MedlabelError` for anything that cannot work, before any image is read."""
     for teacher in spec.teachers:
         try:
             check_caption_sets(teacher.captions)
@@ -322,11 +322,11 @@ def check_sweep(spec: SweepSpec, units: Sequence[SweepUnit]) -> None:
 
 
 def same_modality(task: Task, modalities: Mapping[str, str] = MappingProxyType({})) -> bool:
-    """Whether some of a task's classes were imaged alike: the hard case.
+    """Whether some classes of a task share an imaging modality, which makes the task harder.
 
     Args:
         task: two or more classes.
-        modalities: by class name, for sources that are not known by their names.
+        modalities: by class name, for sources that are not MedMNIST sets.
     """
     found = [
         modalities.get(spec.name) or MODALITIES.get(flag_of(spec.source) or "") or spec.source
@@ -336,6 +336,6 @@ def same_modality(task: Task, modalities: Mapping[str, str] = MappingProxyType({
 
 
 def chunks(seeds: Sequence[int], size: int) -> list[list[int]]:
-    """Seeds in as few parts of at most `size` as can be, of about equal length."""
+    """Split seeds into the fewest parts of at most `size`, of about equal length."""
     parts = -(-len(seeds) // size)
     return [part.tolist() for part in np.array_split(np.array(seeds), parts)] if parts else []

@@ -1,16 +1,18 @@
-"""The folder of a sweep and its tables. Only differences of the same draws are compared.
+"""The folder of a sweep and its tables. All comparisons are paired: student and teacher, same cell.
 
 ```
-sweep.json           the spec, its tasks, hashes and versions
-units/KEY/cells/     predictions of each cell, as in a run; KEY is what a run of that unit has
-results.parquet      a row a cell, as in a run; .csv beside it
-fits.parquet         a row a cell: seconds, and the loss on held-back pseudo-labels
+sweep.json           the specification, its tasks, hashes and versions
+units/KEY/cells/     predictions of each cell, as in a run; KEY is that of a run of the same unit
+results.parquet      one row per cell, as in a run
+fits.parquet         one row per cell: seconds, and the loss on held-out pseudo-labels
 failures.parquet     cells that could not be fitted, and why
-cost.json            encodes, and seconds of each stage of the last call
-comparisons.parquet  a row a task, teacher, recipe and student, over its draws; .csv beside it
-leaderboard.parquet  a row a teacher, recipe and student, over tasks and draws; .csv beside it
+cost.json            number of embedded images, and seconds per stage, of the last call
+comparisons.parquet  one row per task, teacher, recipe and student, over its seeds
+leaderboard.parquet  one row per teacher, recipe and student, over tasks and seeds
 report/index.html
 ```
+
+The results, comparisons and leaderboard are also written as CSV.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +59,7 @@ _ROW = ["task", "seed", "teacher", "student", "recipe"]
 
 @dataclass(frozen=True)
 class SweepTables:
-    """What a report is made of, as it was read back."""
+    """The tables that a report is made from."""
 
     manifest: Mapping[str, Any]
     results: pd.DataFrame
@@ -67,14 +69,14 @@ class SweepTables:
 
 
 def unit_folder(key: str) -> str:
-    """Where the cells of a unit are."""
+    """The folder with the cells of a unit."""
     return f"units/{key}"
 
 
 def unit_tables(
     folder: Store, board: ScoredImages, cells: Sequence[Cell], truth: SealedTruth
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Results and fits of the cells of a unit that are finished, a row each, in order."""
+    """Results and fits of the finished cells of a unit, one row each, in order."""
     finished = finished_seeds(folder)
     results, fits = [], []
     for cell in cells:
@@ -90,7 +92,7 @@ def unit_tables(
 def task_rows(
     tasks: Sequence[Task], modalities: Mapping[str, str] = MappingProxyType({})
 ) -> list[dict[str, Any]]:
-    """What a report says of each task, as plain JSON."""
+    """What a report needs to know of each task, as plain JSON."""
     return [
         {
             "task": task.title,
@@ -102,7 +104,7 @@ def task_rows(
 
 
 def failure_table(failures: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """`failures.parquet`: a row a cell that could not be fitted; empty at best."""
+    """`failures.parquet`: one row per cell that could not be fitted; empty if all could."""
     frame = pd.DataFrame(failures, columns=[*_ROW, "reason"])
     return frame.sort_values(_ROW, ignore_index=True)
 
@@ -115,7 +117,7 @@ def write_tables(
     failures: Sequence[Mapping[str, Any]],
     cost: Mapping[str, Any],
 ) -> None:
-    """Write what cannot be computed from anything else."""
+    """Write the tables from which all others are computed."""
     store.write_table(RESULTS, results)
     store.write_table(FITS, fits)
     store.write_table(FAILURES, failure_table(failures))
@@ -124,7 +126,7 @@ def write_tables(
 
 
 def read_tables(store: Store) -> SweepTables:
-    """Read back what `write_tables` wrote."""
+    """Read the tables that `write_tables` wrote."""
     return SweepTables(
         store.read_json(MANIFEST),
         store.read_table(RESULTS),
@@ -135,7 +137,7 @@ def read_tables(store: Store) -> SweepTables:
 
 
 def write_csv(store: Store, parquet: str, frame: pd.DataFrame) -> None:
-    """Write a table beside its Parquet file, for people and spreadsheets."""
+    """Write a table as CSV beside its Parquet file."""
     store.write(parquet.replace(".parquet", ".csv"), frame.to_csv(index=False).encode())
 
 
@@ -144,20 +146,20 @@ def is_sweep(store: Store) -> bool:
     return store.exists(MANIFEST)
 
 
-# ---------------------------------------------------------------- compared
+# ---------------------------------------------------------------- comparisons
 
 
 def comparisons(results: pd.DataFrame) -> pd.DataFrame:
-    """`comparisons.parquet`: student against teacher on each task, over its draws.
+    """`comparisons.parquet`: student against teacher on each task, over its seeds.
 
-    `low` and `high` are the 95 % interval of the gain, corrected for draws that overlap (see
-    `medlabel.evaluation.significance`). `p` asks whether there is a difference; `q` is p under
-    the false discovery rate over all tasks of a teacher, recipe and student (Benjamini &
-    Yekutieli 2001: tasks share images).
+    `low` and `high` are the 95 % confidence interval of the gain, corrected for the images that
+    seeds share (see `medlabel.evaluation.significance`). `p` is the two-sided p-value of no
+    difference; `q` is p adjusted for the false discovery rate over all tasks of a teacher, recipe
+    and student (Benjamini & Yekutieli 2001, since tasks share images).
     """
     rows = []
     for names, part in results.groupby(["task", *_WHO], sort=False):
-        found = _over_draws(part)
+        found = _over_seeds(part)
         rows.append({**dict(zip(["task", *_WHO], names, strict=True)), **_figures(part, found)})
     table = pd.DataFrame(rows)
     table["q"] = table.groupby(_WHO)["p"].transform(lambda p: _discoveries(p.to_numpy()))
@@ -165,15 +167,16 @@ def comparisons(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def leaderboard(results: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """`leaderboard.parquet`: each teacher, recipe and student over all tasks, and over the groups.
+    """`leaderboard.parquet`: each teacher, recipe and student over all tasks, and per group.
 
-    `low` and `high` bound the mean gain over these tasks as other draws would have it: they say
-    nothing of other sets. `p` is Wilcoxon's over tasks. `won`, `tied` and `lost` count tasks.
-    The highest student accuracy comes first.
+    `low` and `high` are the confidence interval of the mean gain on these tasks over seeds; it does
+    not cover other data sets. `p` is that of Wilcoxon's signed-rank test over tasks. `won`, `tied`
+    and `lost` count tasks. The highest student accuracy comes first.
 
-    Where cells are missing, all are compared on those that each of them has (`same_cells`); who
-    lacks more than half is not, and comes last. Tasks count alike. `tasks` are those compared on,
-    of `of_tasks`; `missing` counts the cells that one has not.
+    If cells are missing, entries are compared on the cells that all of them have (`same_cells`). An
+    entry that lacks more than half of the cells is not compared, and comes last. All tasks have the
+    same weight. `tasks` is the number of tasks compared on, of `of_tasks`; `missing` is the number
+    of cells that the entry lacks.
     """
     rows = []
     seeds = results["seed"].nunique()
@@ -184,7 +187,7 @@ def leaderboard(results: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]) -> pd
         for names, part in some.groupby(_WHO, sort=False):
             means = part.groupby("task", sort=False)[["student_accuracy", "teacher_accuracy"]]
             student, teacher = means.mean().to_numpy().T
-            over, draws = wilcoxon_over_tasks(student, teacher), _over_draws(part)
+            over, draws = wilcoxon_over_tasks(student, teacher), _over_seeds(part)
             row = {"group": group, **dict(zip(_WHO, names, strict=True)), "tasks": len(student)}
             row |= {"of_tasks": len(wanted), "missing": len(wanted) * seeds - int(had[names])}
             row |= {"same_cells": names in alike}
@@ -198,10 +201,10 @@ def leaderboard(results: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]) -> pd
 
 
 def _shared(results: pd.DataFrame, planned: int) -> tuple[pd.DataFrame, set[Any]]:
-    """The cells to compare by, and who is compared by the same ones.
+    """The cells to compare on, and the entries that are compared on the same cells.
 
-    That is who has half of the cells or more, by those that each of them has. The others keep
-    their own, as all do where no cell is everybody's.
+    Entries with at least half of the cells are compared on the cells that all of them have. The
+    others keep their own cells, and so does every entry if no cell is shared by all.
     """
     who = pd.Series(list(results[_WHO].itertuples(index=False, name=None)), results.index)
     whole = {names for names, count in who.value_counts().items() if 2 * count >= planned}
@@ -214,7 +217,7 @@ def _shared(results: pd.DataFrame, planned: int) -> tuple[pd.DataFrame, set[Any]
 
 
 def _grouped(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
-    """The groups of tasks that there are: all, and if they differ, by modality."""
+    """The groups of tasks: all tasks and, if there are both kinds, those by modality."""
     alike = [task["task"] for task in tasks if task["same_modality"]]
     apart = [task["task"] for task in tasks if not task["same_modality"]]
     yield GROUPS[0], [task["task"] for task in tasks]
@@ -223,23 +226,23 @@ def _grouped(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[str
         yield GROUPS[2], alike
 
 
-def _over_draws(part: pd.DataFrame) -> Comparison:
-    """Student minus teacher: the mean over tasks, and by how much each draw lies above it.
+def _over_seeds(part: pd.DataFrame) -> Comparison:
+    """Student minus teacher over the seeds: the mean over tasks, and each seed's deviation from it.
 
-    A draw's gain is the mean over its tasks; where it lacks some, what it has is held against what
-    is usual on those tasks.
+    The gain of a seed is the mean over its tasks. If a seed lacks some tasks, its gains are
+    compared with the mean gains on the tasks that it has.
     """
     gains = part["student_accuracy"] - part["teacher_accuracy"]
-    usual = gains.groupby(part["task"]).mean()
-    above = (gains - part["task"].map(usual)).groupby(part["seed"]).mean().to_numpy()
-    draws = usual.mean() + above - above.mean()
+    mean_gains = gains.groupby(part["task"]).mean()
+    above = (gains - part["task"].map(mean_gains)).groupby(part["seed"]).mean().to_numpy()
+    draws = mean_gains.mean() + above - above.mean()
     tasks = part.drop_duplicates("task")
     n_pool, n_test = int(tasks["n_pool"].sum()), int(tasks["n_test"].sum())
     return corrected_t_test(draws, np.zeros(len(draws)), n_pool, n_test)
 
 
 def _figures(part: pd.DataFrame, found: Comparison) -> dict[str, Any]:
-    """The columns that a comparison and a leaderboard share; tasks count alike."""
+    """The columns that comparisons and leaderboard share; all tasks have the same weight."""
     names = ["teacher_accuracy", "student_accuracy", "teacher_macro_f1", "student_macro_f1"]
     means = part.groupby("task")[names].mean().mean()
     return {
@@ -259,7 +262,7 @@ def _figures(part: pd.DataFrame, found: Comparison) -> dict[str, Any]:
 
 
 def _discoveries(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjusted p-values; NaN stays NaN."""
+    """p-values adjusted for the false discovery rate; NaN stays NaN."""
     there, found = ~np.isnan(p), np.full(len(p), np.nan)
     if there.any():
         found[there] = false_discovery_control(p[there], method="by")
@@ -269,11 +272,11 @@ def _discoveries(p: NDArray[np.float64]) -> NDArray[np.float64]:
 def pair_matrix(
     table: pd.DataFrame, tasks: Sequence[Mapping[str, Any]], column: str
 ) -> tuple[list[str], NDArray[np.float64], NDArray[np.bool_]]:
-    """A column of comparisons of one teacher, recipe and student, as classes x classes.
+    """A column of the comparisons of one teacher, recipe and student, as a matrix over classes.
 
     Returns:
-        names of the K classes that are in pairs, values [K, K] (NaN where there is no such pair;
-        below and above the diagonal alike), and whether the two share a modality [K, K].
+        names of the K classes that occur in pairs; values, symmetric, float [K, K], NaN if there
+        is no such pair; and whether the two share a modality, bool [K, K].
     """
     pairs = {task["task"]: task for task in tasks if len(task["classes"]) == 2}
     names = list(dict.fromkeys(name for task in pairs.values() for name in task["classes"]))

@@ -1,28 +1,28 @@
-"""The search for a student and a recipe that never sees truth: its spec, its space, its objective.
+"""The search for a student and a recipe without true labels: specification, space and objective.
 
 ```yaml
 sources: [chestmnist, breastmnist]
 trials: 64
 search: optuna               # or random, or both: [optuna, random]
-seeds: 8                     # draws of a trial, at most
-recipes: robust              # where the search starts, and what the winner is compared with
-space:                       # left out: see SPACE
+seeds: 8                     # largest number of seeds per trial
+recipes: robust              # the recipe that trials change, and the winner is compared with
+space:                       # default: SPACE
   learning_rate: {low: 0.001, high: 0.03, log: true}
   loss: [generalised, symmetric]
-  maps: [16-32, 16-32-64]    # spells a student: cnn:16-32,kernel=3
+  maps: [16-32, 16-32-64]    # composes a student: cnn:16-32,kernel=3
   kernel: [3, 5]
 ```
 
-All other fields are a sweep's (see `medlabel.experiments.sweep_spec`); there is one teacher, and
-one student to start from. The space has fields of a recipe, `student` among them, or `maps` and
-the other keys of `medlabel.student.networks.cnn`, which spell one. A list is a choice; `low` and
-`high` are a range, of whole numbers if both are.
+All other fields are those of a sweep (see `medlabel.experiments.sweep_spec`), with one teacher and
+one student to start from. The space names fields of a recipe, including `student`, or `maps` and
+the other keys of `medlabel.student.networks.cnn`, which compose a student. A list is a choice;
+`low` and `high` are a range, of whole numbers if both are whole.
 
-**The objective** is `agreement`: the mean of three figures on images that the student did not learn
-from, each 1 at best and 0 by chance. Students of different draws give the same labels (`students`);
-images that look alike get the same label (`neighbours`); each class gets as many labels as it was
-drawn images (`balance`). They rank recipes best (docs/students.md). It takes two draws or more, so
-that is the least that a trial is given before it may be stopped.
+**The objective** is `agreement`: the mean of three measures on images that the student did not
+learn from, each 1 at best and 0 by chance. Students of different seeds give the same labels
+(`students`); similar images get the same label (`neighbours`); each class gets as many labels as
+it has images in the sample (`balance`). These three rank recipes best (docs/students.md). They need
+at least two seeds, so a trial is not stopped before it has two.
 """
 
 import json
@@ -62,17 +62,17 @@ __all__ = [
 Plain = bool | int | float | str | None
 Choices = Annotated[tuple[Plain, ...], Field(min_length=1)]
 
-MIN_SEEDS = 2  # draws before a trial says how good it is: `students` compares two
-FAILED_AGREEMENT = -1.0  # what a trial that cannot be fitted counts: no kappa is lower
-_MOST_TRIED = 1000  # combinations of a student's parts, to see whether one is a network
-_START = "robust"  # what a recipe's file is written as a change of
+MIN_SEEDS = 2  # per trial before its agreement is reported: `students` compares two
+FAILED_AGREEMENT = -1.0  # of a trial that cannot be fitted: no kappa is lower
+_MOST_TRIED = 1000  # combinations of a student's parts that are tried to find a valid network
+_START = "robust"  # the `base` of the recipe files that are written
 _MAPS = "maps"
-_SPELLED = tuple(field.name for field in fields(Cnn) if field.name != _MAPS)
-_CHOSEN = {field.name for field in fields(Recipe)} - {"name"}
+_CNN_KEYS = tuple(field.name for field in fields(Cnn) if field.name != _MAPS)
+_RECIPE_FIELDS = {field.name for field in fields(Recipe)} - {"name"}
 
 
 class Range(BaseModel):
-    """Numbers from `low` to `high`; with `log`, each order of magnitude is as likely."""
+    """Numbers from `low` to `high`, uniformly distributed; with `log`, uniform in the logarithm."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -85,12 +85,12 @@ class Range(BaseModel):
         if self.low >= self.high:
             raise ValueError("`low` is not below `high`")
         if self.log and self.low <= 0:
-            raise ValueError("`log` wants a `low` above 0")
+            raise ValueError("`log` requires a `low` above 0")
         return self
 
     @property
     def whole(self) -> bool:
-        """Whether these are whole numbers."""
+        """Whether the range is one of whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
@@ -113,7 +113,7 @@ SPACE: Mapping[str, Range | tuple[Plain, ...]] = MappingProxyType(
 
 
 class TuneSpec(SweepSpec):
-    """What a search is asked for; see this module's docstring."""
+    """The specification of a search; see this module's docstring."""
 
     seeds: int = Field(8, ge=MIN_SEEDS, le=9999)
     trials: int = Field(64, ge=1, le=9999)
@@ -128,39 +128,41 @@ class TuneSpec(SweepSpec):
     def _check_search(self) -> "TuneSpec":
         for field, given in (("teachers", self.teachers), ("students", self.students)):
             if len(given) > 1:
-                raise ValueError(f"{field}: a search has one; make a spec for each")
+                raise ValueError(f"{field}: a search has one; write one file for each")
         if len(set(self.search)) < len(self.search):
-            raise ValueError("search: one comes twice")
-        if strange := [key for key in self.space if key not in {*_CHOSEN, _MAPS, *_SPELLED}]:
-            known = ", ".join([*sorted(_CHOSEN), _MAPS, *_SPELLED])
+            raise ValueError("search: one is listed twice")
+        if strange := [
+            key for key in self.space if key not in {*_RECIPE_FIELDS, _MAPS, *_CNN_KEYS}
+        ]:
+            known = ", ".join([*sorted(_RECIPE_FIELDS), _MAPS, *_CNN_KEYS])
             raise ValueError(f"space: no such field {strange[0]!r}; there are {known}")
         if _MAPS in self.space and "student" in self.space:
-            raise ValueError("space: `maps` spells a student: leave out `student`, or the other")
-        if _MAPS not in self.space and (idle := [key for key in _SPELLED if key in self.space]):
-            raise ValueError(f"space: {idle[0]!r} is of a student that `maps` spells: add `maps`")
+            raise ValueError("space: `maps` and `student` both define the student: keep one")
+        if _MAPS not in self.space and (idle := [key for key in _CNN_KEYS if key in self.space]):
+            raise ValueError(f"space: {idle[0]!r} has no effect without `maps`: add `maps`")
         return self
 
     @property
     def start(self) -> Recipe:
-        """The recipe that trials change, with the student that they start from."""
+        """The recipe that trials change, with its student."""
         recipe, (student,) = recipe_named(self.recipes[0]), self.students
         return recipe if student == OWN else replace(recipe, student=student)
 
 
 def check_tune(spec: TuneSpec) -> None:
-    """Raise a `MedlabelError` for a value of the space that no recipe takes, before any work."""
-    spelled = {name: _ends(spec.space[name]) for name in (_MAPS, *_SPELLED) if name in spec.space}
+    """Raise a `MedlabelError` for a value of the space that no recipe accepts, before any work."""
+    composed = {name: _ends(spec.space[name]) for name in (_MAPS, *_CNN_KEYS) if name in spec.space}
     for name, values in spec.space.items():
-        others = {other: ends for other, ends in spelled.items() if other != name}
+        others = {other: ends for other, ends in composed.items() if other != name}
         for value in _ends(values):
-            if why := _refusal(spec, name, value, others if name in spelled else {}):
+            if why := _refusal(spec, name, value, others if name in composed else {}):
                 raise MedlabelError(f"space: {name}: {why}")
 
 
 def _refusal(
     spec: TuneSpec, name: str, value: Plain, others: Mapping[str, tuple[Plain, ...]]
 ) -> str | None:
-    """Why no recipe takes a value, whatever is chosen of the others; None if one does."""
+    """Why no recipe accepts a value, whatever the other choices; None if one does."""
     first = None
     for chosen in islice(product(*others.values()), _MOST_TRIED):
         try:
@@ -174,7 +176,7 @@ def _refusal(
 
 
 def _ends(values: Range | tuple[Plain, ...]) -> tuple[Plain, ...]:
-    """All choices, or the ends of a range."""
+    """All choices, or both ends of a range."""
     return (values.low, values.high) if isinstance(values, Range) else values
 
 
@@ -182,17 +184,17 @@ def _ends(values: Range | tuple[Plain, ...]) -> tuple[Plain, ...]:
 
 
 def recipe_of(start: Recipe, chosen: Mapping[str, Any]) -> Recipe:
-    """The recipe of a trial, named for its content: equal choices are one recipe.
+    """The recipe of a trial, named by a hash of its content: equal choices give one recipe.
 
-    `average_from_epoch` goes with `epochs`, unless it is chosen too, and ends before them.
+    `average_from_epoch` is scaled with `epochs`, unless it is chosen too, and is always smaller.
 
     Raises:
-        MedlabelError: a value that the recipe's field does not take.
+        MedlabelError: a field of the recipe does not accept its value.
     """
     values = plain(chosen)
-    changes = {key: value for key, value in values.items() if key in _CHOSEN}
+    changes = {key: value for key, value in values.items() if key in _RECIPE_FIELDS}
     if _MAPS in values:
-        keys = [f"{key}={values[key]}" for key in _SPELLED if key in values]
+        keys = [f"{key}={values[key]}" for key in _CNN_KEYS if key in values]
         changes["student"] = ",".join([f"cnn:{values[_MAPS]}", *keys])
     epochs = int(changes.get("epochs", start.epochs))
     average_from_epoch = int(
@@ -209,7 +211,7 @@ def recipe_of(start: Recipe, chosen: Mapping[str, Any]) -> Recipe:
 
 
 def plain(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """A choice as plain JSON; rates are rounded to three digits, for people to read."""
+    """A choice as plain JSON; numbers are rounded to three significant digits for legibility."""
     return {key: _plain(value) for key, value in chosen.items()}
 
 
@@ -219,7 +221,7 @@ def _plain(value: Any) -> Any:
 
 
 def changed_fields(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as its file has it: the fields in which it differs from `robust`, and `base`."""
+    """A recipe as in a recipe file: `base`, and the fields in which it differs from `robust`."""
     start, values = asdict(RECIPES[_START]), asdict(recipe)
     differing = {key: value for key, value in values.items() if value != start[key]}
     return {"base": _START, **{key: value for key, value in differing.items() if key != "name"}}
@@ -230,11 +232,11 @@ def changed_fields(recipe: Recipe) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TaskSignals:
-    """What one draw of one task shows without truth.
+    """What one seed of one task shows without true labels.
 
     Attributes:
         signals: see `medlabel.evaluation.diagnostics`.
-        labels: that the student gave, by image.
+        labels: the student's labels, class index by image.
     """
 
     signals: Signals
@@ -242,11 +244,11 @@ class TaskSignals:
 
 
 def agreement(tasks: Sequence[Sequence[TaskSignals]], classes: Sequence[int]) -> dict[str, float]:
-    """The objective, and the three figures it is the mean of, each a mean over tasks.
+    """The objective, and the three measures it is the mean of, each a mean over tasks.
 
     Args:
-        tasks: the draws of each task so far, two or more.
-        classes: how many each task has.
+        tasks: for each task, the seeds so far, two or more.
+        classes: number of classes of each task.
     """
     each = pd.DataFrame(_of_tasks(tasks, classes))
     means = {name: float(each[name].mean()) for name in ("students", "neighbours", "balance")}
@@ -265,9 +267,10 @@ def _of_tasks(
 
 
 def best_trial(trials: pd.DataFrame) -> int:
-    """Which row of `trials` wins: the highest agreement of those that were given most draws.
+    """The row of the winner: the highest agreement among the trials with the most seeds.
 
-    One that was stopped early may stand high by luck: its agreement is a mean of fewer draws.
+    Trials that were stopped early are not considered: the agreement of fewer seeds may be high by
+    chance.
 
     Raises:
         MedlabelError: no trial could be fitted.

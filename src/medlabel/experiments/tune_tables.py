@@ -1,18 +1,20 @@
-"""The folder of a search, and how its truth-free winner stands by truth once all is chosen.
+"""The folder of a search, and its evaluation on true labels once the winner is chosen.
 
 ```
-tune.json             the spec, its tasks, hashes and versions
-units/KEY/cells/      predictions of each draw of each trial, as in a sweep
-tune/                 Ray Tune's record, and TensorBoard's files: tensorboard --logdir tune
-trials.parquet        a row a trial: what was chosen, and its agreement; no truth; .csv beside it
-winner.json, .yaml    the trial that was chosen without truth, and its recipe for `--recipe`
-results.parquet       a row a draw, as in a sweep; from here on truth is open; .csv beside it
-evaluated.parquet        trials.parquet with accuracies and ranks by truth; .csv beside it
-comparison.parquet    the winner against the default, random search and lots; .csv beside it
-cost.json             encodes, and seconds of each stage of the last call
-winner/TASK/          a run of each task by the winner, with its bundle
+tune.json             the specification, its tasks, hashes and versions
+units/KEY/cells/      predictions of each seed of each trial, as in a sweep
+tune/                 Ray Tune's log, and TensorBoard's files: tensorboard --logdir tune
+trials.parquet        one row per trial: its settings and agreement, without true labels
+winner.json, .yaml    the trial that was chosen without true labels; its recipe for `--recipe`
+results.parquet       one row per seed, as in a sweep; from here on, true labels are used
+evaluated.parquet     trials.parquet with true accuracies, and ranks by them
+comparison.parquet    the winner against the default, random search and a random trial
+cost.json             number of embedded images, and seconds per stage, of the last call
+winner/TASK/          a run of each task with the winner's recipe, with its bundle
 report/index.html
 ```
+
+The tables are also written as CSV.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +46,7 @@ EVALUATED, COMPARISON = "evaluated.parquet", "comparison.parquet"
 
 @dataclass(frozen=True)
 class Baseline:
-    """A recipe that the winner is compared with, and its agreement over all its draws."""
+    """A recipe that the winner is compared with, and its agreement over all its seeds."""
 
     recipe: str
     student: str
@@ -53,7 +55,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class TuneTables:
-    """What a report is made of, as it was read back."""
+    """The tables that a report is made from."""
 
     manifest: Mapping[str, Any]
     winner: Mapping[str, Any]
@@ -68,7 +70,7 @@ def is_tune(store: Store) -> bool:
 
 
 def read_tune(store: Store) -> TuneTables:
-    """Read back what a search wrote."""
+    """Read the tables of a search."""
     return TuneTables(
         store.read_json(MANIFEST),
         store.read_json(f"{WINNER}.json"),
@@ -79,13 +81,13 @@ def read_tune(store: Store) -> TuneTables:
 
 
 def evaluate_trials(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
-    """`evaluated.parquet`: trials with what truth says of them; only evaluation looks here.
+    """`evaluated.parquet`: trials with their metrics on true labels; only for evaluation.
 
-    `accuracy` is the mean over a trial's own draws. Trials were given different numbers of draws,
-    so `truth_rank` (1 is best, of different recipes) goes by `first_accuracy`: over the draws that
-    all have, and next to `first_agreement`, the objective over the same draws.
+    `accuracy` is the mean over all seeds of a trial. As trials have different numbers of seeds,
+    `truth_rank` (1 is best, among different recipes) ranks by `first_accuracy`, over the seeds that
+    all trials have; `first_agreement` is the objective over the same seeds.
     """
-    each = _by_draw(results)
+    each = _by_seed(results)
     every = each.groupby("recipe")["accuracy"].mean()
     first = each[each["seed"] < MIN_SEEDS].groupby("recipe")["accuracy"].mean()
     table = trials.assign(
@@ -101,17 +103,17 @@ def evaluate_trials(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame
     return table.assign(truth_rank=table["recipe"].map(placed).astype("Int64"))
 
 
-def _by_draw(results: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of each recipe and draw, the mean over the tasks."""
+def _by_seed(results: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of each recipe and seed, the mean over the tasks."""
     names = ["recipe", "student", "seed"]
     means = results.groupby(names, sort=False)[["student_accuracy", "teacher_accuracy"]].mean()
     return means.reset_index().rename(columns={"student_accuracy": "accuracy"})
 
 
 def correlation(table: pd.DataFrame) -> float:
-    """Spearman's, of the objective with true accuracy, over different recipes' first draws.
+    """Spearman's rank correlation of agreement and accuracy over the recipes' first seeds.
 
-    NaN where there are fewer than three, or all are alike.
+    NaN if there are fewer than three recipes, or all have the same agreement or accuracy.
     """
     some = table.drop_duplicates("recipe").dropna(subset=["truth_rank"])
     columns = some[["first_agreement", "first_accuracy"]].to_numpy(float)
@@ -123,16 +125,16 @@ def correlation(table: pd.DataFrame) -> float:
 def comparison(
     table: pd.DataFrame, results: pd.DataFrame, baselines: Sequence[Baseline]
 ) -> pd.DataFrame:
-    """`comparison.parquet`: the winner, each search's winner, the defaults, and lots.
+    """`comparison.parquet`: the winner, each search's winner, the baselines, and a random trial.
 
-    `gain` is accuracy minus that of the first baseline, over the draws that both have, with its
-    95 % interval (see `medlabel.evaluation.significance`). A lot is a trial taken blindly: the
-    mean of all, over the draws that all have. `truth_rank` of a recipe that is no trial: where it
-    would stand.
+    `gain` is accuracy minus that of the first baseline over the seeds that both have, with its
+    95 % confidence interval (see `medlabel.evaluation.significance`). A random trial is the mean of
+    all trials, over the seeds that all have. The `truth_rank` of a recipe that is not a trial is
+    the rank that it would have.
 
     Args:
         table: see `judged`.
-        results: a row a draw.
+        results: one row per seed.
         baselines: the default first.
     """
     rows = [_trial_row("winner", table, best_trial(table))]
@@ -152,24 +154,24 @@ def comparison(
     ]
     rows = [{**row, **_measured(row, results, baselines[0], table)} for row in rows]
     fitted = table.dropna(subset=["truth_rank"])
-    lot = {"who": "a trial by lot", "recipe": "", "student": "", "seeds": MIN_SEEDS}
+    random_trial = {"who": "a random trial", "recipe": "", "student": "", "seeds": MIN_SEEDS}
     means = {"accuracy": fitted["first_accuracy"].mean(), "agreement": fitted["agreement"].mean()}
-    return pd.DataFrame([*rows, {**lot, **means, "worst": fitted["first_accuracy"].min()}])
+    return pd.DataFrame([*rows, {**random_trial, **means, "worst": fitted["first_accuracy"].min()}])
 
 
 def _trial_row(who: str, table: pd.DataFrame, row: int) -> dict[str, Any]:
-    told = ("recipe", "student", "agreement")
-    return {"who": who, **{name: table.at[row, name] for name in told}}
+    columns = ("recipe", "student", "agreement")
+    return {"who": who, **{name: table.at[row, name] for name in columns}}
 
 
 def _measured(
     row: Mapping[str, Any], results: pd.DataFrame, default: Baseline, table: pd.DataFrame
 ) -> dict[str, Any]:
-    """What truth says of one row of the comparison."""
-    each = _by_draw(results)
+    """The metrics on true labels of one row of the comparison."""
+    each = _by_seed(results)
     own, other = (
-        _draws(each, row["recipe"], row["student"]),
-        _draws(each, default.recipe, default.student),
+        _accuracies(each, row["recipe"], row["student"]),
+        _accuracies(each, default.recipe, default.student),
     )
     both = own.index.intersection(other.index)
     part = results[(results["recipe"] == row["recipe"]) & (results["student"] == row["student"])]
@@ -194,7 +196,7 @@ def _measured(
     }
 
 
-def _draws(each: pd.DataFrame, recipe: str, student: str) -> "pd.Series[float]":
-    """Accuracy by draw."""
+def _accuracies(each: pd.DataFrame, recipe: str, student: str) -> "pd.Series[float]":
+    """Accuracy by seed."""
     mine = each[(each["recipe"] == recipe) & (each["student"] == student)]
     return mine.set_index("seed")["accuracy"].astype(np.float64)

@@ -69,7 +69,7 @@ def test_a_search_leaves_its_tables_a_recipe_and_a_bundle(done, folder):
     assert done.trials["seeds"].isin([2, 3]).all()
     assert done.trials["agreement"].between(0.1, 1).all()
     assert (done.trials["reason"] == "").all()
-    assert done.comparison["who"].tolist() == ["winner", "default", "a trial by lot"]
+    assert done.comparison["who"].tolist() == ["winner", "default", "a random trial"]
     recipe = recipe_named(store.path("winner.yaml"))
     assert replace(recipe, name=done.winner.name) == done.winner
     (bundle,) = done.bundles
