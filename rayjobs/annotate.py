@@ -1,11 +1,14 @@
-"""Label, with Ray Data, any number of images with a bundle's student.
+"""Annotate, with Ray Data, any number of images with a bundle's student.
 
-Readers decode and prepare, annotators label and write: a piece of the table at a time, whole or not
-at all. Whatever is killed, the next run does exactly the pieces that are missing, and ends with the
-same files, bit for bit. At the end images in = annotations + rejects, or it is an error.
+Readers decode and prepare images, annotators label them and write the table, one piece at a time.
+A piece is written whole or not at all, so after a crash the next run does exactly the missing
+pieces, and ends with the same files, bit for bit. The number of images must equal the number of
+annotations and rejects in the end, or the job fails.
 """
 
-from collections.abc import Iterator, Sequence
+import heapq
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -34,6 +37,7 @@ from medlabel.data.decoding import ImageError
 from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.reports.annotation_summary import (
+    MOST_UNCERTAIN,
     AnnotationSummary,
     report_annotations,
     summarise_annotations,
@@ -46,33 +50,34 @@ from medlabel.student.provenance import versions
 from medlabel.versions import ANNOTATION
 from rayjobs.cluster import connect
 from rayjobs.image_pipeline import (
-    READING,
+    READER_CPUS,
     Replicas,
-    a_block_a_row,
-    blocks,
-    cpus,
-    drain,
+    cluster_cpus,
+    finished_rows,
     list_sources,
+    one_block_per_item,
+    one_block_per_row,
     own_device,
-    working_cpus,
+    replica_cpus,
 )
 from rayjobs.image_reading import read_annotated, unpack_prepared
 
-__all__ = ["AnnotateConfig", "AnnotateResult", "annotate_sources"]
+__all__ = ["AnnotateConfig", "AnnotateResult", "annotate_parts", "annotate_sources"]
 
 
 @dataclass(frozen=True)
 class AnnotateConfig:
-    """What is to be labelled, by what.
+    """Options of `annotate_sources`.
 
     Attributes:
         sources: as a user types them (see `medlabel.data.listing`).
         bundle: folder or bucket of the student.
-        out: folder or bucket for the table.
-        auto_above: the least calibrated probability of a label that no human has to see.
-        size: pixels, for MedMNIST flags and phantoms.
+        out: folder or bucket to write the annotations to.
+        auto_above: the least calibrated probability at which a label needs no review.
+        size: side in pixels of the images of MedMNIST flags and phantoms.
         data_root: folder of MedMNIST's files.
-        column: the image column of Parquet files.
+        image_column: column of Parquet files that holds the images.
+        replicas: how the annotators are placed on the cluster.
     """
 
     sources: tuple[str, ...]
@@ -81,13 +86,20 @@ class AnnotateConfig:
     auto_above: float = AUTO_ABOVE
     size: int = 28
     data_root: Path | None = None
-    column: str | None = None
+    image_column: str | None = None
     replicas: Replicas = field(default_factory=Replicas)
 
 
 @dataclass(frozen=True)
 class AnnotateResult:
-    """What came of it: images labelled now, sums over all, the page, what the bundle warns of."""
+    """What `annotate_sources` returns.
+
+    Attributes:
+        labelled: images that were labelled now, not by an earlier run.
+        overview: sums over all annotations.
+        page: path or URI of the summary page.
+        warnings: of the bundle.
+    """
 
     labelled: int
     overview: AnnotationSummary
@@ -96,31 +108,56 @@ class AnnotateResult:
 
 
 def annotate_sources(
-    order: AnnotateConfig, on_progress: OnProgress = ignore_progress
+    config: AnnotateConfig, on_progress: OnProgress = ignore_progress
 ) -> AnnotateResult:
-    """Label what has no label yet in `order.out`, check the sums, and write the page."""
-    check_auto_above(order.auto_above)
-    store, bundle = Store(order.out), load_bundle(order.bundle)
-    store.check_writable()
-    parts = list_sources(order.sources, order.size, order.data_root, order.column, on_progress)
-    origin = _claim(store, order, bundle)
+    """Annotate all images of some sources that `config.out` has no annotations of.
+
+    Raises:
+        MedlabelError: an option or a source is wrong, `config.out` holds other annotations or
+            cannot be written, a worker failed, or images were lost.
+    """
+    check_auto_above(config.auto_above)
+    bundle = load_bundle(config.bundle)
+    Store(config.out).check_writable()
+    parts = list_sources(
+        config.sources, config.size, config.data_root, config.image_column, on_progress
+    )
+    return annotate_parts(config, bundle, parts, on_progress)
+
+
+def annotate_parts(
+    config: AnnotateConfig,
+    bundle: Bundle,
+    parts: Sequence[Part],
+    on_progress: OnProgress = ignore_progress,
+) -> AnnotateResult:
+    """Annotate with a bundle that was loaded, parts that were listed; see `annotate_sources`."""
+    store = Store(config.out)
+    origin = _claim(store, config, bundle)
     table, layout = AnnotationTable(store), layout_of(bundle)
     starts = missing_starts(parts, _clean(table, parts), layout)
-    labelled = 0
+    labelled, thumbnails = 0, dict[str, NDArray[np.uint8]]()
     if any(starts):
         on_progress("starting", 0, 1)
         connect()
         on_progress("starting", 1, 1)
         job = _Job(table, layout, bundle.classes, replace(origin, versions=versions()))
         progress = partial(on_progress, "annotating")
-        labelled = _annotate(bundle, job, parts, starts, order.replicas, progress)
+        labelled, thumbnails = _annotate(bundle, job, parts, starts, config.replicas, progress)
     on_progress("reporting", 0, 1)
-    seen, page = _finish(store, table, parts, layout, order, origin)
+    pieces = _unique_pieces(table)
+    overview = summarise_annotations(table, pieces)
+    manifest = _finish(store, parts, pieces, overview, _manifest(config, origin))
+    uncertain = {image.uri for image in overview.uncertain}
+    thumbnails = {uri: image for uri, image in thumbnails.items() if uri in uncertain}
+    thumbnails |= dict(_read_thumbnails(parts, uncertain - thumbnails.keys(), layout))
+    facts = {name: str(value) for name, value in asdict(origin).items()}
+    page = report_annotations(store, overview, thumbnails, facts | {"sha256": manifest["sha256"]})
     on_progress("reporting", 1, 1)
-    return AnnotateResult(labelled, seen, page, bundle.warnings)
+    return AnnotateResult(labelled, overview, page, bundle.warnings)
 
 
-def _claim(store: Store, order: AnnotateConfig, bundle: Bundle) -> Origin:
+def _claim(store: Store, config: AnnotateConfig, bundle: Bundle) -> Origin:
     """Take a folder for these annotations, or go on with the same ones.
 
     A folder that was begun with another `PREPROCESSING` or `DECISIONS` (`medlabel.versions`) is
@@ -131,39 +168,39 @@ def _claim(store: Store, order: AnnotateConfig, bundle: Bundle) -> Origin:
         The origin of the folder's first call: its time and the libraries of that day.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    mine = Origin.of(bundle.id, bundle.provenance, order.auto_above, versions(), now)
+    mine = Origin.of(bundle.id, bundle.provenance, config.auto_above, versions(), now)
     if store.exists(MANIFEST):
         manifest, what = store.read_json(MANIFEST), "other annotations (they differ"
         numbers = {"code_versions": manifest.get("code_versions")}
         wanted = asdict(mine) | {"code_versions": dict(ANNOTATION)}
         refuse_different(store, manifest["origin"] | numbers, wanted, what, {"time", "versions"})
         return Origin(**manifest["origin"])
-    store.write_json(MANIFEST, _manifest(order, mine))
+    store.write_json(MANIFEST, _manifest(config, mine))
     return mine
 
 
-def _manifest(order: AnnotateConfig, origin: Origin) -> dict[str, Any]:
+def _manifest(config: AnnotateConfig, origin: Origin) -> dict[str, Any]:
     asked = {
-        "sources": [_absolute(source) for source in order.sources],
-        "bundle": Store(order.bundle).uri,
-        "size": order.size,
-        "data_root": str(order.data_root.absolute()) if order.data_root else None,
-        "column": order.column,
+        "sources": [_absolute(source) for source in config.sources],
+        "bundle": Store(config.bundle).uri,
+        "size": config.size,
+        "data_root": str(config.data_root.absolute()) if config.data_root else None,
+        "column": config.image_column,
     }
     return {"asked": asked, "origin": asdict(origin), "code_versions": dict(ANNOTATION)}
 
 
 def _absolute(source: str) -> str:
-    """A source so that it can be found from another folder too."""
+    """A source in a form that can be found from any folder."""
     path = Path(source)
     return str(path.absolute()) if "://" not in source and path.exists() else source
 
 
 def _clean(table: AnnotationTable, parts: Sequence[Part]) -> list[Piece]:
-    """The pieces to keep: those of parts that have gone or changed, or are not final, go."""
+    """Remove pieces of parts that are gone or have changed, or not final; returns the others."""
     keys = {part.key for part in parts}
     kept = []
-    for piece in _pieces_once(table):
+    for piece in _unique_pieces(table):
         if piece.key in keys and piece.final:
             kept.append(piece)
         else:
@@ -171,8 +208,8 @@ def _clean(table: AnnotationTable, parts: Sequence[Part]) -> list[Piece]:
     return kept
 
 
-def _pieces_once(table: AnnotationTable) -> list[Piece]:
-    """All pieces. One place may be there twice, labelled by two kinds of processor: one goes."""
+def _unique_pieces(table: AnnotationTable) -> list[Piece]:
+    """All pieces. If two kinds of processor labelled the same rows, one of the two is removed."""
     found: dict[tuple[str, int], Piece] = {}
     for piece in table.pieces():
         if found.setdefault((piece.key, piece.start), piece) is not piece:
@@ -182,7 +219,7 @@ def _pieces_once(table: AnnotationTable) -> list[Piece]:
 
 @dataclass(frozen=True)
 class _Job:
-    """What an annotator is told."""
+    """What all annotators share."""
 
     table: AnnotationTable
     layout: Layout
@@ -191,7 +228,7 @@ class _Job:
 
 
 class _Annotator:
-    """One replica of the student. Its weights come through Ray's object store, not over a disk."""
+    """One replica of the student on a worker; its weights come through Ray's object store."""
 
     def __init__(self, shared: list[ray.ObjectRef[Bundle]], job: _Job) -> None:
         device = own_device()
@@ -199,10 +236,20 @@ class _Annotator:
         self._bundle.student.to(device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        prepared, job = unpack_prepared(row), self._job
-        found = label_pieces(prepared.images, self._bundle.assess, job.layout.batch)
-        rejects = job.table.write(prepared, found, job.classes, job.origin)
-        return {"images": len(prepared.images), "rejects": rejects}
+        """Label a piece and write it; returns counts, and the images that may be shown."""
+        piece, job = unpack_prepared(row), self._job
+        found = label_pieces(piece.images, self._bundle.assess, job.layout.batch)
+        rejects = job.table.write(piece, found, job.classes, job.origin)
+        kept = np.flatnonzero([reason is None for reason in piece.reasons])
+        order = np.argsort(found.confidence[kept], kind="stable")  # as in `summarise_annotations`
+        shown = kept[order[:MOST_UNCERTAIN]]
+        return {
+            "images": len(piece.images),
+            "rejects": rejects,
+            "uris": json.dumps([piece.addresses[row] for row in shown]),
+            "confidences": json.dumps(found.confidence[shown].tolist()),
+            "squares": piece.images[shown].tobytes(),
+        }
 
 
 def _annotate(
@@ -212,8 +259,12 @@ def _annotate(
     starts: Sequence[Sequence[int]],
     replicas: Replicas,
     on_progress: StageProgress,
-) -> int:
-    """Run readers beside annotators until all is written; returns how many images that were."""
+) -> tuple[int, dict[str, NDArray[np.uint8]]]:
+    """Run readers and annotators until all pieces are written.
+
+    Returns:
+        How many images were labelled, and the least certain ones as the student saw them, by uri.
+    """
     items: list[dict[str, Any]] = [
         {"part": part, "starts": list(begin), "layout": job.layout}
         for part, begin in zip(parts, starts, strict=True)
@@ -225,55 +276,68 @@ def _annotate(
         for start in item["starts"]
     )
     workers, gpus, _ = replicas.fitted(sum(len(begin) for begin in starts))
-    with a_block_a_row():
-        read = blocks(items).flat_map(
-            read_annotated, num_cpus=READING, compute=TaskPoolStrategy(min(cpus(), len(items)))
+    with one_block_per_row():
+        read = one_block_per_item(items).flat_map(
+            read_annotated,
+            num_cpus=READER_CPUS,
+            compute=TaskPoolStrategy(min(cluster_cpus(), len(items))),
         )
         written = read.map(
             cast(Any, _Annotator),
             fn_constructor_kwargs={"shared": [ray.put(bundle)], "job": job},
             compute=ActorPoolStrategy(size=workers),
-            num_cpus=working_cpus(gpus),
+            num_cpus=replica_cpus(gpus),
             num_gpus=gpus,
         )
-        return drain(written, total, "annotating", on_progress)["images"]
+        return _collect(finished_rows(written, total, "annotating", on_progress), job.layout)
+
+
+def _collect(
+    rows: Iterator[dict[str, Any]], layout: Layout
+) -> tuple[int, dict[str, NDArray[np.uint8]]]:
+    """What `_annotate` returns, from the rows of annotators; few images are in memory at a time."""
+    images, shown = 0, list[tuple[float, str, NDArray[np.uint8]]]()
+    for row in rows:
+        images += int(row["images"])
+        flat = np.frombuffer(row["squares"], dtype=np.uint8)
+        squares = flat.reshape(-1, *layout.square.shape)
+        uris, confidences = json.loads(row["uris"]), json.loads(row["confidences"])
+        new = zip(confidences, uris, squares, strict=True)
+        shown = heapq.nsmallest(MOST_UNCERTAIN, [*shown, *new], key=lambda image: image[:2])
+    return images, {uri: square for _, uri, square in shown}
 
 
 def _finish(
     store: Store,
-    table: AnnotationTable,
     parts: Sequence[Part],
-    layout: Layout,
-    order: AnnotateConfig,
-    origin: Origin,
-) -> tuple[AnnotationSummary, str]:
-    """Count, write rejects and page, and sign it all together."""
-    pieces = _pieces_once(table)
-    seen = summarise_annotations(table, pieces)
+    pieces: Sequence[Piece],
+    overview: AnnotationSummary,
+    manifest: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Compare the counts, write the rejects, and sign all pieces; returns the signed manifest."""
     images = sum(part.count for part in parts)
-    if seen.annotations + seen.rejects != images:
+    if overview.annotations + overview.rejects != images:
         raise MedlabelError(
-            f"{images} images came in, {seen.annotations} annotations and {seen.rejects} rejects "
-            f"went out to {store.uri}: run again, and report it if it stays"
+            f"{images} images came in, {overview.annotations} annotations and {overview.rejects} "
+            f"rejects went out to {store.uri}: run again, and report it if it happens again"
         )
     rejects = sorted(pair for piece in pieces for pair in piece.rejects)
-    frame = pd.DataFrame(rejects, columns=["uri", "reason"], dtype=str)
-    store.write_table(REJECTS, frame)
-    manifest = _manifest(order, origin)
-    counts = {"images": images, "annotations": seen.annotations, "rejects": seen.rejects}
-    digest = signature(pieces, asdict(origin))
-    store.write_json(MANIFEST, {**manifest, "counts": counts, "sha256": digest})
-    facts = {name: str(value) for name, value in asdict(origin).items()} | {"sha256": digest}
-    thumbnails = dict(_thumbnails(parts, {image.uri for image in seen.uncertain}, layout))
-    return seen, report_annotations(store, seen, thumbnails, facts)
+    store.write_table(REJECTS, pd.DataFrame(rejects, columns=["uri", "reason"], dtype=str))
+    counts = {
+        "images": images, "annotations": overview.annotations, "rejects": overview.rejects
+    }  # fmt: skip
+    digest = signature(pieces, manifest["origin"])
+    signed = {**manifest, "counts": counts, "sha256": digest}
+    store.write_json(MANIFEST, signed)
+    return signed
 
 
-def _thumbnails(
-    parts: Sequence[Part], wanted: set[str], layout: Layout
+def _read_thumbnails(
+    parts: Sequence[Part], uris: Collection[str], layout: Layout
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """What the student saw of some images; one that has gone meanwhile is left out."""
-    for part in parts:
-        rows = [row for row in range(part.count) if part.address(row) in wanted]
+    """Images that an earlier run labelled, as the student saw them, unless they are gone now."""
+    for part in parts if uris else ():
+        rows = [row for row in range(part.count) if part.address(row) in uris]
         if rows:
             for row, content in zip(rows, part.read(np.array(rows)), strict=True):
                 try:

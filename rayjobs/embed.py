@@ -1,9 +1,9 @@
-"""Encode, with Ray Data, what the embedding table does not have yet.
+"""Encode, with Ray Data, the images that the embedding table does not have yet.
 
-Two ways in: `embed_sampled` for images that the driver holds (a run's), `embed_sources` for any
-number of images, which nobody ever holds. Both cut what is missing into shards; an encoder turns a
-shard into a file of the table. A file is whole or not there, so whatever is killed, the next run
-does exactly the rest.
+`embed_sampled` takes images that the driver holds in memory (those of a run), `embed_sources` any
+number of images, of which no process ever holds more than a shard. Both cut the missing images into
+shards, and an encoder turns each shard into one file of the table. A file is written whole or not
+at all, so after a crash the next run does exactly the remaining shards.
 """
 
 import time
@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 import ray
 from numpy.typing import NDArray
-from ray.data import ActorPoolStrategy, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from medlabel.data.listing import Part
 from medlabel.storage.digests import digest_image, to_digests
@@ -29,59 +29,53 @@ from medlabel.teacher.embedding_export import EXPORT_MANIFEST, export, write_rej
 from medlabel.teacher.embeddings import SHARD_SIZE, EmbeddingTable
 from rayjobs.cluster import connect
 from rayjobs.image_pipeline import (
-    READING,
-    WORKING,
+    CATALOGUER_CPUS,
+    READER_CPUS,
     Replicas,
-    a_block_a_row,
-    blocks,
-    cpus,
+    cluster_cpus,
     drain,
     list_sources,
+    one_block_per_item,
+    one_block_per_row,
     own_device,
-    working_cpus,
+    replica_cpus,
 )
 from rayjobs.image_reading import Cataloguer, pack, read, unpack
 from rayjobs.pretrain import local_name
 
 __all__ = [
-    "Counts",
     "EmbedConfig",
     "EmbedResult",
+    "EncodedCounts",
+    "Encoder",
     "Replicas",
     "catalogue_parts",
+    "count_shards",
     "embed_parts",
     "embed_sampled",
     "embed_sources",
+    "map_encoders",
     "shard_size",
 ]
 
-_FEW = 256  # images: more of them are worth another encoder, as large ones make small shards
-_WORK = 2**34  # weights times images that a core does in ten to sixty seconds
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What an embedding came to, in images."""
-
-    images: int
-    distinct: int
-    encoded: int
-    workers: int
+_MIN_SHARD = 256  # images per encoder at least: large encoders have small shards
+_CPU_WORK = 2**34  # weights times images: ten to sixty seconds of a CPU core
 
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """What an embedding is asked for.
+    """Options of `embed_sources`.
 
     Attributes:
         sources: as a user types them (see `medlabel.data.listing`).
-        out: folder or bucket for the table.
-        home: where what can be made again is kept: shards, catalogues, the phantom CLIP.
+        out: folder or bucket to write the table of embeddings to.
+        home: folder of embeddings, catalogues and the phantom CLIP, for all jobs to reuse.
         clips: models, as a user types them (see `medlabel.teacher.clip`).
-        size: pixels, for MedMNIST flags and phantoms.
+        size: side in pixels of the images of MedMNIST flags and phantoms.
         data_root: folder of MedMNIST's files.
-        column: the image column of Parquet files.
+        image_column: column of Parquet files that holds the images.
         precision: fp32, fp16 or bf16.
+        replicas: how the encoders are placed on the cluster.
     """
 
     sources: tuple[str, ...]
@@ -90,14 +84,25 @@ class EmbedConfig:
     clips: tuple[str, ...] = ("phantom",)
     size: int = 28
     data_root: Path | None = None
-    column: str | None = None
+    image_column: str | None = None
     precision: str = "fp32"
     replicas: Replicas = field(default_factory=Replicas)
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What came of one model: counts of images, and the seconds that encoding took."""
+    """Counts of images for one model, and the seconds that encoding took.
+
+    Attributes:
+        clip: the model, as the user typed it.
+        images: in the sources.
+        distinct: different contents among them.
+        encoded: now.
+        reused: whose embedding was in the table before, or which equal another image.
+        rejected: that could not be read, decoded or framed.
+        seconds: of encoding.
+        workers: encoders that worked at the same time.
+    """
 
     clip: str
     images: int
@@ -110,55 +115,71 @@ class EmbedResult:
 
 
 def embed_sources(
-    request: EmbedConfig, on_progress: OnProgress = ignore_progress
+    config: EmbedConfig, on_progress: OnProgress = ignore_progress
 ) -> list[EmbedResult]:
-    """Embed sources by models, doing only what is missing, and write the table to `request.out`."""
-    for name in request.clips:
-        check_clip(name, request.precision)
-    out, home = Store(request.out), Store(str(request.home))
+    """Embed sources by models, as far as that is not done yet, and write the table.
+
+    Raises:
+        MedlabelError: an unknown model, a source that cannot be listed, a folder that cannot be
+            written, too few resources in the cluster, or a worker that failed.
+    """
+    for name in config.clips:
+        check_clip(name, config.precision)
+    out, home = Store(config.out), Store(str(config.home))
     out.check_writable()
     parts = list_sources(
-        request.sources, request.size, request.data_root, request.column, on_progress
+        config.sources, config.size, config.data_root, config.image_column, on_progress
     )
     on_progress("starting", 0, 1)
     connect()
-    request.replicas.fitted(shards=1)  # raises before the work, not after it
+    config.replicas.fitted(shards=1)  # raises before the images are read
     on_progress("starting", 1, 1)
     progress = partial(on_progress, "cataloguing")
     catalogues = catalogue_parts(parts, home / "catalogues", progress)
-    summaries: list[EmbedResult] = []
+    results: list[EmbedResult] = []
     rejects: dict[str, str] = {}
-    for name in request.clips:
-        clip = _load(name, request, on_progress)
-        table = EmbeddingTable(home / "embeddings", clip.key)
-        start = time.perf_counter()
-        progress = partial(on_progress, "embedding")
-        counts = embed_parts(clip, parts, catalogues, table, request.replicas, progress)
-        seconds = time.perf_counter() - start
-        progress = partial(on_progress, "writing")
-        mine = export(out, clip.key, parts, catalogues, table, progress)
-        rejects |= mine
-        reused = counts.images - counts.encoded - len(mine)
-        summaries.append(
-            EmbedResult(
-                name, counts.images, counts.distinct, counts.encoded, reused,
-                len(mine), seconds, counts.workers,
-            )
-        )  # fmt: skip
+    for name in config.clips:
+        clip_path = local_name(name, config.home, on_progress)
+        clip = load_clip(clip_path, "cpu", config.precision)
+        result, new = _embed_by(
+            name, clip, parts, catalogues, out, home, config.replicas, on_progress
+        )
+        results.append(result)
+        rejects |= new
     write_rejects(out, rejects, {part.source for part in parts})
-    out.write_json(
-        EXPORT_MANIFEST,
-        {"sources": request.sources, "models": [asdict(summary) for summary in summaries]},
-    )
-    return summaries
+    models = [asdict(result) for result in results]
+    out.write_json(EXPORT_MANIFEST, {"sources": config.sources, "models": models})
+    return results
 
 
-def _load(name: str, request: EmbedConfig, on_progress: OnProgress) -> Clip:
-    return load_clip(local_name(name, request.home, on_progress), "cpu", request.precision)
+def _embed_by(
+    name: str,
+    clip: Clip,
+    parts: Sequence[Part],
+    catalogues: Sequence[Catalogue],
+    out: Store,
+    home: Store,
+    replicas: Replicas,
+    on_progress: OnProgress,
+) -> tuple[EmbedResult, dict[str, str]]:
+    """Embed by one model and write its table; also returns the rejects (see `export`)."""
+    table = EmbeddingTable(home / "embeddings", clip.key)
+    start = time.perf_counter()
+    progress = partial(on_progress, "embedding")
+    counts = embed_parts(clip, parts, catalogues, table, replicas, progress)
+    seconds = time.perf_counter() - start
+    progress = partial(on_progress, "writing")
+    rejects = export(out, clip.key, parts, catalogues, table, progress)
+    reused = counts.images - counts.encoded - len(rejects)
+    result = EmbedResult(
+        name, counts.images, counts.distinct, counts.encoded, reused,
+        len(rejects), seconds, counts.workers,
+    )  # fmt: skip
+    return result, rejects
 
 
-class _Encoder:
-    """One replica of the model. Its weights come through Ray's object store, not over a disk."""
+class Encoder:
+    """One replica of the model on a worker; its weights come through Ray's object store."""
 
     def __init__(
         self, shared: list[ray.ObjectRef[Clip]], table: EmbeddingTable, batch: int
@@ -167,11 +188,32 @@ class _Encoder:
         self._table, self._batch = table, batch
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Embed a shard and write it to the table; returns counts of images."""
         raw = unpack(row)
         parts = [self._clip.embed_images(stack, self._batch) for stack in raw.stacks]
         embeddings = np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
-        self._table.write(raw.embedded(embeddings))
-        return {"images": len(raw.digests) + len(raw.rejected), "encoded": len(raw.digests)}
+        if len(raw):
+            self._table.write(raw.embedded(embeddings))
+        return {"images": len(raw), "encoded": len(raw.digests)}
+
+
+def map_encoders(
+    shards: Dataset,
+    clip: Clip,
+    table: EmbeddingTable,
+    fitted: tuple[int, float, int],
+    encoder: type[Encoder],
+) -> Dataset:
+    """The pipeline that maps packed shards by encoders, as `Replicas.fitted` says."""
+    workers, gpus, batch = fitted
+    shared = [ray.put(clip.to("cpu"))]
+    return shards.map(
+        cast(Any, encoder),
+        fn_constructor_kwargs={"shared": shared, "table": table, "batch": batch},
+        compute=ActorPoolStrategy(size=workers),
+        num_cpus=replica_cpus(gpus),
+        num_gpus=gpus,
+    )
 
 
 def embed_sampled(
@@ -183,24 +225,41 @@ def embed_sampled(
     """Embeddings float16 [N, D] in the order of `images`, and how many had to be encoded for it.
 
     Args:
+        clip: the model.
         images: by id, uint8 [S, S] or [S, S, 3], all of one size.
+        table: what it has is reused, and the new embeddings are added to it.
+        on_progress: called with the number of encoded images.
     """
     digests = to_digests([digest_image(image) for image in images.values()])
     everything = Catalogue(digests, (None,) * len(digests))
     (rows,), _ = missing_rows([everything], table.contents())
     pixels = list(images.values())
     size = shard_size(clip, Replicas().fitted(shards=1)[1])
-    shards = [rows[start : start + size] for start in range(0, len(rows), size)]
-    if shards:
-        packed = [pack(_drawn(digests[cut], [pixels[row] for row in cut])) for cut in shards]
-        _encode(clip, table, packed, len(rows), Replicas(), on_progress)
+    cuts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    if cuts:
+        packed = [pack(_in_memory(digests[cut], [pixels[row] for row in cut])) for cut in cuts]
+        with one_block_per_row():
+            fitted = Replicas().fitted(len(packed))
+            encoded = map_encoders(one_block_per_item(packed), clip, table, fitted, Encoder)
+            drain(encoded, len(rows), "embedding", on_progress)
     return table.gather(table.contents(), digests).embeddings, len(rows)
 
 
-def _drawn(digests: NDArray[np.bytes_], images: Sequence[NDArray[np.uint8]]) -> RawShard:
+def _in_memory(digests: NDArray[np.bytes_], images: Sequence[NDArray[np.uint8]]) -> RawShard:
+    """A shard of images that need not be read; all in colour if any of them is."""
     colour = any(image.ndim == 3 for image in images)
     stack = [np.repeat(i[..., None], 3, 2) if colour and i.ndim == 2 else i for i in images]
     return RawShard((np.stack(stack),), digests, to_digests([]), ())
+
+
+@dataclass(frozen=True)
+class EncodedCounts:
+    """Counts of `embed_parts`: images, different contents, images encoded now, and encoders."""
+
+    images: int
+    distinct: int
+    encoded: int
+    workers: int
 
 
 def embed_parts(
@@ -210,74 +269,53 @@ def embed_parts(
     table: EmbeddingTable,
     replicas: Replicas,
     on_progress: StageProgress = ignore_progress,
-) -> Counts:
-    """Make sure that the table holds every image of these parts."""
+) -> EncodedCounts:
+    """Read, decode and encode all images of some parts that the table does not have."""
     missing, distinct = missing_rows(catalogues, table.contents())
-    todo = sum(len(rows) for rows in missing)
+    total = sum(len(rows) for rows in missing)
     images = sum(part.count for part in parts)
-    if not todo:
-        return Counts(images, distinct, 0, 0)
+    if not total:
+        return EncodedCounts(images, distinct, 0, 0)
     size = shard_size(clip, replicas.fitted(shards=1)[1])
     items: list[dict[str, Any]] = [
         {"part": part, "rows": rows, "framing": clip.framing, "size": size}
         for part, rows in zip(parts, missing, strict=True)
         if len(rows)
     ]
-    shards = sum(ceil(len(item["rows"]) / min(size, _FEW)) for item in items)
-    workers, encoded = _encode(clip, table, items, todo, replicas, on_progress, shards)
-    return Counts(images, distinct, encoded, workers)
+    fitted = replicas.fitted(count_shards([item["rows"] for item in items], size))
+    with one_block_per_row():
+        readers = TaskPoolStrategy(min(cluster_cpus(), len(items)))
+        shards = one_block_per_item(items).flat_map(read, num_cpus=READER_CPUS, compute=readers)
+        encoded = map_encoders(shards, clip, table, fitted, Encoder)
+        done = drain(encoded, total, "embedding", on_progress)["encoded"]
+    return EncodedCounts(images, distinct, done, fitted[0])
+
+
+def count_shards(rows: Sequence[NDArray[np.integer]], size: int) -> int:
+    """How many encoders some rows per part can keep busy, in shards of `size` images."""
+    return sum(ceil(len(mine) / min(size, _MIN_SHARD)) for mine in rows)
 
 
 def shard_size(clip: Clip, gpus: float) -> int:
-    """Images a shard: all that a file is worth on a GPU, and some seconds' work on a CPU."""
+    """Images per shard: as many as a file should hold on a GPU, some seconds' work on a CPU."""
     if gpus:
         return SHARD_SIZE
-    return min(SHARD_SIZE, max(64, 1 << int(log2(_WORK / clip.image_weights))))
+    return min(SHARD_SIZE, max(64, 1 << int(log2(_CPU_WORK / clip.image_weights))))
 
 
 def catalogue_parts(
     parts: Sequence[Part], store: Store, on_progress: StageProgress = ignore_progress
 ) -> list[Catalogue]:
-    """The catalogue of each part, in order; those that `store` has are not made again."""
+    """The catalogue of each part, in order. Those that `store` has are reused."""
     kept = CatalogueStore(store)
     known = kept.read(parts)
-    todo = [part for part in parts if part.key not in known]
-    if todo:
-        total = sum(part.count for part in todo)
-        made = blocks([{"part": part} for part in todo]).map(
-            cast(Any, Cataloguer), fn_constructor_kwargs={"kept": kept}, num_cpus=WORKING,
-            compute=ActorPoolStrategy(min_size=1, max_size=min(len(todo), cpus())),
+    missing = [part for part in parts if part.key not in known]
+    if missing:
+        total = sum(part.count for part in missing)
+        written = one_block_per_item([{"part": part} for part in missing]).map(
+            cast(Any, Cataloguer), fn_constructor_kwargs={"kept": kept}, num_cpus=CATALOGUER_CPUS,
+            compute=ActorPoolStrategy(min_size=1, max_size=min(len(missing), cluster_cpus())),
         )  # fmt: skip
-        drain(made, total, "reading the images", on_progress)
-        known |= kept.read(todo, final=False)
+        drain(written, total, "reading the images", on_progress)
+        known |= kept.read(missing, final=False)
     return [known[part.key] for part in parts]
-
-
-def _encode(
-    clip: Clip,
-    table: EmbeddingTable,
-    items: Sequence[dict[str, Any]],
-    todo: int,
-    replicas: Replicas,
-    on_progress: StageProgress,
-    shards: int | None = None,
-) -> tuple[int, int]:
-    """Run readers beside encoders until all is written; returns encoders, and images encoded."""
-    workers, gpus, batch = replicas.fitted(len(items) if shards is None else shards)
-    with a_block_a_row():
-        rows = blocks(items)
-        if shards is not None:
-            readers = TaskPoolStrategy(min(cpus(), len(items)))
-            rows = rows.flat_map(read, num_cpus=READING, compute=readers)
-        encoded = rows.map(
-            cast(Any, _Encoder),
-            fn_constructor_kwargs={
-                "shared": [ray.put(clip.to("cpu"))],
-                "table": table,
-                "batch": batch,
-            },
-            compute=ActorPoolStrategy(size=workers),
-            num_cpus=working_cpus(gpus),
-            num_gpus=gpus,
-        )
-        return workers, drain(encoded, todo, "embedding", on_progress)["encoded"]

@@ -1,4 +1,4 @@
-"""What the jobs on Ray Data share: how sources are listed, work is cut, and workers find room."""
+"""What the jobs on Ray Data share: listing sources, cutting work, and fitting it to a cluster."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,31 +16,33 @@ from medlabel.storage.progress import OnProgress, StageProgress
 from rayjobs.cluster import one_line_errors
 
 __all__ = [
-    "READING",
-    "WORKING",
+    "CATALOGUER_CPUS",
+    "READER_CPUS",
     "Replicas",
-    "a_block_a_row",
-    "blocks",
-    "cpus",
+    "cluster_cpus",
     "drain",
+    "finished_rows",
     "list_sources",
+    "one_block_per_item",
+    "one_block_per_row",
     "own_device",
-    "working_cpus",
+    "replica_cpus",
 ]
 
-READING = 0.25  # CPUs a reader asks for, so that readers and workers both find room on two
-WORKING = 0.5  # and a worker; unlike the readers', or Ray Data would make one stage of both
-_WORKING_ON_GPU = 0.125
+READER_CPUS = 0.25  # so that readers and replicas of the model both find room on two CPUs
+CATALOGUER_CPUS = 0.5
+_REPLICA_CPUS = 0.5  # unlike the readers', or Ray Data would fuse both into one stage
+_REPLICA_CPUS_ON_GPU = 0.125
 
 
 @dataclass(frozen=True)
 class Replicas:
-    """How many copies of the model encode, and what each takes.
+    """How many copies of a model work at the same time, and what each of them takes.
 
     Attributes:
-        workers: copies; None for as many as the cluster's GPUs (or else CPUs) can hold.
-        gpus: of each copy, such as 0.5 for two on a GPU; None for 1 where there are GPUs.
-        batch_size: images the model sees at once; None for 256 on a GPU and 64 on a CPU.
+        workers: number of copies; None for as many as the cluster's GPUs (or else CPUs) can hold.
+        gpus: GPUs per copy, such as 0.5 for two on each GPU; None for 1 where there are GPUs.
+        batch_size: images per batch; None for 256 on a GPU and 64 on a CPU.
     """
 
     workers: int | None = None
@@ -48,45 +50,56 @@ class Replicas:
     batch_size: int | None = None
 
     def fitted(self, shards: int) -> tuple[int, float, int]:
-        """Copies, GPUs of each and batch size on this cluster; no copy that would be idle.
+        """Number of copies, GPUs per copy and batch size on this cluster, with no idle copy.
+
+        Args:
+            shards: units of work; there are no more copies than these.
 
         Raises:
-            MedlabelError: the cluster has no room for what is asked; Ray would wait for ever.
+            MedlabelError: the cluster has too few resources; Ray would wait for ever.
         """
-        there, total = ray.cluster_resources().get("GPU", 0.0), cpus()
-        gpus = (1.0 if there else 0.0) if self.gpus is None else self.gpus
-        room = _room(total, there, gpus)
-        if room < (self.workers or 1):
+        cpus, cluster_gpus = cluster_cpus(), ray.cluster_resources().get("GPU", 0.0)
+        gpus = (1.0 if cluster_gpus else 0.0) if self.gpus is None else self.gpus
+        most = _most_replicas(cpus, cluster_gpus, gpus)
+        if most < (self.workers or 1):
             raise MedlabelError(
-                f"{self.workers or 1} workers with {gpus:g} GPUs each: there is room for {room} on "
-                f"{total} CPUs and {there:g} GPUs"
+                f"{self.workers or 1} workers with {gpus:g} GPUs each: there is room for {most} on "
+                f"{cpus} CPUs and {cluster_gpus:g} GPUs"
             )
-        workers = self.workers or (room if gpus else min(room, total))
+        workers = self.workers or (most if gpus else min(most, cpus))
         return max(1, min(workers, shards)), gpus, self.batch_size or (256 if gpus else 64)
 
 
-def _room(total: int, there: float, gpus: float) -> int:
-    """How many workers fit beside a reader; shares of a GPU do not span two."""
-    room = int((total - READING) / working_cpus(gpus))
+def _most_replicas(cpus: int, cluster_gpus: float, gpus: float) -> int:
+    """How many replicas fit beside one reader. A share of a GPU does not span two GPUs."""
+    by_cpus = int((cpus - READER_CPUS) / replica_cpus(gpus))
     if not gpus:
-        return room
+        return by_cpus
     if gpus > 1 and gpus != int(gpus):
-        raise MedlabelError(f"{gpus:g} GPUs a worker: take a whole number, or a share below one")
-    return min(room, int(there) * int(1 / gpus) if gpus < 1 else int(there / gpus))
+        raise MedlabelError(
+            f"{gpus:g} GPUs per worker: give a whole number, or a share smaller than one"
+        )
+    by_gpus = int(cluster_gpus) * int(1 / gpus) if gpus < 1 else int(cluster_gpus / gpus)
+    return min(by_cpus, by_gpus)
 
 
 def list_sources(
     sources: Sequence[str],
     size: int,
     data_root: Path | None,
-    column: str | None,
+    image_column: str | None,
     on_progress: OnProgress,
 ) -> list[Part]:
-    """All parts of all sources, after a look at their names: two of a name cannot be told apart."""
+    """All parts of all sources (see `medlabel.data.listing.list_parts` for the arguments).
+
+    Raises:
+        MedlabelError: a source cannot be listed, or two sources have the same name, so that the ids
+            of their images would be equal.
+    """
     on_progress("listing", 0, len(sources))
     parts: list[Part] = []
     for done, spec in enumerate(sources, start=1):
-        new = list_parts(spec, size, data_root, column)
+        new = list_parts(spec, size, data_root, image_column)
         if {part.source for part in new} & {part.source for part in parts}:
             raise MedlabelError(f"two sources are both called {new[0].source}: rename one")
         parts += new
@@ -95,46 +108,69 @@ def list_sources(
 
 
 def own_device() -> str:
-    """Where a worker computes: on the GPU that Ray gave it, if it did; with one thread on a CPU."""
+    """The device that this worker computes on: the GPU that Ray gave it, or one CPU thread."""
     import torch
 
     from medlabel.storage.device import default_device
 
     torch.set_num_threads(1)  # OpenMP threads of several replicas contend
-    cuda = default_device().startswith("cuda")  # it may be there and not be ours
+    cuda = default_device().startswith("cuda")  # the machine may have a GPU that is not ours
     return "cpu" if cuda and not ray.get_gpu_ids() else default_device()
 
 
-def working_cpus(gpus: float) -> float:
-    """CPUs that a worker with so many GPUs asks for."""
-    return _WORKING_ON_GPU if gpus else WORKING
+def replica_cpus(gpus: float) -> float:
+    """CPUs to ask for, for a replica of a model that has so many GPUs."""
+    return _REPLICA_CPUS_ON_GPU if gpus else _REPLICA_CPUS
 
 
-def blocks(items: Sequence[dict[str, Any]]) -> Dataset:
-    """A dataset with one item a block, so that each can go to a worker of its own."""
+def one_block_per_item(items: Sequence[dict[str, Any]]) -> Dataset:
+    """A dataset of these rows, each in a block of its own, so that each can go to any worker."""
     return ray.data.from_items(list(items), override_num_blocks=len(items))
 
 
 @contextmanager
-def a_block_a_row() -> Iterator[None]:
-    """Let Ray Data put no two shards into one block: small or not, each is work of seconds."""
+def one_block_per_row() -> Iterator[None]:
+    """Keep Ray Data from joining small shards to one block: each is seconds of work."""
     context = DataContext.get_current().copy()
     context.target_max_block_size = 1
     with DataContext.current(context):
         yield
 
 
-def drain(dataset: Dataset, total: int, what: str, on_progress: StageProgress) -> Counter[str]:
-    """Run it, and tell how many images are through; returns the sum of each of its columns."""
-    sums: Counter[str] = Counter()
-    on_progress(0, total)
+def finished_rows(
+    dataset: Dataset, total: int, what: str, on_progress: StageProgress
+) -> Iterator[dict[str, Any]]:
+    """Run a pipeline and yield its rows as they are finished, in any order.
+
+    Args:
+        dataset: its column `images` is the number of images that a row stands for.
+        total: number of images.
+        what: name of the work in the message of an error, such as "embedding".
+        on_progress: called with the number of finished images.
+
+    Raises:
+        MedlabelError: in one line, the reason why a worker failed.
+    """
+    done = 0
+    on_progress(done, total)
     with one_line_errors(what):
-        for batch in dataset.iter_batches(batch_size=None, batch_format="numpy"):
-            sums.update({str(name): int(values.sum()) for name, values in batch.items()})
-            on_progress(min(sums["images"], total), total)
+        for row in dataset.iter_rows():
+            done += int(row["images"])
+            yield row
+            on_progress(min(done, total), total)
+
+
+def drain(dataset: Dataset, total: int, what: str, on_progress: StageProgress) -> Counter[str]:
+    """Run a pipeline whose columns are numbers, and return the sum of each column.
+
+    The arguments are those of `finished_rows`.
+    """
+    sums: Counter[str] = Counter()
+    for row in finished_rows(dataset, total, what, on_progress):
+        sums.update({name: int(value) for name, value in row.items()})
     return sums
 
 
-def cpus() -> int:
-    """CPUs of the cluster, one at least."""
+def cluster_cpus() -> int:
+    """CPUs of the cluster, at least one."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)))

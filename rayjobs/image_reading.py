@@ -1,34 +1,45 @@
-"""What a reader process does: read, decode, and hand shards on.
+"""What reader processes do: read and decode images, and pass shards of them on as rows.
 
-Apart from `rayjobs.embed`, because a worker imports the module that its task is in: here nothing
-imports torch, so a reader starts in two seconds instead of eight and leaves the cores to the model.
+This is not part of `rayjobs.embed` because a worker imports the module of its task. Nothing here
+imports torch, so a reader starts in two seconds instead of eight and leaves memory to the model.
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
+import ray
 
 from medlabel.annotation.table import DecodedPiece, Layout, read_pieces
-from medlabel.data.framing import Framing
+from medlabel.data.framing import CentreSquare, Framing
 from medlabel.data.listing import Part
-from medlabel.teacher.catalogue import CatalogueStore, RawShard, catalogue, read_shards
+from medlabel.teacher.catalogue import (
+    CatalogueStore,
+    PoolShard,
+    RawShard,
+    catalogue,
+    read_pool,
+    read_shards,
+)
+from medlabel.teacher.embeddings import Contents
 
 __all__ = [
     "Cataloguer",
     "pack",
+    "pack_pool",
     "pack_prepared",
     "read",
     "read_annotated",
+    "read_pooled",
     "unpack",
     "unpack_prepared",
 ]
 
 
 class Cataloguer:
-    """Reads a part and leaves its catalogue where the others are."""
+    """Reads parts and writes their catalogues."""
 
     def __init__(self, kept: CatalogueStore) -> None:
         self._kept = kept
@@ -41,14 +52,17 @@ class Cataloguer:
 
 
 def read(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a reader does: decode a part's rows, a shard at a time."""
+    """Read and decode some rows of a part that are to be embedded, one shard at a time."""
     part, framing = cast(Part, row["part"]), cast(Framing, row["framing"])
     for raw in read_shards(part, row["rows"], framing, row["size"]):
         yield pack(raw)
 
 
 def pack(raw: RawShard) -> dict[str, Any]:
-    """A shard as a row of plain values. A row is never cut, and shapes may differ between rows."""
+    """A shard as a row of plain values.
+
+    Ray Data never splits a row, and the shapes of arrays may differ from row to row.
+    """
     return {
         "digests": raw.digests.tobytes(),
         "pixels": b"".join(stack.tobytes() for stack in raw.stacks),
@@ -71,8 +85,38 @@ def unpack(row: dict[str, Any]) -> RawShard:
     )
 
 
+def read_pooled(
+    row: dict[str, Any], framing: Framing, square: CentreSquare, known: Sequence[Any], size: int
+) -> Iterator[dict[str, Any]]:
+    """Read and decode the pool's rows of a part, one shard at a time.
+
+    Args:
+        row: the `number` of the part among all parts, the `part`, and its `rows`.
+        framing: as for `medlabel.teacher.catalogue.read_pool`.
+        square: as for `read_pool`.
+        known: a list of one reference to the `Contents` of the embedding table in Ray's object
+            store.
+        size: as for `read_pool`.
+    """
+    contents: Contents = ray.get(known[0])
+    for shard in read_pool(row["part"], row["rows"], framing, square, contents, size):
+        yield pack_pool(row["number"], shard)
+
+
+def pack_pool(number: int, shard: PoolShard) -> dict[str, Any]:
+    """A shard of the pool's images of a part as a row; `unpack` gives the shard's new images."""
+    return {
+        **pack(shard.new),
+        "number": number,
+        "images": shard.read,
+        "pool_rows": shard.rows.tobytes(),
+        "pool_digests": shard.digests.tobytes(),
+        "pool_squares": shard.squares.tobytes(),
+    }
+
+
 def read_annotated(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a reader of images to label does: prepare a part's images, a piece at a time."""
+    """Read, decode and prepare the images of a part that are to be annotated, piece by piece."""
     part, layout = cast(Part, row["part"]), cast(Layout, row["layout"])
     for prepared in read_pieces(part, row["starts"], layout):
         yield pack_prepared(prepared)

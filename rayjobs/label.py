@@ -1,15 +1,19 @@
-"""From unlabelled images and names of classes to labels: teacher, student and annotation in a row.
+"""From unlabelled images and the names of classes to annotations: teacher, student, annotation.
 
-As many images as the student is to learn from are drawn, embedded, and scored by the captions of
-the names; a student learns from the scores; it labels them all. Each step does only what is
-missing. Nobody knows how many images of each class there are, so no recipe is told that they are
-equally many. An image of no class is given one of the names nevertheless, and sent to review if it
-is unlike what the student learned.
+A pool of images is sampled from the sources and scored by the teacher with the captions of the
+class names. A student is trained on the scores and annotates all images. The sources are listed
+once. An image of the pool is read twice, once for teacher and student and once to be annotated, and
+every other image once. A job that was stopped goes on: embeddings in the table, a finished student
+and finished annotations are reused.
+
+Nobody knows how many images of each class there are, so no recipe balances the classes. An image
+that belongs to none of the classes still gets one of their names, and is sent to review if it is
+out of the distribution of the pool.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,55 +21,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel.data.decoding import ImageError
-from medlabel.data.framing import CentreSquare
-from medlabel.data.listing import Part, pixels_of
+from medlabel.data.listing import Part
 from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
-from medlabel.storage.digests import hex_digest
+from medlabel.storage.digests import Digests, hex_digest
 from medlabel.storage.folders import refuse_other_kinds
-from medlabel.storage.progress import OnProgress, ignore_progress
+from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_different
+from medlabel.student.bundle import load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import versions, with_key
 from medlabel.student.recipes import Recipe
+from medlabel.teacher.adjust import NO_ADJUSTMENT
 from medlabel.teacher.caption_sets import captions_in, check_caption_sets
-from medlabel.teacher.catalogue import Catalogue
 from medlabel.teacher.clip import check_clip
-from medlabel.teacher.embeddings import EmbeddingTable, embed_captions
-from medlabel.teacher.zero_shot import class_embeddings, score
-from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_sources
-from rayjobs.cluster import connect
-from rayjobs.embed import catalogue_parts, embed_parts
+from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_parts
 from rayjobs.fit import Unit, Workload, fit_cells
 from rayjobs.image_pipeline import Replicas, list_sources
-from rayjobs.scoring import load_teacher
+from rayjobs.pool import Pool, embed_pool, sample_rows
+from rayjobs.scoring import TeacherScores, image_table, load_teacher, score_by_captions, start_ray
 
 __all__ = ["LabelConfig", "label_sources"]
 
-_ASKED = "label.json"
-_FEWEST = 10  # images a class, or there is nothing to learn from
+_MANIFEST = "label.json"
+_BUNDLE_CONFIG = f"{runs.BUNDLE}/config.json"
+_STUDENT = "student"
+_MIN_PER_CLASS = 10  # images that the teacher must assign to each class
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """What is to be labelled with which names.
+    """Options of `label_sources`.
 
     Attributes:
         sources: as a user types them (see `medlabel.data.listing`).
         classes: names of the classes; the captions are looked up by them.
-        out: folder or bucket for the student and the annotations.
-        home: where what can be made again is kept: embeddings, catalogues, the phantom CLIP.
+        out: folder or bucket to write the student and the annotations to.
+        home: folder of embeddings and the phantom CLIP, for all jobs to reuse.
         recipe: how the student is trained.
         clip: the teacher, as a user types it (see `medlabel.teacher.clip`).
         captions: caption sets joined by commas (see `medlabel.teacher.caption_sets`).
-        auto_above: the least calibrated probability of a label that no human has to see.
-        pool: the student learns from at most so many images, drawn at random.
-        side: of the student's images in pixels.
-        seed: of the draw and the student.
-        size: pixels, for MedMNIST flags and phantoms.
+        auto_above: the least calibrated probability at which a label needs no review.
+        pool: the most images to train the student on; they are sampled at random.
+        side: side in pixels of the images that the student sees.
+        seed: of the sample and the student.
+        size: side in pixels of the images of MedMNIST flags and phantoms.
         data_root: folder of MedMNIST's files.
-        column: the image column of Parquet files.
+        image_column: column of Parquet files that holds the images.
+        replicas: how encoders and annotators are placed on the cluster.
     """
 
     sources: tuple[str, ...]
@@ -81,141 +84,130 @@ class LabelConfig:
     seed: int = 0
     size: int = 28
     data_root: Path | None = None
-    column: str | None = None
+    image_column: str | None = None
+    replicas: Replicas = field(default_factory=Replicas)
 
 
-def label_sources(wish: LabelConfig, on_progress: OnProgress = ignore_progress) -> AnnotateResult:
-    """Make the student unless it is there, and label everything with it."""
-    if len(set(wish.classes)) < 2 or "" in wish.classes:
+def label_sources(config: LabelConfig, on_progress: OnProgress = ignore_progress) -> AnnotateResult:
+    """Train the student unless `config.out` has one, and annotate all images with it.
+
+    Raises:
+        MedlabelError: an option or a source is wrong, `config.out` holds something else, the
+            teacher hardly ever chooses one of the classes, or a worker failed.
+    """
+    _check(config)
+    store = Store(config.out)
+    _refuse_occupied(store)
+    store.check_writable()
+    parts = list_sources(
+        config.sources, config.size, config.data_root, config.image_column, on_progress
+    )
+    _claim(store, config)
+    if not store.exists(_BUNDLE_CONFIG):
+        _train(store / _STUDENT, parts, config, on_progress)
+        runs.publish(store / _STUDENT, config.seed, to=store)
+    annotate = AnnotateConfig(
+        sources=config.sources, bundle=store.path(runs.BUNDLE), out=config.out,
+        auto_above=config.auto_above, size=config.size, data_root=config.data_root,
+        image_column=config.image_column, replicas=config.replicas,
+    )  # fmt: skip
+    return annotate_parts(annotate, load_bundle(annotate.bundle), parts, on_progress)
+
+
+def _check(config: LabelConfig) -> None:
+    """Raise a `MedlabelError` for options that cannot work, before any work."""
+    if len(set(config.classes)) < 2 or "" in config.classes:
         raise MedlabelError("name two classes or more: --classes chest,breast")
-    check_caption_sets(wish.captions)
-    check_clip(wish.clip, "fp32")
-    check_auto_above(wish.auto_above)
-    store = Store(wish.out)
-    refuse_other_kinds(store, _ASKED)
-    if not store.exists(_ASKED) and store.exists(f"{runs.BUNDLE}/config.json"):
+    check_caption_sets(config.captions)
+    check_clip(config.clip, "fp32")
+    check_auto_above(config.auto_above)
+
+
+def _refuse_occupied(store: Store) -> None:
+    """Raise a `MedlabelError` if the folder is that of another command, or holds a student."""
+    refuse_other_kinds(store, _MANIFEST)
+    if not store.exists(_MANIFEST) and store.exists(_BUNDLE_CONFIG):
         raise MedlabelError(
             f"{store.uri} holds a student already: choose another --out, or label with it: "
             f"medlabel annotate ... --model {store.path(runs.BUNDLE)}"
         )
-    store.check_writable()
-    list_sources(wish.sources, wish.size, wish.data_root, wish.column, on_progress)
-    _claim(store, wish)
-    if not store.exists(f"{runs.BUNDLE}/config.json"):
-        _make_student(store, wish, on_progress)
-    order = AnnotateConfig(
-        wish.sources, store.path(runs.BUNDLE), wish.out, wish.auto_above, wish.size,
-        wish.data_root, wish.column,
-    )  # fmt: skip
-    return annotate_sources(order, on_progress)
 
 
-def _claim(store: Store, wish: LabelConfig) -> None:
-    """Take a folder for these classes and this student, or go on with the same."""
+def _claim(store: Store, config: LabelConfig) -> None:
+    """Reserve a folder for these classes and this student, or go on with the same."""
     decisive = {
-        "classes": list(wish.classes), "clip": wish.clip, "captions": wish.captions,
-        "recipe": json.loads(json.dumps(asdict(wish.recipe))), "pool": wish.pool,
-        "side": wish.side, "seed": wish.seed,
+        "classes": list(config.classes), "clip": config.clip, "captions": config.captions,
+        "recipe": json.loads(json.dumps(asdict(config.recipe))), "pool": config.pool,
+        "side": config.side, "seed": config.seed,
     }  # fmt: skip
-    if store.exists(_ASKED):
-        refuse_different(store, store.read_json(_ASKED), decisive, "other labels (they differ")
-    store.write_json(_ASKED, decisive)
+    if store.exists(_MANIFEST):
+        refuse_different(store, store.read_json(_MANIFEST), decisive, "other labels (they differ")
+    store.write_json(_MANIFEST, decisive)
 
 
-def _make_student(store: Store, wish: LabelConfig, on_progress: OnProgress) -> None:
-    """Ask the teacher about some of the images, and fit a student on them."""
-    parts = list_sources(wish.sources, wish.size, wish.data_root, wish.column, on_progress)
-    on_progress("starting", 0, 1)
-    connect()
-    on_progress("starting", 1, 1)
-    clip = load_teacher(wish.clip, wish.home, on_progress)
-    home = Store(str(wish.home))
-    progress = partial(on_progress, "cataloguing")
-    catalogues = catalogue_parts(parts, home / "catalogues", progress)
-    table, drawn = EmbeddingTable(home / "embeddings", clip.key), _draw(catalogues, wish)
-    some = [entry.only(rows) for entry, rows in zip(catalogues, drawn, strict=True)]
-    embed_parts(clip, parts, some, table, Replicas(), partial(on_progress, "embedding"))
-    places, images = _look(parts, drawn, wish.side)
-    digests = np.array([catalogues[part].digests[row] for part, row in places], dtype="S16")
-    shard = table.gather(table.contents(), digests)
-    seen = np.array([reason is None for reason in shard.reasons])  # too thin for a CLIP, say
-    images, digests, embeddings = images[seen], digests[seen], shard.embeddings[seen]
-    captions = [_captions(wish.captions, name) for name in wish.classes]
-    texts = EmbeddingTable(home / "captions", clip.key)
-    means = class_embeddings(captions, partial(embed_captions, texts, embed=clip.embed_texts))
-    scores = score(embeddings, means, clip.logit_scale)
-    _check_pool(scores, wish.classes)
-    recipe = replace(wish.recipe, balanced=False)
-    facts = {"name": wish.clip, "model": clip.key, "captions": captions, "adjust": []}
-    workload = Workload(
-        images, scores, wish.classes, recipe, recipe.student, _provenance(facts, recipe, digests)
-    )
-    rows = np.arange(len(images))
-    student, unit = store / "student", Unit(wish.seed, rows, rows)
-    fit_cells(student, workload, [unit], partial(on_progress, "fitting"))
-    runs.publish(student, wish.seed, to=store)
+def _captions(caption_sets: str, classes: Sequence[str]) -> list[tuple[str, ...]]:
+    """The captions of each class in all of some sets, each caption once."""
+    sets = caption_sets.split(",")
+    found = ([text for one in sets for text in captions_in(one, name)] for name in classes)
+    return [tuple(dict.fromkeys(texts)) for texts in found]
 
 
-def _captions(caption_sets: str, name: str) -> tuple[str, ...]:
-    """The captions of a class in all of some sets."""
-    found = [text for one in caption_sets.split(",") for text in captions_in(one, name)]
-    return tuple(dict.fromkeys(found))
+def _train(
+    store: Store, parts: Sequence[Part], config: LabelConfig, on_progress: OnProgress
+) -> None:
+    """Sample and score the pool, and train the student on it."""
+    captions = _captions(config.captions, config.classes)
+    pool, scores = _score_pool(parts, captions, config, on_progress)
+    _check_scores(scores.scores, config.classes)
+    progress = partial(on_progress, "fitting")
+    _fit(store, pool, scores, config.classes, config.recipe, config.seed, progress)
 
 
-def _draw(catalogues: Sequence[Catalogue], wish: LabelConfig) -> list[NDArray[np.int64]]:
-    """Rows of each part to learn from: readable ones, at random, in order."""
-    readable = [
-        np.flatnonzero([reason is None for reason in entry.reasons]) for entry in catalogues
-    ]
-    ends = np.cumsum([len(rows) for rows in readable])
-    rng = np.random.default_rng(wish.seed)
-    chosen = np.sort(rng.permutation(int(ends[-1]))[: wish.pool])
-    places = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    starts = [0, *ends[:-1]]
-    return [rows[mine - first] for rows, mine, first in zip(readable, places, starts, strict=True)]
+def _score_pool(
+    parts: Sequence[Part],
+    captions: Sequence[Sequence[str]],
+    config: LabelConfig,
+    on_progress: OnProgress,
+) -> tuple[Pool, TeacherScores]:
+    """Sample the pool, embed it, and score it by the captions of each class."""
+    start_ray(on_progress)
+    clip = load_teacher(config.clip, config.home, on_progress)
+    rows = sample_rows([part.count for part in parts], config.pool, config.seed)
+    table, progress = image_table(clip, config.home), partial(on_progress, "embedding")
+    pool = embed_pool(parts, rows, clip, table, config.side, config.replicas, progress)
+    return pool, score_by_captions(clip, config.home, config.clip, captions, pool.embeddings)
 
 
-def _look(
-    parts: Sequence[Part], rows: Sequence[NDArray[np.int64]], side: int
-) -> tuple[list[tuple[int, int]], NDArray[np.uint8]]:
-    """Part and row of each image that can be decoded, and the images; grey if all of them are."""
-    places, images = list[tuple[int, int]](), list[NDArray[np.uint8]]()
-    for place, image in _squares(parts, rows, CentreSquare(side, 3)):
-        places.append(place)
-        images.append(image)
-    if not images:
-        raise MedlabelError("none of the images can be decoded: see medlabel embed for the reasons")
-    stack = np.stack(images)
-    grey = (stack == stack[..., :1]).all()
-    return places, stack[..., 0] if grey else stack
-
-
-def _squares(
-    parts: Sequence[Part], rows: Sequence[NDArray[np.int64]], square: CentreSquare
-) -> Iterator[tuple[tuple[int, int], NDArray[np.uint8]]]:
-    for number, (part, mine) in enumerate(zip(parts, rows, strict=True)):
-        if not len(mine):
-            continue
-        for row, content in zip(mine.tolist(), part.read(mine), strict=True):
-            try:
-                yield (number, row), square(pixels_of(content))
-            except ImageError:
-                continue
-
-
-def _check_pool(scores: NDArray[np.float32], classes: Sequence[str]) -> None:
+def _check_scores(scores: NDArray[np.float32], classes: Sequence[str]) -> None:
+    """Raise a `MedlabelError` if the teacher hardly ever chooses one of the classes."""
     counts = np.bincount(scores.argmax(axis=1), minlength=len(classes))
-    few = [name for name, count in zip(classes, counts, strict=True) if count < _FEWEST]
-    if few:
+    rare = [name for name, count in zip(classes, counts, strict=True) if count < _MIN_PER_CLASS]
+    if rare:
         raise MedlabelError(
-            f"the teacher takes fewer than {_FEWEST} images for {', '.join(few)}: leave that class "
-            "out, name it otherwise, or take another --clip"
+            f"the teacher assigns fewer than {_MIN_PER_CLASS} images to {', '.join(rare)}: leave "
+            "that class out, give it another name, or choose another --clip"
         )
 
 
-def _provenance(
-    teacher: dict[str, Any], recipe: Recipe, digests: NDArray[np.bytes_]
-) -> dict[str, Any]:
+def _fit(
+    store: Store,
+    pool: Pool,
+    scores: TeacherScores,
+    classes: tuple[str, ...],
+    recipe: Recipe,
+    seed: int,
+    on_progress: StageProgress,
+) -> None:
+    """Train the student on the scores of the pool."""
+    recipe = replace(recipe, balanced=False)
+    provenance = _provenance(scores.facts_with(NO_ADJUSTMENT), recipe, pool.digests)
+    workload = Workload(pool.images, scores.scores, classes, recipe, recipe.student, provenance)
+    rows = np.arange(len(pool.images))
+    fit_cells(store, workload, [Unit(seed, rows, rows)], on_progress)
+
+
+def _provenance(teacher: Mapping[str, Any], recipe: Recipe, digests: Digests) -> dict[str, Any]:
+    """Where the student comes from, as plain JSON, with its key."""
     pool = hex_digest(digests.tobytes(), 16)
-    facts = with_key({"teacher": teacher, "recipe": asdict(recipe), "pool": pool})
+    facts = with_key({"teacher": dict(teacher), "recipe": asdict(recipe), "pool": pool})
     return {**facts, "versions": versions()}

@@ -1,13 +1,14 @@
-"""Correction flows back: train the next student on annotations and on people's answers.
+"""Train the next student on the last one's annotations and on people's answers.
 
-Three more students are fitted without a third of the answers each, and three with none of them, to
-measure what the answers changed: every answer is compared with students that did not learn from it.
+To measure what the answers changed, three more students are trained without a third of the answers
+each, and three without any: every answer is compared with students that did not learn from it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,21 +36,21 @@ from rayjobs.fit import Unit, Workload, fit_cells
 __all__ = ["RetrainConfig", "RetrainResult", "retrain"]
 
 MANIFEST = "retrain.json"
-_JUDGES = 10_000  # seeds of the students that judge answers; a user's own are below
+_FIRST_FOLD_SEED = 10_000  # of the students that measure the impact; a user's seed is below it
 
 
 @dataclass(frozen=True)
 class RetrainConfig:
-    """What is to be learned from.
+    """Options of `retrain`.
 
     Attributes:
         annotations: folder or bucket of the last student's annotations.
         answers: files of people's answers (see `medlabel.annotation.answers`).
-        out: folder or bucket for the next student.
-        recipe: how it is trained.
-        pool: images to learn from at most, the answered ones apart.
-        weight: of an answer; a pseudo-label counts 1.
-        seed: of the draw and the student.
+        out: folder or bucket to write the next student to.
+        recipe: how the student is trained.
+        pool: the most images to train on besides those with an answer, sampled at random.
+        weight: of an answer in training; a pseudo-label has weight 1.
+        seed: of the sample and the student.
     """
 
     annotations: str
@@ -63,7 +64,14 @@ class RetrainConfig:
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """What the answers changed, remarks, and the paths of the next student and of the report."""
+    """What `retrain` returns.
+
+    Attributes:
+        impact: what the answers changed.
+        answers: sentences on how the answers were used.
+        bundle: path or URI of the next student.
+        page: path or URI of the report.
+    """
 
     impact: AnswerImpact
     answers: list[str]
@@ -71,41 +79,28 @@ class RetrainResult:
     page: str
 
 
-def retrain(asked: RetrainConfig, on_progress: OnProgress = ignore_progress) -> RetrainResult:
-    """Train the next student, doing only what is missing in `asked.out`, and say what it is worth.
+def retrain(config: RetrainConfig, on_progress: OnProgress = ignore_progress) -> RetrainResult:
+    """Train the next student as far as `config.out` does not have it, and measure its worth.
 
     Raises:
-        MedlabelError: the answers are too few or contradict each other, or the folder holds another
-            student.
+        MedlabelError: an option is wrong, the answers are too few or contradict each other, or
+            `config.out` holds another student.
     """
-    if not asked.weight > 0:
-        raise MedlabelError(f"weight {asked.weight:g}: give a number above 0")
-    if asked.seed >= _JUDGES:
-        raise MedlabelError(f"seed {asked.seed}: give one below {_JUDGES:,}")
-    store = Store(asked.out)
-    if store.uri == Store(asked.annotations).uri:
-        raise MedlabelError(
-            f"{store.uri} holds the annotations, and the student that made them: name another "
-            "folder for the next one with --out"
-        )
+    store, annotations = Store(config.out), Store(config.annotations)
+    _check(config, store, annotations)
     refuse_other_kinds(store, MANIFEST)
     store.check_writable()
     on_progress("reading", 0, 1)
-    annotations = Store(asked.annotations)
-    answers = read_all_answers(asked.answers, class_names(annotations))
-    training_set = make_training_set(annotations, answers, asked.pool, asked.weight, asked.seed)
-    workload = _workload(training_set, asked.recipe)
-    decisive = {"key": workload.provenance["key"], "pool": asked.pool, "seed": asked.seed}
-    if store.exists(MANIFEST):
-        what = "another student (it differs"
-        refuse_different(store, store.read_json(MANIFEST)["asked"], decisive, what)
-    else:
-        store.write_json(MANIFEST, {"asked": decisive})
+    answers = read_all_answers(config.answers, class_names(annotations))
+    training_set = make_training_set(annotations, answers, config.pool, config.weight, config.seed)
+    workload = _workload(training_set, config.recipe)
+    decisive = {"key": workload.provenance["key"], "pool": config.pool, "seed": config.seed}
+    _claim(store, decisive)
     on_progress("reading", 1, 1)
     connect()
-    impact = _fit(store, training_set, workload, asked.seed, partial(on_progress, "fitting"))
-    # what made the last student's task look undecidable has not gone away by itself
-    runs.publish(store / "with", asked.seed, training_set.bundle.warnings, store)
+    impact = _fit(store, training_set, workload, config.seed, partial(on_progress, "fitting"))
+    # the reasons for the last student's warnings have not gone away
+    runs.publish(store / "with", config.seed, training_set.bundle.warnings, store)
     remarks = training_set.sentences()
     facts = {"asked": decisive, "impact": asdict(impact), "sentences": remarks + impact.sentences()}
     store.write_json(MANIFEST, {**facts, "provenance": workload.provenance})
@@ -113,14 +108,36 @@ def retrain(asked: RetrainConfig, on_progress: OnProgress = ignore_progress) -> 
     return RetrainResult(impact, remarks, store.path(runs.BUNDLE), page)
 
 
+def _check(config: RetrainConfig, store: Store, annotations: Store) -> None:
+    """Raise a `MedlabelError` for options that cannot work, before any work."""
+    if not config.weight > 0:
+        raise MedlabelError(f"weight {config.weight:g}: give a number above 0")
+    if config.seed >= _FIRST_FOLD_SEED:
+        raise MedlabelError(f"seed {config.seed}: give one below {_FIRST_FOLD_SEED:,}")
+    if store.uri == annotations.uri:
+        raise MedlabelError(
+            f"{store.uri} holds the annotations, and the student that made them: name another "
+            "folder for the next one with --out"
+        )
+
+
+def _claim(store: Store, decisive: Mapping[str, Any]) -> None:
+    """Reserve a folder for this student, or go on with the same."""
+    if store.exists(MANIFEST):
+        kept = store.read_json(MANIFEST)["asked"]
+        refuse_different(store, kept, decisive, "another student (it differs")
+    else:
+        store.write_json(MANIFEST, {"asked": dict(decisive)})
+
+
 def _workload(training_set: TrainingSet, recipe: Recipe) -> Workload:
-    """What is fitted; nobody knows how many images of each class there are."""
+    """What to train on. Nobody knows how many images of each class there are: no balancing."""
     recipe, last = replace(recipe, balanced=False), training_set.bundle
-    taught = last.provenance.get("teacher") or {}
+    last_teacher = last.provenance.get("teacher") or {}
     teacher = {
         "name": f"annotations by {last.id}",
         "model": last.provenance["sha256"],
-        "captions": taught.get("captions", []),
+        "captions": last_teacher.get("captions", []),
         "adjust": [],
     }
     pool = hex_digest(training_set.digests.tobytes(), 16)
@@ -142,25 +159,25 @@ def _fit(
     seed: int,
     on_progress: StageProgress,
 ) -> AnswerImpact:
-    """Fit the next student, and those that judge each answer without having seen its image."""
+    """Train the next student, and those that are compared with answers they did not learn from."""
     folds, rows = folds_of(training_set, seed), np.arange(len(training_set.images))
-    units = [Unit(_JUDGES + n, np.setdiff1d(rows, fold), fold) for n, fold in enumerate(folds)]
-    alone = replace(workload, human_labels=None)
+    units = [
+        Unit(_FIRST_FOLD_SEED + n, np.setdiff1d(rows, fold), fold) for n, fold in enumerate(folds)
+    ]
+    without = replace(workload, human_labels=None)
     fit_cells(store / "with", workload, [Unit(seed, rows, rows), *units], on_progress)
-    fit_cells(store / "without", alone, units, on_progress)
-    judged = np.concatenate(folds)
-    _, once = np.unique(
-        training_set.digests[judged], return_index=True
-    )  # copies are no more evidence
+    fit_cells(store / "without", without, units, on_progress)
+    answered = np.concatenate(folds)
+    _, once = np.unique(training_set.digests[answered], return_index=True)  # copies count once
     return AnswerImpact.of(
-        training_set.human_labels.labels[judged][once],
-        training_set.scores[judged].argmax(axis=1)[once],
+        training_set.human_labels.labels[answered][once],
+        training_set.scores[answered].argmax(axis=1)[once],
         _labels(store / "without", units)[once],
         _labels(store / "with", units)[once],
     )
 
 
 def _labels(store: Store, units: Sequence[Unit]) -> NDArray[np.int64]:
-    """What the students of some units say of the images that they had not seen."""
+    """The labels that the students of some units predict for their test images."""
     found = [runs.read_cell(store, unit.seed).test.argmax(axis=1) for unit in units]
     return np.concatenate(found)

@@ -39,7 +39,14 @@ from medlabel.teacher.task_captions import class_captions
 from medlabel.teacher.zero_shot import read_scores, score_table
 from rayjobs.ceiling import fit_ceiling
 from rayjobs.fit import Unit, WorkerLimits, Workload, fit_cells
-from rayjobs.scoring import TeacherScores, ask, embed_ids, load_teacher, start_ray, together
+from rayjobs.scoring import (
+    TeacherScores,
+    combine_teachers,
+    embed_ids,
+    load_teacher,
+    score_by_captions,
+    start_ray,
+)
 
 __all__ = ["RunConfig", "RunResult", "run"]
 
@@ -200,8 +207,8 @@ def _ask_teacher(
     clips = {n: load_teacher(n, settings.home, on_progress) for n in settings.clips}
     for name, clip in clips.items():
         embeddings, encoded = embed_ids(clip, settings.home, sources, ids, on_progress)
-        asked.append(ask(clip, settings.home, name, captions, embeddings, encoded))
-    return together(asked)
+        asked.append(score_by_captions(clip, settings.home, name, captions, embeddings, encoded))
+    return combine_teachers(asked)
 
 
 def _write_scores(

@@ -1,4 +1,4 @@
-"""Ask teachers: embed what they have not seen yet, and score it. Runs and sweeps share this."""
+"""Embed images by a teacher, and score them by captions. `run`, `sweep` and `label` share this."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,24 +24,25 @@ from rayjobs.pretrain import local_name
 
 __all__ = [
     "TeacherScores",
-    "ask",
+    "combine_teachers",
     "embed_ids",
     "image_table",
     "load_teacher",
+    "score_by_captions",
     "start_ray",
-    "together",
 ]
 
 
 @dataclass(frozen=True)
 class TeacherScores:
-    """Raw scores float32 [N, K] of N images ([T, N, K] of several teachers) and their origin.
+    """A teacher's scores of N images, and where they come from.
 
     Attributes:
-        embeddings: the teacher's, [N, D]; None where the teacher is a file of scores.
-        name: as the user typed it.
-        facts: the model's key and captions, or the file's digest.
-        encoded: images that had to be encoded for it.
+        scores: raw scores, float32 [N, K], or [T, N, K] of T teachers.
+        embeddings: the teacher's, [N, D]; None if the teacher is a file of scores.
+        name: the teacher, as the user typed it.
+        facts: the model's key and captions, or the digest of the file, as plain JSON.
+        encoded: number of images that were encoded now.
     """
 
     scores: NDArray[np.float32]
@@ -51,28 +52,28 @@ class TeacherScores:
     encoded: int = 0
 
     def facts_with(self, adjustment: Adjustment) -> dict[str, Any]:
-        """All that decides what is learned from this teacher, as plain JSON."""
+        """All that decides what a student learns from this teacher, as plain JSON."""
         vote = [f"vote={adjustment.vote}"] if self.scores.ndim == 3 else []
         steps = [str(step) for step in adjustment.steps]
         return {"name": self.name, **self.facts, "adjust": vote + steps}
 
 
 def start_ray(on_progress: OnProgress) -> None:
-    """Start or join Ray; said aloud, for it takes some seconds."""
+    """Start or join Ray, and report it as a stage, because it takes some seconds."""
     on_progress("starting", 0, 1)
     connect()
     on_progress("starting", 1, 1)
 
 
 def load_teacher(name: str, home: Path, on_progress: OnProgress) -> Clip:
-    """A CLIP by name; the phantom one is trained first where it is not kept in `home`."""
+    """A CLIP by name. The phantom CLIP is trained first if `home` does not have it."""
     if is_phantom(base_name(name)):
         start_ray(on_progress)
     return load_clip(local_name(name, home, on_progress), "cpu")
 
 
 def image_table(clip: Clip, home: Path) -> EmbeddingTable:
-    """Where `home` keeps a model's embeddings of images."""
+    """The table in `home` of a model's embeddings of images."""
     return EmbeddingTable(Store(str(home / "embeddings")), clip.key)
 
 
@@ -83,13 +84,13 @@ def embed_ids(
     ids: Sequence[str],
     on_progress: OnProgress,
 ) -> tuple[NDArray[np.float16], int]:
-    """Embeddings float16 [N, D] of images by id, and how many had to be encoded for it."""
+    """Embeddings float16 [N, D] of images by id, and how many of them were encoded now."""
     start_ray(on_progress)
-    drawn = {image_id: source_image(sources, image_id) for image_id in ids}
-    return embed_sampled(clip, drawn, image_table(clip, home), partial(on_progress, "embedding"))
+    images = {image_id: source_image(sources, image_id) for image_id in ids}
+    return embed_sampled(clip, images, image_table(clip, home), partial(on_progress, "embedding"))
 
 
-def ask(
+def score_by_captions(
     clip: Clip,
     home: Path,
     name: str,
@@ -97,7 +98,7 @@ def ask(
     embeddings: NDArray[np.floating],
     encoded: int = 0,
 ) -> TeacherScores:
-    """One CLIP's scores of embedded images [N, D]; captions are embedded once and kept."""
+    """Score embedded images [N, D] by each class's captions; `home` keeps their embeddings."""
     texts = EmbeddingTable(Store(str(home / "captions")), clip.key)
     classes = class_embeddings(captions, partial(embed_captions, texts, embed=clip.embed_texts))
     scores = score(embeddings, classes, clip.logit_scale)
@@ -106,18 +107,18 @@ def ask(
     )
 
 
-def together(asked: Sequence[TeacherScores]) -> TeacherScores:
+def combine_teachers(teachers: Sequence[TeacherScores]) -> TeacherScores:
     """Several teachers as one: scores [T, N, K], embeddings whose cosine is the mean of theirs."""
-    if len(asked) == 1:
-        return asked[0]
-    seen = [one.embeddings for one in asked if one.embeddings is not None]
+    if len(teachers) == 1:
+        return teachers[0]
+    found = [teacher.embeddings for teacher in teachers if teacher.embeddings is not None]
     return TeacherScores(
-        np.stack([one.scores for one in asked]),
-        np.concatenate([np.float32(matrix) for matrix in seen], axis=1) / np.sqrt(len(seen)),
-        " & ".join(one.name for one in asked),
+        np.stack([teacher.scores for teacher in teachers]),
+        np.concatenate([np.float32(matrix) for matrix in found], axis=1) / np.sqrt(len(found)),
+        " & ".join(teacher.name for teacher in teachers),
         {
-            "model": " & ".join(str(one.facts["model"]) for one in asked),
-            "captions": asked[0].facts["captions"],
+            "model": " & ".join(str(teacher.facts["model"]) for teacher in teachers),
+            "captions": teachers[0].facts["captions"],
         },
-        sum(one.encoded for one in asked),
+        sum(teacher.encoded for teacher in teachers),
     )

@@ -34,7 +34,7 @@ from medlabel.teacher.zoo.weights import find_local_weights
 from rayjobs.cluster import fitting_resources, one_line_errors
 from rayjobs.embed import shard_size
 from rayjobs.fit import Unit, Workload, fit_unit
-from rayjobs.image_pipeline import Replicas, own_device, working_cpus
+from rayjobs.image_pipeline import Replicas, own_device, replica_cpus
 from rayjobs.scoring import image_table, start_ray
 from rayjobs.sweep.fitting import room
 from rayjobs.sweep.prepare import Prepared, SweepConfig, TaskSample, prepare
@@ -255,7 +255,7 @@ def _encoding(
     colour = [np.repeat(i[..., None], 3, 2) if i.ndim == 2 else i for i in images]
     size = shard_size(clip, Replicas().fitted(shards=1)[1])
     workers, gpus, batch = Replicas().fitted(ceil(count / size))
-    timed = _time_encoder.options(num_cpus=working_cpus(gpus), num_gpus=gpus)
+    timed = _time_encoder.options(num_cpus=replica_cpus(gpus), num_gpus=gpus)
     shared = ray.put(clip)
     began = time.perf_counter()
     with one_line_errors("measuring the encoder"):

@@ -16,7 +16,13 @@ from medlabel.storage.progress import OnProgress
 from medlabel.student.provenance import Identity
 from medlabel.teacher.clip import Clip
 from medlabel.teacher.task_captions import class_captions
-from rayjobs.scoring import TeacherScores, ask, embed_ids, load_teacher, together
+from rayjobs.scoring import (
+    TeacherScores,
+    combine_teachers,
+    embed_ids,
+    load_teacher,
+    score_by_captions,
+)
 
 __all__ = [
     "Group",
@@ -165,8 +171,8 @@ def _ask(
     for name in teacher.clip:
         one = seen[name]
         embeddings = one.embeddings[[one.rows[image_id] for image_id in draw.ids]]
-        asked.append(ask(one.clip, home, name, captions, embeddings))
-    return together(asked)
+        asked.append(score_by_captions(one.clip, home, name, captions, embeddings))
+    return combine_teachers(asked)
 
 
 def identity_of(

@@ -209,7 +209,7 @@ def test_what_cannot_be_listed_says_why(tmp_path):
 def test_a_column_that_is_not_there_is_named(tmp_path):
     pq.write_table(pa.table({"a": [b"x"]}), tmp_path / "t.parquet")
     with pytest.raises(MedlabelError, match=r"no column 'b' \(a\)"):
-        list_parts(str(tmp_path / "t.parquet"), column="b")
+        list_parts(str(tmp_path / "t.parquet"), image_column="b")
 
 
 def test_an_unknown_set_is_named():

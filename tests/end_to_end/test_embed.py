@@ -42,10 +42,8 @@ def test_of_two_thousand_good_files_and_two_hundred_bad_ones_none_is_lost(clip_f
     assert len({kind for kind, _ in bad.values()}) == 10
     for name, data in [*good.items(), *((name, data) for name, (_, data) in bad.items())]:
         (root / name).write_bytes(data)
-    request = job.EmbedConfig(
-        (str(root),), str(tmp_path / "out"), tmp_path / "home", (clip_folder,)
-    )
-    (summary,) = job.embed_sources(request)
+    config = job.EmbedConfig((str(root),), str(tmp_path / "out"), tmp_path / "home", (clip_folder,))
+    (summary,) = job.embed_sources(config)
     assert (summary.images, summary.encoded, summary.rejected) == (2200, 2000, 200)
     ids = table_of(tmp_path / "out").column("image_id").to_pylist()
     assert sorted(ids) == sorted(f"scans/all/{name}" for name in good)
@@ -88,20 +86,20 @@ import ray
 ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, logging_level="ERROR")
 from rayjobs import embed as job
 
-class Telling(job._Encoder):
+class Telling(job.Encoder):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         name = ray.get_runtime_context().get_actor_id()
         (FOLDER / f'gpu-{name}').write_text(json.dumps(ray.get_gpu_ids()))
         time.sleep(2)
 
-job._Encoder = Telling
+job.Encoder = Telling
 for share in sys.argv[4:]:
     FOLDER = Path(sys.argv[2]) / share
     FOLDER.mkdir()
-    request = job.EmbedConfig((sys.argv[1],), f"{FOLDER}/out", FOLDER, (sys.argv[3],),
+    config = job.EmbedConfig((sys.argv[1],), f"{FOLDER}/out", FOLDER, (sys.argv[3],),
                           replicas=job.Replicas(gpus=float(share), batch_size=64))
-    (summary,) = job.embed_sources(request)
+    (summary,) = job.embed_sources(config)
     print(json.dumps([summary.workers, summary.encoded]))
 """
 

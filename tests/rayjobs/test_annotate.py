@@ -91,9 +91,9 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
 
 
 def test_other_annotations_are_not_mixed_with_these(bundle, dark, tmp_path):
-    order = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
-    job._claim(Store(order.out), order, load_bundle(bundle))
-    other = job.AnnotateConfig((str(dark),), bundle, order.out, auto_above=0.5)
+    config = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
+    job._claim(Store(config.out), config, load_bundle(bundle))
+    other = job.AnnotateConfig((str(dark),), bundle, config.out, auto_above=0.5)
     with pytest.raises(MedlabelError, match="differ in auto_above"):
         job.annotate_sources(other)
 
@@ -107,25 +107,25 @@ def test_a_threshold_is_a_confidence(bundle, dark, tmp_path):
 def test_a_new_release_of_a_library_does_not_stop_a_job_that_is_half_done(
     bundle, dark, tmp_path, monkeypatch
 ):
-    order = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"), 0.5)
-    job.annotate_sources(order)
-    before, manifest = files(tmp_path / "out"), Store(order.out).read_json("annotate.json")
+    config = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"), 0.5)
+    job.annotate_sources(config)
+    before, manifest = files(tmp_path / "out"), Store(config.out).read_json("annotate.json")
     (tmp_path / "out/annotations" / min(before)).unlink()
     monkeypatch.setattr(job, "versions", lambda: "torch 99")
-    again = job.annotate_sources(order)
+    again = job.annotate_sources(config)
     after = files(tmp_path / "out")
     assert again.labelled > 0
     assert again.overview.annotations == 70
     assert len(before.keys() & after.keys()) == len(before) - 1
     rows = pd.read_parquet(tmp_path / "out/annotations")
     assert set(rows["versions"]) == {manifest["origin"]["versions"], "torch 99"}
-    assert Store(order.out).read_json("annotate.json")["origin"] == manifest["origin"]
+    assert Store(config.out).read_json("annotate.json")["origin"] == manifest["origin"]
 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_bundle_of_the_old_code_annotates(scans, tmp_path):
-    order = job.AnnotateConfig((str(scans),), str(OLD), str(tmp_path / "out"), 0.6)
-    assert job.annotate_sources(order).overview.annotations == 5
+    config = job.AnnotateConfig((str(scans),), str(OLD), str(tmp_path / "out"), 0.6)
+    assert job.annotate_sources(config).overview.annotations == 5
     rows, bundle = pd.read_parquet(tmp_path / "out/annotations"), load_bundle(str(OLD))
     images = np.stack([bundle.square(np.array(Image.open(uri))) for uri in rows["uri"]])
     found = bundle.assess(images)
@@ -139,9 +139,9 @@ def test_a_bundle_of_the_old_code_annotates(scans, tmp_path):
 def test_a_job_is_not_continued_by_code_that_gives_other_results(
     bundle, dark, tmp_path, monkeypatch, name
 ):
-    order = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
-    job._claim(Store(order.out), order, load_bundle(bundle))
-    job._claim(Store(order.out), order, load_bundle(bundle))
+    config = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
+    job._claim(Store(config.out), config, load_bundle(bundle))
+    job._claim(Store(config.out), config, load_bundle(bundle))
     monkeypatch.setattr(job, "ANNOTATION", {**job.ANNOTATION, name: 99})
     with pytest.raises(MedlabelError, match="differ in code_versions"):
-        job._claim(Store(order.out), order, load_bundle(bundle))
+        job._claim(Store(config.out), config, load_bundle(bundle))

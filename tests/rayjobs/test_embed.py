@@ -79,8 +79,8 @@ def test_sources_become_one_table_and_only_what_is_missing_is_encoded(
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_damaged_shard_is_made_again_and_comes_out_the_same(folder, dark, tmp_path):
     def embed(out):
-        request = job.EmbedConfig((str(dark),), str(tmp_path / out), tmp_path / "home", (folder,))
-        (summary,) = job.embed_sources(request)
+        config = job.EmbedConfig((str(dark),), str(tmp_path / out), tmp_path / "home", (folder,))
+        (summary,) = job.embed_sources(config)
         return summary.encoded, pq.read_table(tmp_path / out / f"model={key(tmp_path)}")
 
     def key(root):
@@ -98,9 +98,9 @@ def test_two_sources_of_one_name_are_refused(dark, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     twin = write_npz(other / "dark.npz", level=61)
-    request = job.EmbedConfig((str(dark), str(twin)), str(tmp_path / "out"), tmp_path)
+    config = job.EmbedConfig((str(dark), str(twin)), str(tmp_path / "out"), tmp_path)
     with pytest.raises(MedlabelError, match="two sources are both called dark"):
-        job.embed_sources(request)
+        job.embed_sources(config)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_replicas_fit_the_cluster(monkeypatch, resources, asked, expected):
     ("asked", "reason"),
     [
         (job.Replicas(workers=4), "4 workers with 0 GPUs each: there is room for 3 on 2 CPUs"),
-        (job.Replicas(gpus=2.5), "a whole number, or a share below one"),
+        (job.Replicas(gpus=2.5), "a whole number, or a share smaller than one"),
         (job.Replicas(workers=3, gpus=0.6), "there is room for 1 on 2 CPUs and 1 GPUs"),
         (job.Replicas(gpus=2), "there is room for 0"),
     ],
@@ -140,6 +140,6 @@ def test_what_the_cluster_has_no_room_for_is_refused(monkeypatch, asked, reason)
 
 @pytest.mark.parametrize("wrong", [{"clips": ("no-such",)}, {"precision": "fp8"}])
 def test_a_mistyped_model_is_told_before_anything_is_read(tmp_path, wrong):
-    request = job.EmbedConfig((str(tmp_path / "absent"),), str(tmp_path / "out"), tmp_path, **wrong)
+    config = job.EmbedConfig((str(tmp_path / "absent"),), str(tmp_path / "out"), tmp_path, **wrong)
     with pytest.raises(MedlabelError, match="unknown"):
-        job.embed_sources(request)
+        job.embed_sources(config)

@@ -2,8 +2,8 @@ import numpy as np
 
 from medlabel.annotation.table import DecodedPiece
 from medlabel.storage.digests import to_digests
-from medlabel.teacher.catalogue import RawShard
-from rayjobs.image_reading import pack, pack_prepared, unpack, unpack_prepared
+from medlabel.teacher.catalogue import PoolShard, RawShard
+from rayjobs.image_reading import pack, pack_pool, pack_prepared, unpack, unpack_prepared
 
 
 def shard(*shapes, reasons=()):
@@ -34,3 +34,14 @@ def test_a_piece_to_label_survives_its_row():
     np.testing.assert_array_equal(got.images, images)
     assert (got.key, got.start, got.addresses) == (sent.key, 4, sent.addresses)
     assert (got.digests.tolist(), got.reasons) == (digests.tolist(), sent.reasons)
+
+
+def test_a_shard_of_the_pool_survives_its_row():
+    new = shard((1, 28, 28), reasons=("no",))
+    squares = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    digests = to_digests([b"a" * 16, b"b" * 16])
+    row = pack_pool(7, PoolShard(3, new, np.array([5, 9]), digests, squares))
+    assert unpack(row).digests.tolist() == new.digests.tolist()
+    assert (row["number"], row["images"]) == (7, 3)
+    assert np.frombuffer(row["pool_rows"], dtype=np.int64).tolist() == [5, 9]
+    assert row["pool_squares"] == squares.tobytes()

@@ -15,7 +15,7 @@ QUICK = replace(RECIPES["adam"], epochs=1)
 
 
 @pytest.fixture
-def asked(tmp_path):
+def config(tmp_path):
     """Annotations of thirty images, twelve of them answered."""
     store = annotate_folder(tmp_path, count=30)
     rows = [(f"{tmp_path}/scans/{n:02}.png", ("chest", "breast")[n % 2]) for n in range(12)]
@@ -26,10 +26,10 @@ def asked(tmp_path):
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_answers_become_a_student_whose_bundle_says_so(asked, tmp_path):
-    last = Store(asked.annotations).read_json(MANIFEST)["asked"]["bundle"]
+def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
+    last = Store(config.annotations).read_json(MANIFEST)["asked"]["bundle"]
     record_warnings(Store(last), ["it looks undecidable"])
-    done = retrain(asked)
+    done = retrain(config)
     bundle = load_bundle(done.bundle)
     assert bundle.warnings == ("it looks undecidable",)
     assert bundle.classes == ("chest", "breast")
@@ -40,24 +40,24 @@ def test_answers_become_a_student_whose_bundle_says_so(asked, tmp_path):
     assert done.impact.answers == 12
     before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "next").rglob("cell.json"))
     assert len(before) == 1 + 3 + 3
-    assert retrain(asked) == done
+    assert retrain(config) == done
     after = sorted(path.stat().st_mtime_ns for path in (tmp_path / "next").rglob("cell.json"))
     assert before == after
     with pytest.raises(MedlabelError, match=r"another student .it differs in key"):
-        retrain(replace(asked, weight=2.0))
+        retrain(replace(config, weight=2.0))
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [({"weight": 0}, "weight 0: give a number above 0"), ({"pool": 15}, "it takes 10")],
 )
-def test_what_cannot_be_learned_from_is_said_before_the_work(asked, changed, said):
-    (path,) = asked.answers
+def test_what_cannot_be_learned_from_is_said_before_the_work(config, changed, said):
+    (path,) = config.answers
     path.write_text("uri,answer\n")
     with pytest.raises(MedlabelError, match=said):
-        retrain(replace(asked, **changed))
+        retrain(replace(config, **changed))
 
 
-def test_the_next_student_does_not_take_the_last_ones_place(asked):
+def test_the_next_student_does_not_take_the_last_ones_place(config):
     with pytest.raises(MedlabelError, match="name another folder"):
-        retrain(replace(asked, out=asked.annotations + "/"))
+        retrain(replace(config, out=config.annotations + "/"))

@@ -8,8 +8,8 @@ from support import write_npz
 
 import medlabel.teacher.catalogue as shards_module
 from medlabel.data.decoding import ImageError
-from medlabel.data.framing import Framing
-from medlabel.data.listing import list_parts
+from medlabel.data.framing import CentreSquare, Framing
+from medlabel.data.listing import FilesPart, list_parts, pixels_of
 from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
 from medlabel.teacher.catalogue import (
@@ -17,6 +17,7 @@ from medlabel.teacher.catalogue import (
     CatalogueStore,
     catalogue,
     missing_rows,
+    read_pool,
     read_shards,
 )
 from medlabel.teacher.embeddings import Contents, EmbeddingTable, Shard
@@ -58,11 +59,6 @@ def test_what_the_table_has_is_not_missing(tmp_path):
     rows, distinct = missing_rows([entry("a", "b"), entry("b")], table.contents())
     assert [cut.tolist() for cut in rows] == [[0], []]
     assert distinct == 2
-
-
-def test_only_what_is_wanted_of_a_part_is_missing():
-    some = entry("a", "b", "c").only(np.array([0, 2]))
-    assert [cut.tolist() for cut in missing_rows([some], Contents())[0]] == [[0, 2]]
 
 
 def test_what_could_not_be_read_is_never_missing():
@@ -114,7 +110,7 @@ def test_small_arrays_stay_as_they_are(tmp_path):
 
 
 def test_a_shard_of_large_images_has_fewer(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards_module, "_LARGEST_SHARD", 28 * 28 * 5 - 1)
+    monkeypatch.setattr(shards_module, "_MAX_SHARD_BYTES", 28 * 28 * 5 - 1)
     part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
     shards = list(read_shards(part, np.arange(part.count), FRAMING, 16))
     assert [len(shard.digests) for shard in shards] == [5] * 8
@@ -152,7 +148,7 @@ def test_an_image_is_read_alike_whatever_is_read_with_it(folder):
 @pytest.mark.parametrize("shape", [(1, 40), (33 * 30, 30), (0, 7)])
 def test_what_is_too_long_and_thin_is_a_reject(tmp_path, shape):
     with pytest.raises(ImageError, match="too long and thin"):
-        shards_module._square(np.zeros(shape, np.uint8), FRAMING)
+        shards_module._framed(np.zeros(shape, np.uint8), FRAMING)
 
 
 def test_a_shard_of_rejects_alone_is_a_shard(folder):
@@ -166,3 +162,50 @@ def test_the_catalogue_and_the_reader_agree_on_digests(folder):
     (part,) = list_parts(str(folder))
     (shard,) = read_shards(part, np.arange(4), FRAMING)
     assert set(shard.digests.tolist()) == set(catalogue(part).digests[:4].tolist())
+
+
+SQUARE = CentreSquare(20, 3)
+
+
+def test_the_pool_is_read_once_for_teacher_and_student(folder, monkeypatch):
+    (part,) = list_parts(str(folder))
+    decoded = []
+    monkeypatch.setattr(
+        shards_module, "pixels_of", lambda content: decoded.append(content) or pixels_of(content)
+    )
+    (shard,) = read_pool(part, np.array([0, 1, 3, 4]), FRAMING, SQUARE, Contents())
+    assert len([content for content in decoded if isinstance(content, bytes)]) == 4
+    assert (shard.read, shard.rows.tolist()) == (4, [0, 1, 3])
+    (raw,) = read_shards(part, np.array([0, 1, 3, 4]), FRAMING)
+    assert shard.new.reasons == raw.reasons
+    for name in ("digests", "rejected"):
+        assert getattr(shard.new, name).tolist() == getattr(raw, name).tolist()
+    for mine, other in zip(shard.new.stacks, raw.stacks, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert shard.digests.tolist() == catalogue(part).digests[[0, 1, 3]].tolist()
+    for square, content in zip(shard.squares, part.read(shard.rows), strict=True):
+        np.testing.assert_array_equal(square, SQUARE(pixels_of(content)))
+
+
+def test_images_of_the_pool_with_an_embedding_are_for_the_student_only(folder, tmp_path):
+    (folder / "aa.png").write_bytes((folder / "a.png").read_bytes())  # equal to the one before
+    (part,) = list_parts(str(folder))
+    table = EmbeddingTable(Store(str(tmp_path / "table")), "m")
+    known = catalogue(part).digests[[2, 5]]  # b.png, and e.png, which cannot be decoded
+    table.write(Shard(known, np.zeros((2, 1), np.float16), (None, "damaged")))
+    shards = list(read_pool(part, np.arange(6), FRAMING, SQUARE, table.contents(), size=4))
+    assert [shard.rows.tolist() for shard in shards] == [[0, 1, 2, 3], [4]]
+    new = np.concatenate([shard.new.digests for shard in shards])
+    assert sorted(new.tolist()) == sorted(catalogue(part).digests[[0, 3, 4]].tolist())
+    assert all(shard.new.reasons == () for shard in shards)
+
+
+def test_an_image_of_the_pool_that_cannot_be_read_is_left_out(folder):
+    (part,) = list_parts(str(folder))
+    assert isinstance(part, FilesPart)
+    (folder / "b.png").unlink()
+    (shard,) = read_pool(part, np.arange(3), FRAMING, SQUARE, Contents())
+    assert (shard.read, shard.rows.tolist(), len(shard.new)) == (3, [0, 2], 2)
+    (folder / "c.png").unlink()
+    (nothing,) = read_pool(part, np.array([1, 2]), FRAMING, SQUARE, Contents())
+    assert (nothing.read, nothing.squares.shape, len(nothing.new)) == (2, (0, 20, 20, 3), 0)

@@ -99,7 +99,7 @@ def _label(
     names = tuple(name.strip() for name in classes.split(","))
     config = LabelConfig(
         tuple(sources), names, out, home, recipe_named(recipe), clip, captions, auto_above, pool,
-        seed=seed, size=size, data_root=data_root, column=image_column,
+        seed=seed, size=size, data_root=data_root, image_column=image_column,
     )  # fmt: skip
     if captions == "table":
         for text in unknown_captions({name: captions_in(captions, name) for name in names if name}):

@@ -1,16 +1,16 @@
-"""What a source holds, without holding it: images one after the other, whatever their number.
+"""List the images of a source in parts, and read them one after the other, however many there are.
 
-| what is typed | parts |
+| source | parts |
 | --- | --- |
 | `breastmnist`, `a.npz`, `phantom:breastmnist` | its three splits |
-| `images/`, `s3://bucket/images` | files, some hundreds a part: PNG, JPEG, TIFF, DICOM |
-| `'images/**/*.dcm'` | the files that fit |
+| `images/`, `s3://bucket/images` | files, some hundreds per part: PNG, JPEG, TIFF, DICOM |
+| `'images/**/*.dcm'` | the files that match |
 | `a.parquet`, and Parquet files in a folder | row groups, with an image column |
 
-A part is small and can be sent anywhere; the images are read where and when they are asked for. An
-image comes as pixels, or as the bytes of a file that is still to be decoded, or as an `ImageError`
-where it cannot even be read. Its id is `source/split/index`; for files the index is the path within
-the folder, for Parquet the file and row.
+A `Part` is a description without pixels: it is small, can be sent to any process, and reads its
+images on demand. An image is yielded as pixels, as the bytes of a file that is not decoded yet, or
+as an `ImageError` if it cannot be read. Its id is `source/split/index`; for files the index is the
+path within the folder, for Parquet the file and the row.
 """
 
 import re
@@ -35,21 +35,21 @@ from medlabel.storage.digests import digest_bytes, digest_image, hex_digest
 
 __all__ = ["UNREADABLE", "Content", "Part", "digest_of", "list_parts", "pixels_of"]
 
-FILES = 512  # a part: some seconds of reading; small enough that several readers share a folder
+FILES = 512  # per part: some seconds of reading, yet several readers can share a folder
 _CHUNK = 2**24  # bytes of pixels or files in memory at a time
-_MOST_ROWS = 256  # of a Parquet file at a time, however small
-_MAX_FILE = 256 * 2**20  # bytes; no more of a file is ever read
-UNREADABLE = "cannot be read"  # how the reason begins where another try may succeed
+_MAX_ROWS = 256  # of a Parquet file at a time, however small
+_MAX_FILE = 256 * 2**20  # bytes; larger files are not read to their end
+UNREADABLE = "cannot be read"  # the beginning of reasons that may not hold the next time
 Content = NDArray[np.uint8] | bytes | ImageError
 
 
 def digest_of(content: NDArray[np.uint8] | bytes) -> bytes:
-    """The digest of pixels, or of a file's bytes."""
+    """The 16-byte digest of an image: of its pixels, or of the bytes of its file."""
     return digest_bytes(content) if isinstance(content, bytes) else digest_image(content)
 
 
 def pixels_of(content: Content) -> NDArray[np.uint8]:
-    """The pixels uint8 [H, W] or [H, W, 3] of what was read; `ImageError` where there are none."""
+    """The pixels uint8 [H, W] or [H, W, 3] of a content; raises its `ImageError` if it has none."""
     if isinstance(content, ImageError):
         raise content
     return decode_image(content) if isinstance(content, bytes) else content
@@ -57,13 +57,13 @@ def pixels_of(content: Content) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Part(ABC):
-    """Some images of a source: `count` of them, numbered from 0.
+    """Some of the images of a source, numbered from 0.
 
     Attributes:
-        source: the name in ids.
-        split: train, val, test; or `all`.
-        count: images.
-        fingerprint: changes when the content may have changed (a file's size, time or etag).
+        source: name of the source, the first component of ids.
+        split: train, val, test or `all`.
+        count: number of images.
+        fingerprint: changes if the content may have changed (a file's size, time or ETag).
     """
 
     source: str
@@ -76,27 +76,31 @@ class Part(ABC):
         return f"{self.source}/{self.split}/{self.index(row)}"
 
     def index(self, row: int) -> str:
-        """The last piece of an image's id."""
+        """The last component of an image's id."""
         return str(row)
 
     @abstractmethod
     def address(self, row: int) -> str:
-        """Where an image is: the path or URI of its file, and `#` what it is within the file."""
+        """The path or URI of an image's file; if it holds several images, `#` and which one."""
 
     @property
     def key(self) -> str:
-        """32 hex digits that name this part and its fingerprint."""
+        """32 hexadecimal digits that identify this part and its fingerprint."""
         text = f"{type(self).__name__} {self!r}"
         return hex_digest(text, 32)
 
     @abstractmethod
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
-        """The contents of these rows (ascending; None: all), one after the other."""
+        """Read images one after the other: one content per row.
+
+        Args:
+            rows: row numbers, ascending; None for all rows.
+        """
 
 
 @dataclass(frozen=True)
 class NpzPart(Part):
-    """A split of an npz file, read as a stream: a few hundred images are in memory."""
+    """A split of an npz file, read as a stream: only some 16 MiB of pixels are in memory."""
 
     path: str
 
@@ -122,7 +126,7 @@ class NpzPart(Part):
 
 @dataclass(frozen=True)
 class PhantomPart(Part):
-    """A split of drawn images: the seed is in the code, so each process draws the same."""
+    """A split of phantoms. The seed is fixed, so each process renders the same images."""
 
     spec: str
     size: int
@@ -139,7 +143,7 @@ class PhantomPart(Part):
 
 @dataclass(frozen=True)
 class FilesPart(Part):
-    """Files of a folder or bucket; what they hold is found out when they are decoded."""
+    """Files of a folder or bucket. Their format is detected when they are decoded."""
 
     root: str
     names: tuple[str, ...]
@@ -167,7 +171,7 @@ class FilesPart(Part):
 
 @dataclass(frozen=True)
 class ParquetPart(Part):
-    """A row group of a Parquet file; its image column holds files' bytes or uint8 pixels."""
+    """A row group of a Parquet file; its image column holds the bytes of files or uint8 pixels."""
 
     uri: str
     name: str
@@ -198,18 +202,18 @@ class ParquetPart(Part):
 
 
 def list_parts(
-    spec: str, size: int = 28, data_root: Path | None = None, column: str | None = None
+    spec: str, size: int = 28, data_root: Path | None = None, image_column: str | None = None
 ) -> list[Part]:
-    """The parts of a source, by what a user types (see this module's table).
+    """The parts of a source, as a user types it (see the table of this module).
 
     Args:
-        spec: a MedMNIST flag, a path or URI.
-        size: pixels, for MedMNIST flags and phantoms; files have their own.
-        data_root: folder of MedMNIST's npz files; they are downloaded to it when missing.
-        column: the image column of Parquet files; found by itself when there is only one.
+        spec: a MedMNIST flag, a path or a URI.
+        size: side in pixels of the images of MedMNIST flags and phantoms.
+        data_root: folder of MedMNIST's npz files; missing ones are downloaded to it.
+        image_column: column of Parquet files that holds the images; may be None if only one can.
 
     Raises:
-        MedlabelError: nothing is there, or it is of no kind that can be read.
+        MedlabelError: the source does not exist, is empty or damaged, or is of an unknown kind.
     """
     if spec.startswith("phantom:"):
         return _phantom_parts(spec, size)
@@ -217,7 +221,7 @@ def list_parts(
         return _npz_parts(find_npz(spec, size, data_root), spec)
     if spec.endswith(".npz"):
         return _npz_parts(find_npz(spec, size, data_root), source_name(spec))
-    return _folder_parts(spec, column)
+    return _folder_parts(spec, image_column)
 
 
 def _phantom_parts(spec: str, size: int) -> list[Part]:
@@ -249,7 +253,7 @@ def _member(split: str) -> str:
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an array; leaves the file where its values start."""
+    """Shape and dtype of an array; leaves the file at the first of its values."""
     major, _ = npy_format.read_magic(file)
     read = npy_format.read_array_header_1_0 if major == 1 else npy_format.read_array_header_2_0
     shape, fortran, dtype = read(file)
@@ -290,7 +294,7 @@ def _folder_parts(spec: str, column: str | None) -> list[Part]:
 
 
 def _find(fs: Any, root: str) -> tuple[str, dict[str, Any]]:
-    """A folder and the files in it, by path; of a pattern the folder before its first star."""
+    """A folder and its files by path; for a pattern, the folder before its first wildcard."""
     wild = re.search(r"[*?[]", root)
     if not wild or fs.exists(root):
         return root, fs.find(root, detail=True)
@@ -300,7 +304,7 @@ def _find(fs: Any, root: str) -> tuple[str, dict[str, Any]]:
 
 
 def _stamp(info: dict[str, Any]) -> str:
-    """What of a file changes when it is written anew, as its store tells it."""
+    """A digest of those facts of a file, as its store states them, that change with its content."""
     kept = ("size", "mtime", "ETag", "etag", "md5Hash", "crc32c", "LastModified", "created")
     return hex_digest(repr([(key, str(info[key])) for key in kept if key in info]), 16)
 
@@ -326,10 +330,10 @@ def _parquet_parts(
         yield ParquetPart(source, "all", count, stamp, uri, name, group, int(firsts[group]), column)
 
 
-def _image_column(schema: pa.Schema, asked: str | None) -> str:
-    """The column that was asked for; or `image`, or the only one that could hold images."""
+def _image_column(schema: pa.Schema, named: str | None) -> str:
+    """The column that the user named; else `image`; else the only one that can hold images."""
     able = [field.name for field in schema if _holds_images(field.type)]
-    name = asked or ("image" if "image" in schema.names else able[0] if len(able) == 1 else None)
+    name = named or ("image" if "image" in schema.names else able[0] if len(able) == 1 else None)
     if name is None:
         raise KeyError(f"{len(able)} columns could hold the images ({', '.join(schema.names)})")
     if name not in schema.names:
@@ -350,17 +354,17 @@ def _holds_images(kind: pa.DataType) -> bool:
 
 
 def _rows_at_once(table: pq.ParquetFile, group: int, column: str) -> int:
-    """So many rows of a group that their images are about `_CHUNK` bytes."""
+    """The number of rows of a group to read at a time: their images take about `_CHUNK` bytes."""
     kind, facts = table.schema_arrow.field(column).type, table.metadata.row_group(group)
     if isinstance(kind, pa.FixedShapeTensorType):
         size = int(np.prod(kind.shape))
     else:
         size = facts.total_byte_size // max(1, facts.num_rows)
-    return max(1, min(_MOST_ROWS, _CHUNK // max(1, size)))
+    return max(1, min(_MAX_ROWS, _CHUNK // max(1, size)))
 
 
 def _cells(column: pa.Array, rows: NDArray[np.integer]) -> Iterator[Content]:
-    """What some rows of an image column hold."""
+    """The contents of some rows of an image column."""
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
     pixels = None
@@ -371,7 +375,7 @@ def _cells(column: pa.Array, rows: NDArray[np.integer]) -> Iterator[Content]:
 
 
 def _cell(value: Any) -> Content:
-    """What one cell of an image column holds: bytes, a struct with bytes, or a tensor."""
+    """The content of a cell of an image column: bytes, a struct with bytes, or a tensor."""
     if isinstance(value, pa.StructScalar):
         value = value["bytes"]
     if isinstance(value, pa.BinaryScalar | pa.LargeBinaryScalar):
@@ -382,7 +386,7 @@ def _cell(value: Any) -> Content:
 
 
 def _checked(pixels: NDArray[Any]) -> Content:
-    """The pixels of a tensor, uint8 [H, W] or [H, W, 3], or why they are no image."""
+    """The pixels of a tensor, uint8 [H, W] or [H, W, 3], or the reason why it is not an image."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     fits = pixels.ndim in (2, 3) and pixels.shape[2:] in ((), (3,))

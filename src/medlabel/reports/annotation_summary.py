@@ -20,6 +20,7 @@ from medlabel.reports.html import render
 from medlabel.storage.store import Store
 
 __all__ = [
+    "MOST_UNCERTAIN",
     "PAGE",
     "AnnotationSummary",
     "UncertainImage",
@@ -29,7 +30,7 @@ __all__ = [
 
 PAGE = "summary/index.html"
 _BINS = 20
-_MOST_UNCERTAIN = 24
+MOST_UNCERTAIN = 24
 _THUMBNAIL = 84  # CSS pixels: a multiple of 28, so that the pixels of small images stay square
 _REASONS = 50  # of rejects that the page lists; the table holds all
 
@@ -87,12 +88,12 @@ def summarise_annotations(table: AnnotationTable, pieces: Sequence[Piece]) -> An
         for why in rows["review_reasons"].to_pylist():
             seen.reviews.update(why.split(",") if why else ())
         seen.histogram += np.histogram(confidence, bins=_BINS, range=(0, 1))[0]
-        worst = np.argsort(confidence, kind="stable")[:_MOST_UNCERTAIN].tolist()
+        worst = np.argsort(confidence, kind="stable")[:MOST_UNCERTAIN].tolist()
         uncertain = (
             UncertainImage(float(confidence[row]), rows["uri"][row].as_py(), str(labels[row]))
             for row in worst
         )
-        seen.uncertain = heapq.nsmallest(_MOST_UNCERTAIN, [*seen.uncertain, *uncertain])
+        seen.uncertain = heapq.nsmallest(MOST_UNCERTAIN, [*seen.uncertain, *uncertain])
     return seen
 
 
