@@ -63,7 +63,7 @@ def sample_rows(counts: Sequence[int], size: int, seed: int) -> list[NDArray[np.
 
     Examples:
         >>> [rows.tolist() for rows in sample_rows([3, 4], 4, seed=0)]
-        [[2], [0, 2, 3]]
+        [[2], [0, 1, 3]]
     """
     ends = np.cumsum(counts)
     rng = np.random.default_rng(seed)

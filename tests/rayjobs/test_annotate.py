@@ -1,3 +1,4 @@
+import json
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -145,3 +146,25 @@ def test_a_job_is_not_continued_by_code_that_gives_other_results(
     monkeypatch.setattr(job, "ANNOTATION", {**job.ANNOTATION, name: 99})
     with pytest.raises(MedlabelError, match="differ in code_versions"):
         job._claim(Store(config.out), config, load_bundle(bundle))
+
+
+def test_of_all_annotators_thumbnails_the_least_certain_are_kept():
+    layout = job.Layout(job.layout_of(load_bundle(str(OLD))).square, 8192, 256)
+    pixels = np.zeros((2, *layout.square.shape), dtype=np.uint8)
+
+    def row(number):
+        confidences = [0.5, 0.6 + number / 100]  # the first is the same in all rows: uris decide
+        uris = [f"{number:02}-a", f"{number:02}-b"]
+        return {
+            "images": 10,
+            "uris": json.dumps(uris),
+            "confidences": json.dumps(confidences),
+            "squares": (pixels + number).tobytes(),
+        }
+
+    images, thumbnails = job._collect(map(row, reversed(range(20))), layout)
+    assert images == 200
+    certain_enough = [f"{number:02}-b" for number in range(4, 20)]
+    assert len(thumbnails) == job.MOST_UNCERTAIN == 24
+    assert not thumbnails.keys() & set(certain_enough)
+    assert all((image == int(uri[:2])).all() for uri, image in thumbnails.items())

@@ -50,6 +50,12 @@ def test_a_sample_holds_each_image_once_and_follows_from_the_counts(counts, size
         np.testing.assert_array_equal(mine, again)
 
 
+def test_the_sample_of_a_seed_never_changes():
+    assert [rows.tolist() for rows in sample_rows([3, 4], 4, seed=0)] == [[2], [0, 1, 3]]
+    (rows,) = sample_rows([1_000], 5, seed=0)
+    assert rows.tolist() == np.sort(np.random.default_rng(0).permutation(1_000)[:5]).tolist()
+
+
 def test_the_seed_decides_the_sample():
     samples = {tuple(sample_rows([1000], 10, seed)[0].tolist()) for seed in range(5)}
     assert len(samples) == 5
