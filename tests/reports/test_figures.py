@@ -76,6 +76,11 @@ def test_nine_random_images_have_their_own_labels(channels):
     for image, title in shown:
         row = next(i for i in range(40) if np.array_equal(images[i], image))
         assert title == ("chest", "breast")[labels[row]]
+    other = random_images(images, labels, ("chest", "breast"), seed=4)
+    assert any(
+        not np.array_equal(axes.images[0].get_array(), image)
+        for axes, (image, _) in zip(other.axes, shown, strict=True)
+    )
 
 
 def test_fewer_images_than_asked_for_are_all_shown():

@@ -52,7 +52,9 @@ def test_the_service_and_the_table_decide_by_one_rule(bundle, tmp_path):
     offline = {row["uri"]: row for row in AnnotationTable(store).read(piece).to_pylist()}
     client = ServiceClient(tmp_path / "state", bundles=[bundle])
     files = [(path.name, path.read_bytes()) for path in sorted(scans.iterdir())]
-    for served in client.post(*files).json()["results"]:
+    results = client.post(*files).json()["results"]
+    assert [served["file"] for served in results] == [name for name, _ in files]
+    for served in results:
         row = offline[str(scans / served["file"])]
         assert (served["label"], served["decision"]) == (row["label"], row["decision"])
         assert ",".join(served["review_reasons"]) == row["review_reasons"]
