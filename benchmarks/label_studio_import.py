@@ -42,7 +42,7 @@ def _export(run: str, images: Any, folder: Path) -> list[dict[str, Any]]:
     out, to = str(folder / "out"), folder / "labels.json"
     commands = (
         ["annotate", str(scans), "--model", run, "--out", out],
-        ["export", out, "--to", str(to), "--names", str(names), "--image-root", str(folder)],
+        ["export", out, "--out", str(to), "--names", str(names), "--image-root", str(folder)],
     )
     for command in commands:
         called = [sys.executable, "-m", "medlabel.cli", *command]
