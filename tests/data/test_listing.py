@@ -1,3 +1,4 @@
+from dataclasses import astuple, fields, make_dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -9,7 +10,7 @@ from support import write_npz
 
 from medlabel.data import listing
 from medlabel.data.decoding import Fault, ImageError
-from medlabel.data.listing import digest_of, list_parts
+from medlabel.data.listing import NpzPart, Part, PhantomPart, digest_of, list_parts
 from medlabel.data.sources import open_source
 from medlabel.errors import MedlabelError
 
@@ -223,3 +224,13 @@ def test_equal_content_has_one_digest(folder):
     digests = [digest_of(content) for content in part.read()]
     assert len(digests) == 4
     assert len(set(digests)) == 3
+
+
+def test_a_key_follows_kind_and_values_but_not_the_names_of_classes_and_fields(tmp_path):
+    part = NpzPart("a", "train", 3, "stamp", "/a.npz")
+    names, same = ["name", "subset", "length", "stamp", "file"], {"kind": "npz", "key": Part.key}
+    other = make_dataclass("Archive", names, namespace=same)
+    assert other(*astuple(part)).key == part.key
+    changed = [replace(part, **{field.name: "b"}).key for field in fields(part)]
+    assert len({part.key, *changed}) == 1 + len(fields(part))
+    assert PhantomPart(*astuple(part), 28).key != part.key

@@ -286,9 +286,17 @@ def _targets() -> dict[str, NDArray]:
         for balanced in (False, True):
             recipe = replace(PLAIN, targets=kind, balanced=balanced)
             found[f"targets, {kind}, balanced {balanced}"] = training_targets(given, recipe)
-    for changes in ({}, {"weights": "margin"}, {"top_k_per_class": 3}, {"balanced": True}):
-        changed = {"weights": "margin", **changes} if "balanced" in changes else changes
-        found[f"weights, {changed}"] = sample_weights(given, replace(PLAIN, **changed))
+    by_margin = replace(PLAIN, weights="margin")
+    weighted = {
+        "equal": PLAIN,
+        "by margin": by_margin,
+        "by balanced margin": replace(by_margin, balanced=True),
+        "of the likeliest": replace(PLAIN, top_k_per_class=3),
+    }
+    for name, recipe in weighted.items():
+        found[f"weights, {name}"] = sample_weights(given, recipe)
+    equal = np.full((4, 3), 1 / 3, np.float32)
+    found["weights of equal scores"] = sample_weights(equal, by_margin)
     found["pruned"] = find_label_errors(np.arange(24) % 3, given)
     people = HumanLabels(np.where(np.arange(24) % 5 == 0, 1, UNLABELED), 2.5)
     found |= {"human targets": people.into(given), "human weights": people.weigh(given[:, 0])}
