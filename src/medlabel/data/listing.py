@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -67,8 +67,6 @@ class Part(ABC):
         fingerprint: changes if the content may have changed (a file's size, time or ETag).
     """
 
-    kind: ClassVar[str]
-
     source: str
     split: str
     count: int
@@ -88,8 +86,8 @@ class Part(ABC):
 
     @property
     def key(self) -> str:
-        """32 hexadecimal digits of its kind and values, whatever classes and fields are called."""
-        return hex_digest(json.dumps([self.kind, *astuple(self)]), 32)
+        """32 hexadecimal digits of its values, whatever classes and fields are called."""
+        return hex_digest(json.dumps(astuple(self)), 32)  # no two kinds have values of equal types
 
     @abstractmethod
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
@@ -103,8 +101,6 @@ class Part(ABC):
 @dataclass(frozen=True)
 class NpzPart(Part):
     """A split of an npz file, read as a stream: only some 16 MiB of pixels are in memory."""
-
-    kind: ClassVar[str] = "npz"
 
     path: str
 
@@ -132,8 +128,6 @@ class NpzPart(Part):
 class PhantomPart(Part):
     """A split of phantoms. The seed is fixed, so each process renders the same images."""
 
-    kind: ClassVar[str] = "phantom"
-
     spec: str
     size: int
 
@@ -150,8 +144,6 @@ class PhantomPart(Part):
 @dataclass(frozen=True)
 class FilesPart(Part):
     """Files of a folder or bucket. Their format is detected when they are decoded."""
-
-    kind: ClassVar[str] = "files"
 
     root: str
     names: tuple[str, ...]
@@ -180,8 +172,6 @@ class FilesPart(Part):
 @dataclass(frozen=True)
 class ParquetPart(Part):
     """A row group of a Parquet file; its image column holds the bytes of files or uint8 pixels."""
-
-    kind: ClassVar[str] = "parquet"
 
     uri: str
     name: str
