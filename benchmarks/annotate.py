@@ -4,7 +4,7 @@
 each a little different, in Parquet and some as PNG files, labelled by an untrained student of the
 default architecture, three networks as the `robust` recipe has them (weights do not change speed).
 
-- the job: images a second from Parquet to the written table, start-up apart, and with it,
+- the job: images per second from Parquet to the written table, start-up apart, and with it,
 - a bare loop over the same images in memory, one process a core with one thread each, before and
   after,
 - the highest resident memory of driver, readers and annotators,

@@ -1,7 +1,7 @@
 """Encoding through Ray Data against a bare loop, the notebook's way, and what the cores can do.
 
 `python -m benchmarks.embed [--quick]`: for a ViT-B/32 of random weights and for the phantom CLIP,
-on the same tiled real images, images a second of
+on the same tiled real images, images per second of
 
 - medlabel's job, from Parquet to the written table, without start-up: from the moment when as
   many shards are written as there are encoders, until the last one is (start-up apart),
@@ -202,7 +202,7 @@ def main() -> None:
     connect()
     phantom = ensure_phantom_clip(default_home())
     rows = [measure(phantom, "phantom", 12 if options.quick else 60, options)]
-    if not options.quick:  # a dozen images a second on two cores: many minutes
+    if not options.quick:  # a dozen images per second on two cores: many minutes
         with tempfile.TemporaryDirectory() as folder:
             rows.append(measure(random_vit(Path(folder)), "ViT-B/32", 12, options))
     finish(rows)

@@ -136,11 +136,11 @@ def main() -> None:
     rows = []
     for (recipe_name, way), outcomes in told.items():
         seconds, epochs, accuracy = np.mean(outcomes, axis=0)
-        row = {"recipe": recipe_name, "way": way, "seconds a seed": round(seconds, 2)}
-        row |= {"ms an epoch": round(1000 * seconds / epochs), "accuracy": round(accuracy, 4)}
+        row = {"recipe": recipe_name, "way": way, "seconds per seed": round(seconds, 2)}
+        row |= {"ms per epoch": round(1000 * seconds / epochs), "accuracy": round(accuracy, 4)}
         rows.append(row)
     ratios = {
-        f"ratio_{name}": round(rows[i]["ms an epoch"] / rows[i + 1]["ms an epoch"], 2)
+        f"ratio_{name}": round(rows[i]["ms per epoch"] / rows[i + 1]["ms per epoch"], 2)
         for i, name in ((0, "paper"), (2, "adam"))
     }
     finish(rows, seeds=len(seeds), **ratios)

@@ -106,6 +106,6 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def frame_of(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Lines as a table, a row a unit, in order of task, noise, recipe and seed."""
+    """Lines as a table, a row per unit, in order of task, noise, recipe and seed."""
     frame = pd.DataFrame(lines).drop_duplicates("key")
     return frame.sort_values(["task", "noise", "recipe", "seed"], ignore_index=True)

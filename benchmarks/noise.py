@@ -72,7 +72,7 @@ def _ablation(options: argparse.Namespace) -> Iterator[Unit]:
 
 
 def table(frame: pd.DataFrame, by_key: Mapping[str, Unit]) -> list[dict[str, Any]]:
-    """A row a task, noise and recipe: how right teacher and student are, and (~) the signals."""
+    """A row per task, noise and recipe: how right teacher and student are, and (~) the signals."""
     ceilings = frame[(frame["noise"] == TRUE_LABELS) & (frame["recipe"] == "robust")]
     ceiling = ceilings.groupby("task")["student_accuracy"].mean()
     rows = []
@@ -163,7 +163,7 @@ def rankings(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def picks(frame: pd.DataFrame, by_key: Mapping[str, Unit]) -> list[dict[str, Any]]:
-    """How right the student of one draw is, by how the draw is chosen: a row a task and recipe.
+    """How right the student of one draw is, by how the draw is chosen: a row per task and recipe.
 
     Means over the noises in which the choice matters: where accuracies of draws spread by half a
     point or more. `rank` is Spearman's correlation over draws, mean over the same noises.

@@ -2,10 +2,10 @@
 
 `python -m benchmarks.serve [--quick] [--litserve FOLDER]`: each server in turn, the same student,
 the same cores, the same client (wrk, from your distribution). One image a request at 1, 32 and 128
-connections: requests a second, p50 and p99. Then 256 images a request, against a bare torch loop
+connections: requests per second, p50 and p99. Then 256 images per request, against a torch loop
 over the same images. Ours validates, hashes, calibrates, audits and counts; the others answer only
 (benchmarks/servers.py). Processor time a request is measured too, of a server and all its children:
-it hardly changes with what else the machine does, as requests a second do.
+it hardly changes with what else the machine does, as requests per second do.
 
 FOLDER is what `pip install --target FOLDER --no-deps litserve pyzmq` fills; without it, LitServe is
 left out.
@@ -43,7 +43,7 @@ from medlabel.student.networks import Student
 from serving.launch.addresses import free_port
 
 CONNECTIONS = (1, 32, 128)
-MANY = 256  # images a request
+MANY = 256  # images per request
 _SCRIPT = """
 wrk.method = "POST"
 local file = io.open("{body}", "rb")
@@ -118,7 +118,7 @@ def _wait(port: int, body: Path, started: subprocess.Popen[bytes], log: Path) ->
 
 
 def _load(port: int, process: psutil.Process, script: Path, connections: int, seconds: int) -> Any:
-    """wrk for so many seconds: requests a second, p50 and p99 in ms, failures, CPU ms a request."""
+    """wrk for some seconds: requests per second, p50 and p99 in ms, failures, CPU ms per request."""
     before = _cpu_seconds(process)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "20s"]
     url = f"http://127.0.0.1:{port}/annotate"

@@ -7,8 +7,8 @@ else runs counts little; encoding by a ViT-B/32 (random weights cost the same; t
 costs 18 times as much) is timed on some images. Then a sweep is run on real pairs, and
 what Ray adds to its fits is read off its own tables.
 
-The arithmetic for 66 pairs x 30 seeds, a cell: (images of a cell x seconds an image + a notebook's
-fit) / (distinct images / 1,980 x seconds an image + a sweep's fit). Distinct images are counted
+The arithmetic for 66 pairs x 30 seeds, a cell: (images of a cell x seconds per image + a notebook's
+fit) / (distinct images / 1,980 x seconds per image + a sweep's fit). Distinct images are counted
 twice: of the twelve phantoms, by drawing them, and as all 707,962 of MedMNIST, the most there are.
 """
 
@@ -151,8 +151,8 @@ def main() -> None:
                 "drawn from": name,
                 "encodes a cell, notebook": images,
                 "encodes a cell, sweep": round(distinct / CELLS, 1),
-                "seconds a cell, notebook": round(notebook, 2),
-                "seconds a cell, sweep": round(cell, 2),
+                "seconds per cell, notebook": round(notebook, 2),
+                "seconds per cell, sweep": round(cell, 2),
                 "ratio": round(notebook / cell, 1),
             }
         )

@@ -91,7 +91,7 @@ def fitting_resources(units: int, share: float | None = None) -> tuple[int, dict
     total = ray.cluster_resources()
     cpus, gpus = int(total.get("CPU", 1)), total.get("GPU", 0.0)
     if share and gpus < share:
-        raise MedlabelError(f"{share:g} GPUs a fit, but the cluster has {gpus:g}")
+        raise MedlabelError(f"{share:g} GPUs per fit, but the cluster has {gpus:g}")
     if gpus and share != 0:
         each = share or 1 / _FITS_PER_GPU
         shares = int(gpus) * int(1 / each + 1e-9) if each < 1 else int(gpus / each)

@@ -67,7 +67,7 @@ class RunConfig:
         `medlabel.teacher.caption_sets`). scores: a file of scores to use in place of a CLIP.
         adjustment: what becomes of raw scores before anyone learns from them. student: an
         architecture by name; the recipe's own when None. seeds: this many cells, with the seeds
-        0, 1, 2, ... per_class: at most so many images a class. data_root: folder of MedMNIST's
+        0, 1, 2, ... per_class: at most so many images per class. data_root: folder of MedMNIST's
         files. ceiling_seeds: on so many seeds the student is fitted on true labels too, to
         compare. elastic: the number of workers follows the cluster (see `rayjobs.fit.fit_cells`).
         workers: fits at a time; as many as the cluster can hold when None. gpus: of each fit,

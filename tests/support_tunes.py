@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def trials(agreements, seeds=None, kinds=None):
-    """A row a trial, whose recipe is called r0, r1, ..."""
+    """A row per trial, whose recipe is called r0, r1, ..."""
     n = len(agreements)
     return pd.DataFrame(
         {
@@ -26,7 +26,7 @@ def trials(agreements, seeds=None, kinds=None):
 
 
 def results(accuracies, seeds=4):
-    """A row a draw of the recipes in this mapping, on one task."""
+    """A row per draw of the recipes in this mapping, on one task."""
     return pd.DataFrame(
         [
             {

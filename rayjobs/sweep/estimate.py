@@ -42,7 +42,7 @@ from rayjobs.sweep.prepare import Prepared, SweepConfig, TaskSample, prepare
 __all__ = ["Estimate", "Rates", "estimate"]
 
 _LOOKED_AT = 128  # images to measure an encoder by
-_JUDGED = 0.04  # seconds a cell where nothing is measured: its predictions read, its metrics
+_JUDGED = 0.04  # seconds per cell where nothing is measured: its predictions read, its metrics
 _JUDGINGS = 20
 _TRAINED = 0.8  # of a pool; the rest is held back
 
@@ -130,7 +130,7 @@ class Estimate:
             "fitting",
             (
                 f"{_duration(self.fit_seconds / self.workers)} "
-                f"({self.fit_seconds / self.cells:.2f} s a cell)"
+                f"({self.fit_seconds / self.cells:.2f} s per cell)"
             ),
         )
         yield "judging", _duration(self.judge_seconds)

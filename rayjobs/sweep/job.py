@@ -98,7 +98,7 @@ def _judge(
     seen: Mapping[str, Seen],
     on_progress: StageProgress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Open the truth, now that every student is there: results and fits, a row a cell."""
+    """Open the truth, now that every student is there: results and fits, a row per cell."""
     done, total = 0, len(prepared.units)
     found: list[tuple[pd.DataFrame, pd.DataFrame]] = []
     for group in groups(settings, prepared, seen):

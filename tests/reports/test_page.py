@@ -225,10 +225,10 @@ def test_names_titles_facts_and_warnings_are_escaped(data, page):
 
 
 def test_warnings_are_shown(data, page):
-    assert "<li>Only 8 images a class.</li>" in page(
-        replace(data, warnings=("Only 8 images a class.",))
+    assert "<li>Only 8 images per class.</li>" in page(
+        replace(data, warnings=("Only 8 images per class.",))
     )
-    assert "Only 8 images a class." not in page(data)
+    assert "Only 8 images per class." not in page(data)
 
 
 def test_a_simple_baseline_as_good_as_the_student_is_remarked_upon(data, page):

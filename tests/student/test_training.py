@@ -44,7 +44,7 @@ def test_every_optimiser_can_be_named(pool, name):
 def test_a_small_pool_is_gone_through_more_often(pool):
     recipe = replace(
         PAPER, batch_size=12, min_steps=40
-    )  # 48 images to learn from: 4 steps an epoch
+    )  # 48 images to learn from: 4 steps per epoch
     assert [len(trained(pool, replace(recipe, min_steps=n))[1]) for n in (40, 15)] == [10, 4]
 
 

@@ -239,7 +239,7 @@ def _read_split(path: Path, arrays: Any, split: str, size: int) -> Split:
             f"run with --size {shape[1]}"
         )
     if not np.issubdtype(labels.dtype, np.integer) or len(labels) != len(images):
-        raise MedlabelError(f"{path}: {split}_labels are not one whole-number row an image")
+        raise MedlabelError(f"{path}: {split}_labels are not one whole-number row per image")
     return Split(images, labels.reshape(len(images), -1).astype(np.int64))
 
 

@@ -43,7 +43,7 @@ __all__ = [
     "source_image",
 ]
 
-MIN_POOL, MIN_TEST = 5, 2  # images a class below which an 80/20 split or a test says nothing
+MIN_POOL, MIN_TEST = 5, 2  # images per class below which an 80/20 split or a test says nothing
 _Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/,=#]+$")]
 _RESERVED = {"image_id", "label", "row", "split"}  # columns that tables have beside classes
 

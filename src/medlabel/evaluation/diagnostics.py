@@ -45,7 +45,7 @@ Labels = NDArray[np.int64]
 CHANCE_LIMIT = 3.0  # standard errors
 HALF = 0.5
 MIN_SHARED_PER_CLASS = (
-    10  # images a class that two draws must share for their students to be compared
+    10  # images per class that two draws must share for their students to be compared
 )
 _NEAREST = 10
 _GRID = 14  # side in pixels at which images are compared where no embeddings are

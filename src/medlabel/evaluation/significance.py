@@ -50,7 +50,7 @@ def corrected_t_test(
     degrees of freedom (Nadeau & Bengio 2003, eq. 10 and section 5), where a plain t-test has 1/J.
 
     Args:
-        first: one figure a draw, the student's for example.
+        first: one figure per draw, the student's for example.
         second: the other's on the same draws.
         n_train: images that a draw learns from.
         n_test: images that a draw is judged on.
@@ -68,7 +68,7 @@ def corrected_t_test(
 
 
 def wilcoxon_over_tasks(first: NDArray[np.floating], second: NDArray[np.floating]) -> Comparison:
-    """Compare one figure a task [T] by Wilcoxon's signed ranks; pairs that tie are left out."""
+    """Compare one figure per task [T] by Wilcoxon's signed ranks; pairs that tie are left out."""
     gains = _differences(first, second)
     p = float(stats.wilcoxon(gains).pvalue) if np.any(gains) else 1.0
     return _comparison(gains, np.nan, np.nan, p)

@@ -28,7 +28,7 @@ from medlabel.teacher.embeddings import Contents, EmbeddingTable, Shard
 __all__ = ["EXPORT_MANIFEST", "REJECTS", "export", "write_rejects"]
 
 EXPORT_MANIFEST, REJECTS = "embed.json", "rejects.parquet"
-_PIECE = 8192  # rows a file; the most that is in memory at once
+_PIECE = 8192  # rows per file; the most that is in memory at once
 
 
 def export(
@@ -109,7 +109,7 @@ def _to_bytes(table: pa.Table) -> bytes:
 
 
 def write_rejects(out: Store, rejects: Mapping[str, str], sources: Collection[str]) -> None:
-    """`rejects.parquet`: one row an image that has no embedding.
+    """`rejects.parquet`: one row per image that has no embedding.
 
     What an earlier export left there of other sources than these stays.
     """

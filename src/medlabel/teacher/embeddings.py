@@ -75,7 +75,7 @@ class EmbeddingTable:
         return self._store.uri
 
     def contents(self) -> Contents:
-        """What is there, in whole shards; damaged ones are removed. 24 bytes an image in memory."""
+        """The complete shards; damaged ones are removed. It takes 24 bytes per image in memory."""
         names: list[str] = []
         digests, shards, rows = [], [], []
         for name in self._store.list("shard-*.parquet"):

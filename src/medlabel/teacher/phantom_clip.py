@@ -61,7 +61,7 @@ class PretrainingConfig:
     | field | what |
     | --- | --- |
     | steps | optimiser steps; the clock never stops it |
-    | batch_size | images a step; a look's share grows as the root of its kinds |
+    | batch_size | images per step; a look's share grows as the root of its kinds |
     | phantoms_per_look | images drawn of each look |
     | learning_rate | AdamW's peak, after a short warm-up and before a cosine fall |
     | seed | of the phantoms, the weights and the batches |

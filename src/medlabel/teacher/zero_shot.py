@@ -80,7 +80,7 @@ def balance(scores: NDArray[np.floating], iterations: int = 200) -> NDArray[np.f
 def score_table(
     image_ids: Sequence[str], scores: NDArray[np.float32], class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Scores as the table that files hold: `image_id` and one float32 column a class."""
+    """Scores as the table that files hold: `image_id` and one float32 column per class."""
     frame = pd.DataFrame(scores, columns=list(class_names))
     frame.insert(0, "image_id", list(image_ids))
     return frame
