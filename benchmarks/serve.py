@@ -118,7 +118,7 @@ def _wait(port: int, body: Path, started: subprocess.Popen[bytes], log: Path) ->
 
 
 def _load(port: int, process: psutil.Process, script: Path, connections: int, seconds: int) -> Any:
-    """wrk for some seconds: requests per second, p50 and p99 in ms, failures, CPU ms per request."""
+    """Run wrk: requests per second, p50 and p99 in ms, failures, CPU ms per request."""
     before = _cpu_seconds(process)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "20s"]
     url = f"http://127.0.0.1:{port}/annotate"
