@@ -49,7 +49,7 @@ def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"weight": 0}, "weight 0: give a number above 0"), ({"pool": 15}, "it takes 10")],
+    [({"weight": 0}, "weight 0: give a number above 0"), ({"pool": 15}, "at least 10")],
 )
 def test_what_cannot_be_learned_from_is_said_before_the_work(config, changed, said):
     (path,) = config.answers
