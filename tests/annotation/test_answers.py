@@ -52,11 +52,11 @@ def test_an_audits_answers_are_found_by_address_and_copies_with_them(store, tmp_
 
 def test_corrections_are_found_by_their_bytes_and_the_last_word_counts(store, tmp_path):
     digest = digest_of(tmp_path / "scans" / "03.png")
-    said = "".join(
+    message = "".join(
         f"{n},t,{digest},{index},x.png,b1,chest,0.6,{label},me\n"
         for n, (index, label) in enumerate([(0, "chest"), (0, "breast"), (1, "chest")])
     )
-    assert answered(store, write(tmp_path, HEAD + said)) == [(3, 1)]
+    assert answered(store, write(tmp_path, HEAD + message)) == [(3, 1)]
 
 
 def test_what_is_not_learned_from_is_counted(store, tmp_path):
@@ -95,16 +95,16 @@ def test_files_that_contradict_each_other_are_refused(store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a,b\n", "no column answer and no uri"),
         ("sha256,label\n", "no column index"),
         ("uri,answer\n{uri},knee\n", "'knee' about .* is not a class"),
     ],
 )
-def test_mistakes_in_files_are_one_line(store, tmp_path, text, said):
+def test_mistakes_in_files_are_one_line(store, tmp_path, text, message):
     path = write(tmp_path, text.format(uri=f"{tmp_path}/scans/03.png"))
-    with pytest.raises(MedlabelError, match=said):
+    with pytest.raises(MedlabelError, match=message):
         answered(store, path)
     with pytest.raises(MedlabelError, match="No such file"):
         read_all_answers([tmp_path / "gone.csv"], CLASSES)

@@ -83,9 +83,9 @@ def test_what_is_not_answered_and_what_is_of_no_class_counts_as_wrong(store):
     report = report_audit(store, answers | {"/other.png": "odd"})
     assert (report.whole.largest.wrong, report.of_no_class, report.not_sampled) == (25, 5, 1)
     assert report.whole.coverage == 0
-    said = "\n".join(sentences(report))
-    assert "20 without an answer count as wrong" in said
-    assert "1 answers are about images that were not sampled" in said
+    message = "\n".join(sentences(report))
+    assert "20 without an answer count as wrong" in message
+    assert "1 answers are about images that were not sampled" in message
 
 
 def test_a_plan_by_class_guarantees_by_class(store):

@@ -48,7 +48,7 @@ def test_what_has_no_label_has_a_reason(store):
         explain(store, "broken-0.png")
 
 
-@pytest.mark.parametrize(("image", "said"), [("gone.png", "no annotation of gone.png")])
-def test_what_is_not_there_is_said(store, image, said):
-    with pytest.raises(MedlabelError, match=said):
+@pytest.mark.parametrize(("image", "message"), [("gone.png", "no annotation of gone.png")])
+def test_what_is_missing_is_reported(store, image, message):
+    with pytest.raises(MedlabelError, match=message):
         explain(store, image)

@@ -83,15 +83,17 @@ def test_classes_that_get_one_name_are_one(store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "said"),
+    ("name", "wanted", "message"),
     [
         ("a.xlsx", {}, r"has to end in .coco.json, .csv, .parquet, .json, or"),
         ("a.csv", {"names": {"chest": "x"}}, "no new name for breast"),
         ("a.json", {"image_root": "/elsewhere"}, "is not in /elsewhere"),
     ],
 )
-def test_what_cannot_be_exported_is_said_and_leaves_nothing(store, tmp_path, name, wanted, said):
+def test_what_cannot_be_exported_is_reported_and_leaves_nothing(
+    store, tmp_path, name, wanted, message
+):
     before = set(tmp_path.iterdir())
-    with pytest.raises(MedlabelError, match=said):
+    with pytest.raises(MedlabelError, match=message):
         export_labels(store, tmp_path / name, ExportConfig(**wanted))
     assert set(tmp_path.iterdir()) == before

@@ -40,7 +40,7 @@ def test_an_empty_coco_file_is_whole(store, tmp_path):
     assert json.loads(path.read_text())["annotations"] == []
 
 
-def test_links_lie_in_a_folder_a_class_and_lead_to_the_images(store, tmp_path):
+def test_links_are_in_one_folder_per_class_and_lead_to_the_images(store, tmp_path):
     folder = tmp_path / "sorted"
     assert export_labels(store, folder, ExportConfig(names=NAMES)) == 13
     links = list(folder.rglob("*.png"))
@@ -54,17 +54,17 @@ def test_links_lie_in_a_folder_a_class_and_lead_to_the_images(store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("uri", "label", "said"),
+    ("uri", "label", "message"),
     [
         ("/a.npz#train/0", "chest", "not a file on this machine"),
         ("s3://bucket/a.png", "chest", "not a file on this machine"),
         ("{here}", "../chest", "cannot be a folder's name"),
     ],
 )
-def test_what_cannot_be_linked_is_said_and_leaves_nothing(tmp_path, uri, label, said):
+def test_what_cannot_be_linked_is_reported_and_leaves_nothing(tmp_path, uri, label, message):
     (tmp_path / "a.png").write_bytes(b"x")
     uri = uri.format(here=tmp_path / "a.png")
     rows = pa.table({"uri": [uri], "label": [label], "digest": ["0" * 32]})
-    with pytest.raises(MedlabelError, match=said):
+    with pytest.raises(MedlabelError, match=message):
         link_images(tmp_path / "sorted", iter([rows]))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

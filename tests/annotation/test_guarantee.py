@@ -49,7 +49,7 @@ def test_nor_where_no_threshold_deserves_one():
 
 
 @pytest.mark.parametrize(("confidence", "most"), [(0.95, 1), (0.85, 3)])
-def test_plans_made_until_one_holds_break_their_promises_no_more_often_than_said(confidence, most):
+def test_plans_repeated_until_one_succeeds_are_wrong_no_more_often_than_stated(confidence, most):
     confidences, labels = np.linspace(0, 1, 2000, dtype=np.float32), np.zeros(2000, dtype=int)
     right = np.ones(2000, dtype=bool)
     right[np.random.default_rng(0).permutation(2000)[:101]] = False  # one too many
@@ -68,7 +68,7 @@ def test_plans_made_until_one_holds_break_their_promises_no_more_often_than_said
             AuditDesign(200, 0.95, 0.95, alpha_spent=spent)
 
 
-def test_the_classes_promises_hold_together():
+def test_the_guarantees_of_classes_hold_simultaneously():
     confidences, labels, right = population(wrong=0.1)
     broken = 0
     for seed in range(200):
@@ -82,7 +82,7 @@ def test_the_classes_promises_hold_together():
     assert broken <= binom.ppf(0.999, 200, FEW)
 
 
-def test_299_right_answers_promise_99_percent_of_many_and_290_do_not():
+def test_299_right_answers_guarantee_99_percent_of_many_and_290_do_not():
     assert fewest_answers(0.99, 0.05) == 299
     n = 10**6
     everything = np.linspace(0, 1, n, dtype=np.float32), np.zeros(n, dtype=int), np.ones(n, bool)
@@ -159,7 +159,7 @@ def test_one_early_mistake_is_not_the_end():
     assert whole.coverage == 1
 
 
-def test_of_a_label_that_nobody_was_asked_about_nothing_is_promised():
+def test_nothing_is_guaranteed_of_a_label_that_was_not_sampled():
     confidences = np.array([0.9] * 500 + [0.1] * 500, dtype=np.float32)
     labels = np.repeat([0, 1], 500)
     design = AuditDesign(200, precision=0.9, max_coverage=0.5)
@@ -174,7 +174,7 @@ def test_looking_twice_costs_half_the_level():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"precision": 1.0}, "precision 1"),
         ({"confidence": 0}, "confidence 0"),
@@ -182,6 +182,6 @@ def test_looking_twice_costs_half_the_level():
         ({"reports": 0}, "one report"),
     ],
 )
-def test_what_cannot_be_planned_is_refused(wrong, said):
-    with pytest.raises(MedlabelError, match=said):
+def test_what_cannot_be_planned_is_refused(wrong, message):
+    with pytest.raises(MedlabelError, match=message):
         AuditDesign(100, **wrong)

@@ -115,7 +115,7 @@ def test_a_row_tells_its_label_and_where_it_comes_from(written, folder):
     )  # fmt: skip
 
 
-def test_what_cannot_be_told_is_null_and_for_review(folder, tmp_path):
+def test_an_unknown_ood_score_is_null_and_for_review(folder, tmp_path):
     (part,) = list_parts(str(folder))
     table = AnnotationTable(Store(str(tmp_path / "out")))
     (prepared,) = read_pieces(part, [0], Layout(CentreSquare(28, 1), rows=8, batch=8))

@@ -26,31 +26,31 @@ def out(tmp_path):
 
 
 def test_an_audit_from_plan_to_guarantee(medlabel, out, tmp_path):
-    code, said, _ = medlabel("audit", "plan", out, "--answers", 12, "--precision", 0.7)
-    assert (code, "fill in the answers" in said) == (0, True)
-    _, said, _ = medlabel("audit", "report", out)
-    assert said.startswith("Nothing is guaranteed: no person has answered yet.")
+    code, output, _ = medlabel("audit", "plan", out, "--answers", 12, "--precision", 0.7)
+    assert (code, "fill in the answers" in output) == (0, True)
+    _, output, _ = medlabel("audit", "report", out)
+    assert output.startswith("Nothing is guaranteed: no person has answered yet.")
     labels = tmp_path / "labels.csv"
     assert medlabel("export", out, "--out", labels)[0] == 0
     with labels.open(newline="") as file:
         answers = [(row["uri"], row["label"]) for row in csv.DictReader(file)]
     with (tmp_path / "answers.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("uri", "answer"), *answers])
-    code, said, _ = medlabel("audit", "report", out, tmp_path / "answers.csv")
-    assert "With 95% confidence, at least 70.0% of 12 labels are right" in said
+    code, output, _ = medlabel("audit", "report", out, tmp_path / "answers.csv")
+    assert "With 95% confidence, at least 70.0% of 12 labels are right" in output
 
 
 def test_too_few_answers_are_reported_before_anybody_gives_them(medlabel, out):
-    _, said, _ = medlabel("audit", "plan", out, "--answers", 100)
-    assert "100 answers cannot guarantee 99.0%" in said
-    assert "that takes 299" in said
+    _, output, _ = medlabel("audit", "plan", out, "--answers", 100)
+    assert "100 answers cannot guarantee 99.0%" in output
+    assert "that takes 299" in output
 
 
 def test_an_explanation_shows_the_provenance_and_reproduces_the_label(medlabel, out):
-    code, said, _ = medlabel("explain", out, "03.png")
+    code, output, _ = medlabel("explain", out, "03.png")
     assert code == 0
-    assert "Computed again: the same label and the same probabilities, bit for bit." in said
-    assert "weights" in said
+    assert "Computed again: the same label and the same probabilities, bit for bit." in output
+    assert "weights" in output
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ def clocked():
     bars, now = StageBars(), [0.0]
     bars._progress.get_time = lambda: now[0]
 
-    def told(stage, done, total, at):
+    def advance(stage, done, total, at):
         now[0] = at
         bars.advance(stage, done, total)
         return _Rate().render(bars._progress.tasks[-1]).plain
 
-    return told
+    return advance
 
 
 def test_a_rate_is_of_the_whole_stage_however_its_steps_came(clocked):

@@ -64,5 +64,5 @@ def test_a_seeds_bundle_is_published(store):
     assert store.read_json("bundle/provenance.json")["bundle_id"] == "k-seed-0001"
     bundle = load_bundle(store.path("bundle"))
     assert bundle.warnings == ("This task looks undecidable.",)
-    said = bundle.assess(np.zeros((1, 28, 28), np.uint8))
-    assert "undecidable" in review_reasons(said, 0.0)[0]
+    assessment = bundle.assess(np.zeros((1, 28, 28), np.uint8))
+    assert "undecidable" in review_reasons(assessment, 0.0)[0]

@@ -24,7 +24,7 @@ def scores(seed):
     return np.stack([first, 1 - first], axis=1).astype(np.float32)
 
 
-def test_raw_scores_are_judged_as_they_are():
+def test_raw_scores_are_unchanged_without_adjustment():
     found = adjust_scores(NO_ADJUSTMENT, CELLS, ROWS, scores(0), None)[3]
     np.testing.assert_array_equal(found.pool, scores(0)[:40])
     np.testing.assert_array_equal(found.test, scores(0)[40:])
@@ -39,7 +39,7 @@ def test_pool_and_test_are_adjusted_each_on_their_own():
     np.testing.assert_array_equal(found.test, again.test)
 
 
-def test_several_teachers_are_judged_as_one():
+def test_several_teachers_are_averaged():
     votes = np.stack([scores(0), scores(1)])
     found = adjust_scores(NO_ADJUSTMENT, CELLS, ROWS, votes, None)[3]
     np.testing.assert_allclose(found.test, votes[:, 40:].mean(axis=0), atol=1e-6)
@@ -70,15 +70,15 @@ def board(monkeypatch):
     )
 
 
-def test_recalls_have_a_row_for_each_seed_class_and_judge(board):
+def test_recalls_have_a_row_for_each_seed_class_and_labeller(board):
     truth = SealedTruth(list(ROWS), [row % 2 for row in ROWS.values()])
     table = recalls_table(None, board, CELLS, truth, ("a", "b"))
     assert table[table["who"] == "student"]["recall"].tolist() == [1, 1]
     assert len(table) == 4
 
 
-def test_trust_comes_of_pixels_where_the_teacher_has_no_embeddings(board):
-    trust, best = diagnostics_of(None, board, CELLS)
-    assert (trust.draws, trust.students, best) == (1, None, CELLS[0].seed)
-    assert trust.signals.neighbours == pytest.approx(1)
-    assert trust.warnings[0].startswith("This task looks undecidable")
+def test_diagnostics_use_pixels_if_the_teacher_has_no_embeddings(board):
+    diagnostics, best = diagnostics_of(None, board, CELLS)
+    assert (diagnostics.draws, diagnostics.students, best) == (1, None, CELLS[0].seed)
+    assert diagnostics.signals.neighbours == pytest.approx(1)
+    assert diagnostics.warnings[0].startswith("This task looks undecidable")

@@ -48,7 +48,7 @@ def test_a_unit_is_a_task_by_a_teacher_a_recipe_and_a_student():
     assert {u.names["teacher"] for u in units} == {"phantom", "ViT-L/14, captions=paper, prior"}
 
 
-def test_modality_is_known_by_name_or_told():
+def test_modality_is_known_by_name_or_given():
     assert same_modality(parse_task("chestmnist,phantom:pneumoniamnist"))
     assert same_modality(parse_task("sick=a.npz#0,well=a.npz#1"))
     assert not same_modality(parse_task("a.npz,b.npz"))

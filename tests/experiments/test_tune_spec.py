@@ -48,7 +48,7 @@ def test_most_draws_come_before_agreement():
     assert best_trial(trials([0.7, 0.7])) == 0
 
 
-def test_where_nothing_could_be_fitted_the_reason_is_told():
+def test_where_nothing_could_be_fitted_the_reason_is_given():
     with pytest.raises(MedlabelError, match="no trial could be fitted; the first: woe"):
         best_trial(trials([-1.0]).assign(reason="woe"))
 

@@ -148,7 +148,7 @@ def test_curves_of_one_epoch_draw(broken):
     assert to_png(curves(table, 0))
 
 
-def test_box_plots_have_a_point_a_seed_and_tell_losses_apart():
+def test_box_plots_have_one_point_per_seed_and_mark_losses():
     figure = box_plots(results([0.02, 0.01, -0.03]))
     for axes in figure.axes:
         better, worse = axes.collections

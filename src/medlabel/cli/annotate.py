@@ -126,7 +126,7 @@ def _retrain(
     answers: Annotated[
         list[Path],
         typer.Argument(
-            metavar="ANSWERS...",
+            metavar="ANSWERS",
             help="CSV files with people's answers: completed audit plans, corrections from the "
             "service.",
         ),

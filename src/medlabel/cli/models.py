@@ -25,7 +25,7 @@ def _models(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="MODEL...", help="Models to describe.", show_default="phantom and the paper's"
+            metavar="MODEL", help="Models to describe.", show_default="phantom and the paper's"
         ),
     ] = None,
 ) -> None:
@@ -41,7 +41,7 @@ def _fetch(
     items: Annotated[
         list[str],
         typer.Argument(
-            metavar="ITEM...",
+            metavar="ITEM",
             help="What to download: models, MedMNIST sets, [b]all-models[/b] or [b]all-sets[/b].",
         ),
     ],

@@ -45,7 +45,7 @@ _CLIP = "Teacher, a CLIP model."
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE",
         help="Where images come from: folders, buckets or patterns of PNG, JPEG, TIFF and DICOM "
         "files, Parquet files with an image column, npz files, MedMNIST sets, phantom:SET.",
     ),
