@@ -36,8 +36,9 @@ _TARGETS = {
     "lines of the longest module": "≤ 400",
     "cycles of packages": "0",
     "cycles of files": "0",
-    "functions' lines, median / 90th percentile / most, with docstrings": "≤ 8 / 22 / 55",
+    "functions' lines, median / 90th percentile / most, without docstrings": "≤ 8 / 22 / 55",
 }
+"""Docstrings are not limited: a shape, a unit or an example that is explained makes code no worse."""
 
 
 def measure(root: Path) -> dict[str, str]:
