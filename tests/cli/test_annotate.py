@@ -2,11 +2,14 @@
 
 import csv
 import sys
+from collections import Counter
 
 import pytest
 from support_annotations import annotate_folder
 
 from medlabel.cli import app as cli
+from medlabel.reports.annotation_summary import AnnotationSummary
+from rayjobs.annotate import AnnotateResult
 
 
 @pytest.fixture
@@ -70,3 +73,20 @@ def test_a_mistake_is_one_line(medlabel, out, arguments, reason):
     code, _, errors = medlabel(*[text.format(out=out) for text in arguments])
     assert (code, errors.count("\n")) == (2, 1)
     assert reason in errors
+
+
+def test_labelling_ends_with_the_counts(medlabel, monkeypatch, tmp_path):
+    counts = AnnotationSummary(
+        labels=Counter(chest=1780), automatic=Counter(chest=1500), reasons=Counter(broken=20)
+    )
+    asked = []
+    result = AnnotateResult(1780, counts, "summary/index.html", ("be careful",))
+    monkeypatch.setattr("rayjobs.label.label_sources", lambda c, _: asked.append(c) or result)
+    names = ("--classes", "chest, breast", "--size", 64, "--data-root", tmp_path)
+    code, output, _ = medlabel("label", "scans", *names, "--out", tmp_path / "labels")
+    assert code == 0
+    assert output.strip().startswith(
+        "1,780 annotations, 20 rejects; 1,500 automatic, 280 for review"
+    )
+    assert "warning: be careful" in output
+    assert (asked[0].classes, asked[0].size) == (("chest", "breast"), 64)

@@ -108,11 +108,14 @@ def test_options_reach_the_run_as_they_are_typed(medlabel, monkeypatch, tmp_path
     asked = []
     monkeypatch.setattr("rayjobs.run.run", lambda settings, _: asked.append(settings) or exit(0))
     steps = ("--adjust", "temperature=2,em-prior", "--adjust", "prior=0.3:0.7")
-    medlabel("run", pair, "--out", tmp_path, *steps, "--clip", "a", "--clip", "b")
+    rest = ("--home", tmp_path / "kept", "--workers", 2, "--gpus-per-worker", 0.5)
+    medlabel("run", pair, "--out", tmp_path, *steps, "--clip", "a", "--clip", "b", *rest)
+    assert (asked[0].home, asked[0].workers, asked[0].gpus) == (tmp_path / "kept", 2, 0.5)
     assert [str(s) for s in asked[0].adjustment.steps] == [*steps[1].split(","), steps[3]]
     assert asked[0].clips == ("a", "b")
     medlabel("run", pair, "--out", tmp_path)
     assert (asked[1].adjustment, asked[1].clips) == (NO_ADJUSTMENT, ("phantom",))
+    assert asked[1].home == tmp_path / "home"  # MEDLABEL_HOME
 
 
 def test_scores_with_missing_ids_and_with_nan(refused, tmp_path, pair):
