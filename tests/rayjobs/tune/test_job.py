@@ -77,7 +77,7 @@ def test_a_search_leaves_its_tables_a_recipe_and_a_bundle(done, folder):
     assert {"trials.csv", "evaluated.csv", "comparison.csv", "results.csv"} <= set(
         store.list("*.csv")
     )
-    assert "by truth" in Path(done.report).read_text()
+    assert "rank by accuracy" in Path(done.report).read_text()
 
 
 def test_tensorboard_has_a_file_a_trial(done, folder):
