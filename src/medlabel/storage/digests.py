@@ -1,7 +1,7 @@
 """SHA-256 digests of contents, settings and files. Every digest of the project is computed here.
 
 >>> hex_digest("chest", 16)
-'1d0f7f0a4ef0a1b5'
+'7ca0d7019158ccd9'
 """
 
 import hashlib
