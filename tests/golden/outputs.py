@@ -241,6 +241,8 @@ def scores() -> Outputs:
         "scores": first,
         "scores at the default scale": zero_shot.score(images, classes),
         "balanced": zero_shot.balance(first),
+        "balanced, of nearly hard scores": zero_shot.balance(_scores(31, 3, sharpness=25)),
+        "transduct, of few images": adjust.transduct(first[:5], images[:5]),
         "mean of votes": adjust.mean_vote([first, first[:, ::-1]]),
         "dawid-skene": adjust.dawid_skene([_scores(30, 3, seed) for seed in range(3)]),
     }
