@@ -6,43 +6,30 @@ It is kept and reused. A training whose worker or driver was killed goes on from
 
 from __future__ import annotations
 
-import json
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 import torch
-from filelock import FileLock
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig
 from ray.train.torch import TorchTrainer
 
 from medlabel import phantoms
-from medlabel.errors import MedlabelError
 from medlabel.phantoms.own import add_looks
-from medlabel.storage.digests import hex_digest
 from medlabel.storage.progress import OnProgress, ignore_progress
-from medlabel.teacher.clip import base_name
-from medlabel.teacher.phantom_clip import (
-    PretrainingConfig,
-    is_phantom,
-    pretraining_named,
-    save_clip,
-)
-from medlabel.teacher.phantom_training import LabelledPhantoms, Pretraining, clip_from_state
-from medlabel.teacher.zoo.weights import phantom_folder
+from medlabel.teacher import phantom_store
+from medlabel.teacher.phantom_clip import PretrainingConfig
+from medlabel.teacher.phantom_store import draw_phantoms, ensure_trained, training_folder
+from medlabel.teacher.phantom_training import LabelledPhantoms, Pretraining
 from rayjobs.cluster import connect, one_line_errors
 
 __all__ = ["ensure_phantom_clip", "local_name"]
 
-_WEIGHTS = "open_clip_model.safetensors"
-_CARD = "medlabel.json"
 _STATE = "state.pt"
 
 
@@ -63,79 +50,19 @@ def ensure_phantom_clip(
     Raises:
         MedlabelError: where `home` cannot be written.
     """
-    config = config or PretrainingConfig()
-    folder = phantom_folder(home, config)
-    if not _is_whole(folder):
-        with _alone(folder):
-            if not _is_whole(folder):
-                _train_into(folder, config, on_progress, checkpoint_every)
-    return str(folder)
+
+    def train(folder: Path, config: PretrainingConfig, on_progress: OnProgress) -> dict[str, Any]:
+        connect()
+        with one_line_errors("training the phantom teacher"):
+            drawn = _draw(config, on_progress)
+            return _train(folder, config, drawn, on_progress, checkpoint_every)
+
+    return ensure_trained(home, config or PretrainingConfig(), train, on_progress)
 
 
 def local_name(name: str, home: Path | str, on_progress: OnProgress = ignore_progress) -> str:
-    """What `load_clip` takes: a phantom CLIP by its folder, trained now if need be."""
-    base = base_name(name)
-    if not is_phantom(base):
-        return name
-    folder = ensure_phantom_clip(home, pretraining_named(base), on_progress)
-    return folder + name.removeprefix(base)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: of two drivers that want the same model, one trains it."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{folder}.lock")
-        lock.acquire()
-    except OSError as error:
-        raise MedlabelError(
-            f"cannot keep the phantom CLIP in {folder.parent}: {error.strerror}; "
-            "name a folder that can be written"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the folder holds a finished model whose weights are those its card names."""
-    try:
-        card = json.loads((folder / _CARD).read_text())
-        digest = hex_digest((folder / _WEIGHTS).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return bool(card.get("sha256") == digest)
-
-
-def _train_into(
-    folder: Path, config: PretrainingConfig, on_progress: OnProgress, checkpoint_every: int
-) -> None:
-    """Draw, train, and keep the result."""
-    connect()
-    with one_line_errors("training the phantom teacher"):
-        drawn = _draw(config, on_progress)
-        state = _train(folder, config, drawn, on_progress, checkpoint_every)
-    _finish(folder, config, state)
-    shutil.rmtree(_training_folder(folder), ignore_errors=True)
-
-
-def _finish(folder: Path, config: PretrainingConfig, state: dict[str, Any]) -> None:
-    """Write the model and its card beside the folder's place, then move them there at once."""
-    fresh = folder.with_name(f"{folder.name}.partial")  # a killed driver may have left one
-    shutil.rmtree(fresh, ignore_errors=True)
-    save_clip(clip_from_state(config, state), fresh, config)
-    digest = hex_digest((fresh / _WEIGHTS).read_bytes())
-    card = {"trained_on": "phantoms", "config": asdict(config), "sha256": digest}
-    (fresh / _CARD).write_text(json.dumps(card, indent=2) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
-
-
-def _training_folder(folder: Path) -> Path:
-    """Where Ray Train keeps its checkpoints until the model is finished."""
-    return folder.parent / "training" / folder.name
+    """What `load_clip` takes: a phantom CLIP by its folder, trained with Ray now if need be."""
+    return phantom_store.local_name(name, home, on_progress, ensure_phantom_clip)
 
 
 # --- Drawing -------------------------------------------------------------------------------------
@@ -144,10 +71,7 @@ def _training_folder(folder: Path) -> Path:
 @ray.remote(num_cpus=1)
 def _draw_look(flag: str, config: PretrainingConfig) -> LabelledPhantoms:
     """All phantoms of one look, and the kind of each."""
-    add_looks(config.looks)
-    return phantoms.draw_look(
-        phantoms.LOOKS[flag], config.phantoms_per_look, config.seed, spread=config.spread
-    )
+    return draw_phantoms(flag, config)
 
 
 def _draw(config: PretrainingConfig, on_progress: OnProgress) -> dict[str, Any]:
@@ -202,7 +126,7 @@ def _train(
     on_progress: OnProgress, checkpoint_every: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Train with Ray Train; the state after the last step."""
-    training = _training_folder(folder)
+    training = training_folder(folder)
     tally = ray.remote(num_cpus=0)(_ProgressFile).remote()
     trainer = TorchTrainer(
         _train_loop,

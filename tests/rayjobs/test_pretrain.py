@@ -11,7 +11,8 @@ from ray.train import Checkpoint
 import rayjobs.pretrain as job
 from medlabel import phantoms
 from medlabel.errors import MedlabelError
-from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, fingerprint, save_clip
+from medlabel.teacher.phantom_clip import PretrainingConfig, fingerprint
+from medlabel.teacher.phantom_store import ensure_phantom_clip, keep
 from medlabel.teacher.phantom_training import Pretraining
 
 CONFIG = PretrainingConfig(steps=3, batch_size=24, phantoms_per_look=8)
@@ -63,7 +64,7 @@ def finished(home: Path, config: PretrainingConfig = CONFIG) -> Path:
     folder = home / "clip" / f"phantom-{fingerprint(config)}"
     few = phantoms.draw_look(phantoms.LOOKS["breastmnist"], 8, 0)
     untrained = Pretraining(config, {"breastmnist": few}).state_dict()
-    job._finish(folder, config, untrained)
+    keep(folder, config, untrained)
     return folder
 
 
@@ -72,29 +73,10 @@ def test_a_whole_folder_is_reused_without_ray(tmp_path):
     assert job.ensure_phantom_clip(tmp_path, CONFIG) == str(folder)
 
 
-def test_a_damaged_folder_is_not_whole(tmp_path):
-    folder = finished(tmp_path)
-    weights = folder / "open_clip_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    assert not job._is_whole(folder)
-
-
-def test_a_folder_without_a_card_is_not_whole(tmp_path):
-    save_clip(build_clip(CONFIG), tmp_path)
-    assert not job._is_whole(tmp_path)
-
-
 def test_a_home_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "clip").write_text("a file where a folder should be")
     with pytest.raises(MedlabelError, match="cannot keep the phantom CLIP"):
         job.ensure_phantom_clip(tmp_path, CONFIG)
-
-
-def test_what_a_killed_driver_left_is_cleared_away(tmp_path):
-    left = tmp_path / "clip" / f"phantom-{fingerprint(CONFIG)}.partial" / "half"
-    left.mkdir(parents=True)
-    assert job._is_whole(finished(tmp_path))
-    assert not left.exists()
 
 
 def test_the_loop_ends_in_the_weights_of_the_bare_training(worker, drawn):
@@ -154,3 +136,14 @@ def test_through_ray_it_trains_once_and_is_kept(ray_cluster, tmp_path, looks_res
     ]  # fmt: skip
     assert not (tmp_path / "clip" / "training" / Path(folder).name).exists()
     assert job.ensure_phantom_clip(tmp_path, config) == folder
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # Ray of its own code
+def test_ray_and_this_process_train_the_same_weights(ray_cluster, tmp_path):
+    by_ray = job.ensure_phantom_clip(tmp_path / "ray", CONFIG)
+    here = ensure_phantom_clip(tmp_path / "here", CONFIG)
+    assert Path(by_ray).name == Path(here).name
+    files = sorted(path.name for path in Path(by_ray).iterdir())
+    assert files == sorted(path.name for path in Path(here).iterdir())
+    for name in files:
+        assert (Path(by_ray) / name).read_bytes() == (Path(here) / name).read_bytes()
