@@ -1,6 +1,6 @@
 """The one exception that is a user's to mend, and the words for those of others."""
 
-__all__ = ["MedlabelError", "reason"]
+__all__ = ["InvalidArgumentError", "MedlabelError", "reason"]
 
 
 class MedlabelError(Exception):
@@ -8,6 +8,10 @@ class MedlabelError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class InvalidArgumentError(MedlabelError, ValueError):
+    """An argument of the Python API that cannot be used: a `ValueError`, as scikit-learn has it."""
 
 
 def reason(error: BaseException) -> str:
