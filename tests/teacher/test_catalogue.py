@@ -148,7 +148,7 @@ def test_an_image_is_read_alike_whatever_is_read_with_it(folder):
 @pytest.mark.parametrize("shape", [(1, 40), (33 * 30, 30), (0, 7)])
 def test_what_is_too_long_and_thin_is_a_reject(tmp_path, shape):
     with pytest.raises(ImageError, match="too long and thin"):
-        shards_module._framed(np.zeros(shape, np.uint8), FRAMING)
+        shards_module.framed(np.zeros(shape, np.uint8), FRAMING)
 
 
 def test_a_shard_of_rejects_alone_is_a_shard(folder):

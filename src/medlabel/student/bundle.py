@@ -27,9 +27,10 @@ from medlabel.student.calibration import Calibration, FeatureReader
 from medlabel.student.decision import Assessment
 from medlabel.student.networks import Student, parameter_count, without_pretrained_weights
 
-__all__ = ["CALIBRATION_FILE", "Bundle", "load_bundle", "record_warnings", "save_bundle"]
+__all__ = ["CALIBRATION_FILE", "Bundle", "find_bundle", "load_bundle", "record_warnings", "save_bundle"]
 
 _FILES = ("config.json", "model.safetensors")
+_IN_RUN = "bundle"
 _PROVENANCE = "provenance.json"
 CALIBRATION_FILE = "calibration.safetensors"
 
@@ -112,6 +113,12 @@ def save_bundle(
 def record_warnings(store: Store, warnings: Sequence[str]) -> None:
     """Write into a bundle what its run warns of."""
     store.write_json(_PROVENANCE, {**store.read_json(_PROVENANCE), "warnings": list(warnings)})
+
+
+def find_bundle(uri: str) -> str:
+    """The bundle's own folder, given it or the folder of a finished run, which holds it."""
+    store = Store(uri)
+    return store.path(_IN_RUN) if store.exists(f"{_IN_RUN}/config.json") else store.uri
 
 
 def load_bundle(uri: str) -> Bundle:

@@ -72,6 +72,13 @@ class FeatureReader:
             assert head is not None
             head.register_forward_pre_hook(self._take)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what threads hold in the middle of a pass: that is nobody's to copy."""
+        return {**vars(self), "_local": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**state, "_local": threading.local()})
+
     def _take(self, _head: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         taken: list[torch.Tensor] | None = getattr(self._local, "taken", None)
         if taken is not None:

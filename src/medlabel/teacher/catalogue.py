@@ -35,6 +35,7 @@ __all__ = [
     "PoolShard",
     "RawShard",
     "catalogue",
+    "framed",
     "missing_rows",
     "read_pool",
     "read_shards",
@@ -265,7 +266,7 @@ class _ShardBuilder:
     def add(self, digest: bytes, content: Content) -> None:
         """Add an image, or the reason why it cannot be decoded or framed."""
         try:
-            image = _framed(pixels_of(content), self._framing)
+            image = framed(pixels_of(content), self._framing)
         except ImageError as error:
             self._rejected.append((digest, error.reason))
             return
@@ -319,7 +320,7 @@ class _PoolBuilder:
         )
 
 
-def _framed(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
+def framed(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
     """The image itself if its size is one of MedMNIST's, else resized to what the model sees.
 
     The result must not depend on other images of the shard, or else the embedding would.

@@ -6,7 +6,9 @@ from medlabel.data.tasks import ClassSpec, flag_of
 from medlabel.teacher.caption_sets import captions_in
 from medlabel.teacher.captions import NO_FINDING, class_labels, paper_captions
 
-__all__ = ["class_captions", "unknown_captions"]
+__all__ = ["captions_by_name", "class_captions", "unknown_captions"]
+
+_ADVICE = "write `captions:` in a task's file, or name a file of them with --captions"
 
 
 def class_captions(spec: ClassSpec, caption_sets: str = "table") -> tuple[str, ...]:
@@ -43,16 +45,29 @@ def _labels_with_captions(spec: ClassSpec, flag: str | None) -> tuple[int | None
     return (None,)
 
 
-def unknown_captions(captions_by_class: Mapping[str, Sequence[str]]) -> list[str]:
+def captions_by_name(name: str, caption_sets: str = "table") -> tuple[str, ...]:
+    """The captions of a class that is known by its name alone, each once.
+
+    Args:
+        name: what the user calls the class.
+        caption_sets: the name of a caption set, or several joined by commas.
+    """
+    texts = [text for part in caption_sets.split(",") for text in captions_in(part, name)]
+    return tuple(dict.fromkeys(texts))
+
+
+def unknown_captions(
+    captions_by_class: Mapping[str, Sequence[str]], advice: str = _ADVICE
+) -> list[str]:
     """Warnings for classes without known captions, whose name is put into the paper's template.
 
     Args:
         captions_by_class: what the teacher reads, by the class's name.
+        advice: what to do about it.
     """
     return [
         f"no captions are known for {name!r}: the teacher reads {captions[0]!r}. If that is no "
-        "good description, write `captions:` in a task's file, or name a file of them with "
-        "--captions"
+        f"good description, {advice}"
         for name, captions in captions_by_class.items()
         if tuple(captions) == paper_captions(name)
     ]

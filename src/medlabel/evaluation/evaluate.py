@@ -1,0 +1,139 @@
+"""How well a student or a teacher does on images whose labels a person knows."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+
+from medlabel.data.images import ImagesLike, as_images
+from medlabel.errors import InvalidArgumentError
+from medlabel.evaluation.metrics import measure
+from medlabel.student.estimator import Student
+from medlabel.teacher.classifier import Teacher
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+class Evaluation(pd.DataFrame):
+    """A data frame with one row: the metrics of one student or teacher.
+
+    | column | what it is |
+    | --- | --- |
+    | `n` | number of images |
+    | `accuracy` | share of images with the right label |
+    | `balanced_accuracy` | mean of the recalls of the classes |
+    | `macro_f1` | mean of the F1 scores of the classes |
+    | `auc` | mean over the classes of the area under the ROC curve, one class against the rest |
+    | `recall_CLASS` | share of the images of a class that got its label, one column per class |
+
+    `auc` and a recall are NaN where a class has no image. `plot` draws the confusion matrix.
+    """
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    @property
+    def confusion(self) -> pd.DataFrame:
+        """Counts [K, K]: one row per true class, one column per label given."""
+        names = self.attrs["classes"]
+        return pd.DataFrame(self.attrs["confusion"], index=names, columns=names)
+
+    def plot(self, ax: Axes | None = None) -> Axes:  # type: ignore[override]  # one picture, no kinds
+        """Draw the confusion matrix with matplotlib: true class by row, label given by column.
+
+        Args:
+            ax: where to draw; a new figure by default.
+        """
+        shown = ConfusionMatrixDisplay(self.confusion.to_numpy(), display_labels=[*self.confusion])
+        shown.plot(ax=ax, cmap="Blues", colorbar=False)
+        shown.ax_.set(xlabel="label given", ylabel="true class", title=str(self.index[0]))
+        return cast(Axes, shown.ax_)
+
+
+def evaluate(
+    predictor: Student | Teacher,
+    images: ImagesLike,
+    labels: ArrayLike,
+    classes: Sequence[str] | None = None,
+    *,
+    captions: str = "table",
+) -> Evaluation:
+    """Compare the labels that a student or a teacher gives with true labels.
+
+    Args:
+        predictor: a trained `Student`, or a `Teacher`.
+        images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them. For an
+            honest estimate none of them was learned from.
+        labels: N true classes, each one of the student's `classes_`, or of `classes`.
+        classes: the K names that a teacher is to choose from; required for a teacher, while a
+            student knows its own.
+        captions: for a teacher: caption sets, see `Teacher.predict_proba`.
+
+    Returns:
+        A data frame with one row; see `Evaluation`. Rows of several go together with `pd.concat`.
+
+    Raises:
+        ValueError: a label is none of the classes, there are no images, or not as many as labels.
+        sklearn.exceptions.NotFittedError: the student is neither fitted nor loaded.
+
+    Examples:
+        >>> import medlabel as ml
+        >>> images = ml.Images([*ml.load_images("phantom:breastmnist", split="test")[:60],
+        ...                     *ml.load_images("phantom:pneumoniamnist", split="test")[:60]])
+        >>> labels = ["breast"] * 60 + ["chest"] * 60
+        >>> student = ml.Student(recipe="adam").fit(images[::2], labels[::2])
+        >>> result = ml.evaluate(student, images[1::2], labels[1::2])
+        >>> result[["n", "accuracy", "recall_chest"]].round(2).to_dict("records")
+        [{'n': 60, 'accuracy': 1.0, 'recall_chest': 1.0}]
+        >>> result.confusion.loc["chest", "breast"]
+        np.int64(0)
+    """
+    found = as_images(images)
+    if isinstance(predictor, Teacher):
+        if classes is None:
+            raise InvalidArgumentError("a teacher has no classes of its own: give classes=[…]")
+        names: list[Any] = list(classes)
+        chances = predictor.predict_proba(found, names, captions=captions).to_numpy()
+        title = predictor.name
+    else:
+        chances, names = predictor.predict_proba(found), predictor.classes_.tolist()
+        title = "student"
+    truth = _places(labels, names, len(found))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # a class without images: NaN
+        metrics = asdict(measure(chances, truth))
+    counts = confusion_matrix(truth, chances.argmax(axis=1), labels=range(len(names)))
+    return _frame(title, names, metrics, counts)
+
+
+def _places(labels: ArrayLike, names: Sequence[Any], n: int) -> NDArray[np.int64]:
+    """The number of each label's class, int64 [N]."""
+    given = np.asarray(labels)
+    if given.shape != (n,):
+        raise InvalidArgumentError(f"{n} images, but labels of the shape {list(given.shape)}")
+    place = {name: number for number, name in enumerate(names)}
+    unknown = [label for label in given.tolist() if label not in place]
+    if unknown:
+        raise InvalidArgumentError(f"label {unknown[0]!r} is none of the classes {list(names)}")
+    return np.array([place[label] for label in given.tolist()], dtype=np.int64)
+
+
+def _frame(
+    title: str, names: Sequence[Any], metrics: dict[str, float], counts: NDArray[np.int64]
+) -> Evaluation:
+    totals = counts.sum(axis=1)
+    recalls = {
+        f"recall_{name}": float(right / total) if total else float("nan")
+        for name, right, total in zip(names, counts.diagonal(), totals, strict=True)
+    }
+    frame = Evaluation([{"n": int(totals.sum()), **metrics, **recalls}], index=[title])
+    frame.attrs |= {"classes": list(names), "confusion": counts.tolist()}
+    return frame

@@ -1,0 +1,301 @@
+"""The student as an estimator in scikit-learn's sense: `fit`, `predict`, `predict_proba`.
+
+It needs no Ray. The jobs train by the same functions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from medlabel.data.images import ImagesLike, as_images
+from medlabel.errors import InvalidArgumentError
+from medlabel.storage.device import default_device, one_thread
+from medlabel.storage.digests import digest_image, hex_digest
+from medlabel.storage.store import Store
+from medlabel.student.bundle import Bundle, find_bundle, load_bundle, save_bundle
+from medlabel.student.decision import AUTO_ABOVE, Assessment, check_auto_above, review_reasons
+from medlabel.student.provenance import digest_scores, versions, with_key
+from medlabel.student.pseudo_labels import PseudoLabels, read_pseudo_labels
+from medlabel.student.recipes import RECIPES, Recipe, recipe_named
+from medlabel.student.trained import train_student
+
+__all__ = ["Student"]
+
+_MIN_IMAGES = 5  # an 80/20 split of fewer holds nothing out
+
+
+class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A small CNN that learns from a teacher's noisy labels, and says which images to review.
+
+    A scikit-learn classifier of images: `get_params`, `clone`, `cross_val_predict` and the like
+    work, with images in place of a table of features. Save a trained one with `save_pretrained`;
+    `medlabel serve` and `medlabel annotate` accept the folder.
+
+    Parameters:
+        recipe: how it is trained: `"robust"` (made for labels of which many are wrong), `"paper"`,
+            `"adam"`, the path of a YAML file, or a `Recipe`.
+        seed: of the first weights, the splits, the order and the augmentation. With the same seed,
+            images and scores the student is the same, bit for bit, on the same kind of machine.
+        architecture: the network: `"small"`, `"paper"`, `"cnn:16-32-64"`, `"resnet18"`,
+            `"timm:NAME"`, …; the recipe's own by default.
+        device: where torch computes, such as `"cuda"`; a GPU if there is one by default.
+        size: side in pixels to which images are cropped and resized.
+        balanced: whether the images to learn from are about equally many of each class. Then the
+            scores are first adjusted so that each class has the same mean. It takes the place of
+            the recipe's own `balanced`.
+
+    Attributes:
+        classes_: the K classes, in the order of the columns of `predict_proba`.
+        bundle_: the trained network with its calibration and its provenance.
+        history_: a data frame with one row per epoch and ensemble member: losses, and agreement
+            with the labels that it learned from; missing after `from_pretrained`.
+
+    Notes:
+        Training and prediction on a CPU use one thread: sums over several threads differ in their
+        last bits from machine to machine.
+
+    Examples:
+        >>> import medlabel as ml
+        >>> images = ml.Images([*ml.load_images("phantom:breastmnist", split="test")[:60],
+        ...                     *ml.load_images("phantom:pneumoniamnist", split="test")[:60]])
+        >>> labels = ["breast"] * 60 + ["chest"] * 60   # a list of labels, or scores [N, K]
+        >>> student = ml.Student(recipe="adam", seed=0).fit(images, labels)
+        >>> student.classes_
+        array(['breast', 'chest'], dtype='<U6')
+        >>> student.predict(images[:2])
+        array(['breast', 'breast'], dtype='<U6')
+    """
+
+    def __init__(
+        self,
+        recipe: str | Recipe = "robust",
+        seed: int = 0,
+        architecture: str | None = None,
+        device: str | None = None,
+        size: int = 28,
+        balanced: bool = False,
+    ) -> None:
+        self.recipe = recipe
+        self.seed = seed
+        self.architecture = architecture
+        self.device = device
+        self.size = size
+        self.balanced = balanced
+
+    def fit(
+        self, images: ImagesLike, proba: ArrayLike | pd.DataFrame, classes: Sequence[Any] | None = None
+    ) -> "Student":
+        """Train on images and on what a teacher says of them.
+
+        Args:
+            images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
+            proba: soft scores float [N, K], rows sum to one, such as `Teacher.predict_proba` gives;
+                or hard labels [N], one class per image.
+            classes: the K classes; by default the columns of `proba` if it is a data frame, the
+                sorted distinct labels if it is hard labels, and 0, …, K-1 otherwise.
+
+        Returns:
+            The student itself.
+
+        Raises:
+            ValueError: the images are no images, `proba` does not fit to them, there are fewer than
+                five images or two classes.
+            MedlabelError: an unknown recipe or architecture, or training diverged.
+        """
+        found = as_images(images)
+        if len(found) < _MIN_IMAGES:
+            raise InvalidArgumentError(
+                f"{len(found)} samples are too few to learn from: {_MIN_IMAGES} are required"
+            )
+        labels = read_pseudo_labels(proba, classes, len(found))
+        recipe = replace(self._recipe(), balanced=self.balanced)
+        device = self.device or default_device()
+        pool, seed = found.squares(self.size), int(self.seed)
+        with one_thread(), _own_random_numbers(device):
+            trained = train_student(
+                pool, labels.scores, labels.names, recipe, seed,
+                architecture=self.architecture, device=device,
+            )  # fmt: skip
+        provenance = self._provenance(labels, recipe, pool)
+        self.classes_ = labels.classes
+        self.history_ = pd.DataFrame(trained.fit.history_rows())
+        self.bundle_ = Bundle(
+            str(provenance["bundle_id"]),
+            trained.fit.student.to(device),
+            provenance,
+            trained.calibration,
+        )
+        return self
+
+    def predict(self, images: ImagesLike) -> NDArray[Any]:
+        """The most probable class of each image.
+
+        Args:
+            images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
+
+        Returns:
+            An array [N] of the values in `classes_`.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: neither fitted nor loaded.
+            ValueError: the images are no images.
+        """
+        chances = self.predict_proba(images)
+        return np.asarray(self.classes_[chances.argmax(axis=1)])
+
+    def predict_proba(self, images: ImagesLike) -> NDArray[np.float32]:
+        """Calibrated probabilities, float32 [N, K], in the order of `classes_`; rows sum to one.
+
+        A calibrated 0.9 means: nine in ten such images have the label that the teacher would give
+        (Guo et al. 2017). How often the teacher is right it cannot know.
+
+        Args:
+            images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: neither fitted nor loaded.
+            ValueError: the images are no images.
+        """
+        return self._assess(images).probabilities
+
+    def decide(self, images: ImagesLike, auto_above: float = AUTO_ABOVE) -> pd.DataFrame:
+        """Label images, and decide which labels a person should review.
+
+        | column | what it is |
+        | --- | --- |
+        | `label` | the most probable class |
+        | `confidence` | its calibrated probability, float32 |
+        | `decision` | `auto`, or `review` where there is a reason for it |
+        | `review_reasons` | joined by commas: `low_confidence`, `out_of_distribution`, … |
+        | `ood_score` | distance from the training images (Mahalanobis; Lee et al. 2018), above 1 |
+        | | where it is larger than for 99 % of them; NaN where it is not known |
+
+        The rule is that of `medlabel annotate` and `medlabel serve`
+        (`medlabel.student.decision`).
+
+        Args:
+            images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
+            auto_above: the least confidence at which a label needs no review, 0 to 1.
+
+        Returns:
+            A data frame with N rows, named by the ids of the images.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: neither fitted nor loaded.
+            ValueError: the images are no images.
+            MedlabelError: `auto_above` is no probability.
+        """
+        check_auto_above(auto_above)
+        found = as_images(images)
+        assessment = self._assess(found)
+        why = review_reasons(assessment, auto_above)
+        return pd.DataFrame(
+            {
+                "label": self.classes_[assessment.probabilities.argmax(axis=1)],
+                "confidence": assessment.confidence,
+                "decision": ["review" if reasons else "auto" for reasons in why],
+                "review_reasons": [",".join(reasons) for reasons in why],
+                "ood_score": assessment.ood_score,
+            },
+            index=pd.Index(found.ids, name="image_id"),
+        )
+
+    def save_pretrained(self, folder: str) -> None:
+        """Write the trained student as a bundle, into a folder or bucket.
+
+        The bundle holds `config.json`, `model.safetensors`, `calibration.safetensors`,
+        `provenance.json` and a model card; no code and no pickle. `Student.from_pretrained`,
+        `medlabel serve` and `medlabel annotate --model` read it. Names of the classes become text.
+
+        Args:
+            folder: path or URI; what it holds of an earlier bundle is replaced.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: neither fitted nor loaded.
+            MedlabelError: the folder cannot be written.
+        """
+        check_is_fitted(self)
+        store = Store(str(folder))
+        store.check_writable()
+        bundle = self.bundle_
+        save_bundle(store, bundle.student, bundle.provenance, bundle.calibration)
+
+    @classmethod
+    def from_pretrained(cls, folder: str, *, device: str | None = None) -> "Student":
+        """Load a student from its bundle, or from the folder of a finished run.
+
+        Args:
+            folder: path or URI of a bundle, or of the `--out` of `run` or `label`.
+            device: where torch computes, such as `"cuda"`; a GPU if there is one by default.
+
+        Raises:
+            MedlabelError: there is no bundle, or it is damaged.
+        """
+        bundle = load_bundle(find_bundle(str(folder)))
+        made = cls(
+            _known_recipe(bundle.provenance.get("recipe")),
+            int(bundle.provenance.get("seed", 0)),
+            bundle.student.architecture,
+            device,
+            bundle.size,
+        )
+        bundle.student.to(device or default_device())
+        made.classes_, made.bundle_ = np.asarray(bundle.classes), bundle
+        return made
+
+    def _recipe(self) -> Recipe:
+        return self.recipe if isinstance(self.recipe, Recipe) else recipe_named(self.recipe)
+
+    def _assess(self, images: ImagesLike) -> Assessment:
+        check_is_fitted(self)
+        bundle = self.bundle_
+        pixels = as_images(images).squares(bundle.size, bundle.student.channels)
+        with one_thread():
+            return bundle.assess(pixels)
+
+    def _provenance(
+        self, labels: PseudoLabels, recipe: Recipe, pool: NDArray[np.uint8]
+    ) -> dict[str, Any]:
+        """Where the student comes from: what `medlabel label` writes, too."""
+        teacher = labels.teacher or {"name": "", "scores": digest_scores(labels.scores)}
+        digests = b"".join(digest_image(image) for image in pool)
+        facts = with_key(
+            {
+                "teacher": teacher,
+                "recipe": asdict(recipe),
+                "pool": hex_digest(digests, 16),
+                **({"student": self.architecture} if self.architecture else {}),
+            }
+        )
+        seed = int(self.seed)
+        own = {"seed": seed, "bundle_id": f"{facts['key']}-seed-{seed:04d}"}
+        return {**facts, "versions": versions(), **own}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        return tags
+
+
+def _own_random_numbers(device: str) -> Any:
+    """Leave torch's random numbers outside the block as they are."""
+    cuda = torch.device(device).type == "cuda"
+    return torch.random.fork_rng([device] if cuda else [])
+
+
+def _known_recipe(facts: Any) -> str | Recipe:
+    """The recipe of a bundle, by its name where that says it all; `robust` where it is unknown."""
+    try:
+        recipe = Recipe(**facts)
+    except (TypeError, ValidationError):  # of a bundle that is older than these fields
+        return "robust"
+    named = RECIPES.get(recipe.name)
+    return recipe.name if named == replace(recipe, balanced=named.balanced) else recipe
