@@ -57,16 +57,13 @@ def _annotate(
     workers: Workers = None,
 ) -> None:
     """Label every image of the sources with a trained student."""
-    from medlabel.experiments.run_folder import BUNDLE
-    from medlabel.storage.store import Store
-    from rayjobs.annotate import AnnotateConfig, annotate_sources
-    from rayjobs.image_pipeline import Replicas
+    from medlabel.jobs import annotate_config
+    from rayjobs.annotate import annotate_sources
 
-    run = Store(model)
-    bundle = run.path(BUNDLE) if run.exists(f"{BUNDLE}/config.json") else run.uri
-    config = AnnotateConfig(
-        tuple(sources), bundle, out, auto_above, size, data_root, image_column, Replicas(workers)
-    )
+    config = annotate_config(
+        sources, model, out, auto_above=auto_above, size=size, data_root=data_root,
+        image_column=image_column, workers=workers,
+    )  # fmt: skip
     with StageBars() as shown:
         result = annotate_sources(config, shown.advance)
     _print_result(result)
@@ -91,19 +88,16 @@ def _label(
     image_column: ImageColumn = None,
 ) -> None:
     """Label your own images from the names of the classes: train a student, then annotate."""
-    from medlabel.student.recipes import recipe_named
-    from medlabel.teacher.caption_sets import captions_in
-    from medlabel.teacher.task_captions import unknown_captions
-    from rayjobs.label import LabelConfig, label_sources
+    from medlabel.jobs import caption_warnings, label_config
+    from rayjobs.label import label_sources
 
-    names = tuple(name.strip() for name in classes.split(","))
-    config = LabelConfig(
-        tuple(sources), names, out, home, recipe_named(recipe), clip, captions, auto_above, pool,
-        seed=seed, size=size, data_root=data_root, image_column=image_column,
+    config = label_config(
+        sources, [name.strip() for name in classes.split(",")], out, home=home, clip=clip,
+        captions=captions, recipe=recipe, pool=pool, auto_above=auto_above, seed=seed, size=size,
+        data_root=data_root, image_column=image_column,
     )  # fmt: skip
-    if captions == "table":
-        for text in unknown_captions({name: captions_in(captions, name) for name in names if name}):
-            warn(text)
+    for text in caption_warnings(config):
+        warn(text)
     with StageBars() as shown:
         result = label_sources(config, shown.advance)
     _print_result(result)

@@ -25,7 +25,6 @@ from medlabel.cli.options import (
 )
 from medlabel.cli.shared import StageBars, add_looks, console, warn
 from medlabel.cli.syntax import epilog
-from medlabel.teacher.task_captions import class_captions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,26 +79,18 @@ def _run(
     gpus_per_worker: GpusPerWorker = None,
 ) -> None:
     """Train students on a teacher's labels, evaluate them on held-out images, write a report."""
-    from medlabel.data.tasks import parse_task
-    from medlabel.student.recipes import recipe_named
-    from medlabel.teacher.adjust import Adjustment, parse_steps
-    from medlabel.teacher.caption_sets import check_caption_sets
-    from medlabel.teacher.task_captions import unknown_captions
-    from rayjobs.run import RunConfig, run
+    from medlabel.jobs import caption_warnings, run_config
+    from rayjobs.run import run
 
     add_looks(looks)
-    check_caption_sets(captions)
-    config = RunConfig(
-        parse_task(task, size), out, recipe_named(recipe), home,
-        tuple(dict.fromkeys(clip or ["phantom"])), captions, scores,
-        Adjustment(parse_steps(",".join(adjust or [])), vote),
-        student, seeds, per_class, data_root, ceiling_seeds,
-        workers=workers, gpus=gpus_per_worker,
+    config = run_config(
+        task, out, clip=clip or "phantom", vote=vote, scores=scores, recipe=recipe, student=student,
+        seeds=seeds, per_class=per_class, size=size, captions=captions, adjust=adjust or (),
+        data_root=data_root, ceiling_seeds=ceiling_seeds, workers=workers,
+        gpus_per_worker=gpus_per_worker, home=home,
     )  # fmt: skip
-    if scores is None and captions == "table":
-        named = {one.name: class_captions(one) for one in config.task.classes}
-        for warning in unknown_captions(named):
-            warn(warning)
+    for warning in caption_warnings(config):
+        warn(warning)
     with StageBars() as bars:
         outcome = run(config, bars.advance)
     _print_outcome(outcome)

@@ -216,7 +216,9 @@ def as_images(images: ImagesLike) -> Images:
             "wide: write array[None] for the one"
         )
     if not isinstance(images, Sequence) and getattr(images, "ndim", 0) not in (3, 4):
-        kind = f"an array {list(np.shape(images))}" if hasattr(images, "ndim") else repr(type(images))
+        kind = (
+            f"an array {list(np.shape(images))}" if hasattr(images, "ndim") else repr(type(images))
+        )
         raise InvalidArgumentError(
             f"{kind} holds no images: give uint8 [N, H, W] or [N, H, W, 3], or a list of arrays. "
             "Reshape your data"

@@ -14,7 +14,7 @@ from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 from medlabel.data.images import ImagesLike, as_images
 from medlabel.errors import InvalidArgumentError
-from medlabel.evaluation.metrics import measure
+from medlabel.evaluation.metrics import compute_metrics
 from medlabel.student.estimator import Student
 from medlabel.teacher.classifier import Teacher
 
@@ -98,18 +98,19 @@ def evaluate(
     """
     found = as_images(images)
     if isinstance(predictor, Teacher):
+        teacher: Teacher = predictor
         if classes is None:
             raise InvalidArgumentError("a teacher has no classes of its own: give classes=[…]")
         names: list[Any] = list(classes)
-        chances = predictor.predict_proba(found, names, captions=captions).to_numpy()
-        title = predictor.name
+        chances = teacher.predict_proba(found, names, captions=captions).to_numpy()
+        title = teacher.name
     else:
         chances, names = predictor.predict_proba(found), predictor.classes_.tolist()
         title = "student"
     truth = _places(labels, names, len(found))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)  # a class without images: NaN
-        metrics = asdict(measure(chances, truth))
+        metrics = asdict(compute_metrics(chances, truth))
     counts = confusion_matrix(truth, chances.argmax(axis=1), labels=range(len(names)))
     return _frame(title, names, metrics, counts)
 

@@ -27,7 +27,14 @@ from medlabel.student.calibration import Calibration, FeatureReader
 from medlabel.student.decision import Assessment
 from medlabel.student.networks import Student, parameter_count, without_pretrained_weights
 
-__all__ = ["CALIBRATION_FILE", "Bundle", "find_bundle", "load_bundle", "record_warnings", "save_bundle"]
+__all__ = [
+    "CALIBRATION_FILE",
+    "Bundle",
+    "find_bundle",
+    "load_bundle",
+    "record_warnings",
+    "save_bundle",
+]
 
 _FILES = ("config.json", "model.safetensors")
 _IN_RUN = "bundle"

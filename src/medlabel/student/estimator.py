@@ -91,7 +91,10 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         self.balanced = balanced
 
     def fit(
-        self, images: ImagesLike, proba: ArrayLike | pd.DataFrame, classes: Sequence[Any] | None = None
+        self,
+        images: ImagesLike,
+        proba: ArrayLike | pd.DataFrame,
+        classes: Sequence[Any] | None = None,
     ) -> "Student":
         """Train on images and on what a teacher says of them.
 
@@ -129,7 +132,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         self.history_ = pd.DataFrame(trained.fit.history_rows())
         self.bundle_ = Bundle(
             str(provenance["bundle_id"]),
-            trained.fit.student.to(device),
+            # As a loaded one has it: another memory format, other last bits.
+            trained.fit.student.to(device, memory_format=torch.contiguous_format),
             provenance,
             trained.calibration,
         )
@@ -297,5 +301,6 @@ def _known_recipe(facts: Any) -> str | Recipe:
         recipe = Recipe(**facts)
     except (TypeError, ValidationError):  # of a bundle that is older than these fields
         return "robust"
-    named = RECIPES.get(recipe.name)
-    return recipe.name if named == replace(recipe, balanced=named.balanced) else recipe
+    named = RECIPES.get(recipe.name, recipe)
+    same = recipe.name in RECIPES and named == replace(recipe, balanced=named.balanced)
+    return recipe.name if same else recipe

@@ -66,7 +66,7 @@ def read_pseudo_labels(
     names = found.classes
     if names.ndim != 1 or len(names) != found.scores.shape[1] or len(set(found.names)) < len(names):
         raise InvalidArgumentError(
-            f"classes {names.tolist()} for {found.scores.shape[1]} columns: give one name per column"
+            f"classes {names.tolist()} for {found.scores.shape[1]} columns: give each its own name"
         )
     return found
 

@@ -117,7 +117,8 @@ class Teacher:
         if not len(found):
             raise InvalidArgumentError("there are no images to embed")
         framing = self.clip.framing
-        squares = [_framed(image, name, framing) for image, name in zip(found, found.ids, strict=True)]
+        named = zip(found, found.ids, strict=True)
+        squares = [_framed(image, name, framing) for image, name in named]
         kinds = np.array([f"{len(square)} {square.ndim}" for square in squares])
         parts: dict[int, NDArray[np.float16]] = {}
         for kind in dict.fromkeys(kinds.tolist()):
