@@ -13,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads would wa
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from support import write_npz
+from support import keep_small_teacher, write_npz
 
 import rayjobs  # noqa: F401  (its settings must be there before a test imports Ray)
 from medlabel import phantoms
@@ -69,6 +69,14 @@ def dark(tmp_path):
 @pytest.fixture
 def bright(tmp_path):
     return write_npz(tmp_path / "bright.npz", level=170)
+
+
+@pytest.fixture(scope="session")
+def small_teacher(tmp_path_factory) -> Path:
+    """A home that holds a phantom CLIP which was trained for seconds, for tests of the way."""
+    home = tmp_path_factory.mktemp("home")
+    keep_small_teacher(home)
+    return home
 
 
 @pytest.fixture

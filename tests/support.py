@@ -4,6 +4,13 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import torch
+
+from medlabel import phantoms
+from medlabel.teacher.phantom_clip import PretrainingConfig
+from medlabel.teacher.phantom_store import keep
+from medlabel.teacher.phantom_training import Pretraining
+from medlabel.teacher.zoo.weights import phantom_folder
 
 
 def write_npz(path: Path, *, level: int = 100, n: int = 40, colour: bool = False, **replaced):
@@ -30,3 +37,25 @@ def write_hub_file(cache: Path, repository: str, name: str, content: bytes) -> P
     blob.write_bytes(content)
     link.symlink_to(blob)
     return blob
+
+
+def keep_small_teacher(home: Path) -> None:
+    """Keep in `home`, as the default phantom CLIP, one that was trained for seconds.
+
+    It knows a breast from a chest and a blood cell, and little else.
+    """
+    looks = ("chestmnist", "breastmnist", "bloodmnist")
+    config = PretrainingConfig(steps=60, batch_size=48, phantoms_per_look=128)
+    drawn = {
+        flag: phantoms.draw_look(phantoms.LOOKS[flag], config.phantoms_per_look, config.seed)
+        for flag in looks
+    }
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    training = Pretraining(config, drawn)
+    while not training.done:
+        training.step()
+    torch.set_num_threads(threads)
+    folder = phantom_folder(home)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    keep(folder, config, training.state_dict())

@@ -130,10 +130,10 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         provenance = self._provenance(labels, recipe, pool)
         self.classes_ = labels.classes
         self.history_ = pd.DataFrame(trained.fit.history_rows())
+        network: Any = trained.fit.student
         self.bundle_ = Bundle(
             str(provenance["bundle_id"]),
-            # As a loaded one has it: another memory format, other last bits.
-            trained.fit.student.to(device, memory_format=torch.contiguous_format),
+            network.to(device, memory_format=torch.contiguous_format),  # as a loaded one has it
             provenance,
             trained.calibration,
         )

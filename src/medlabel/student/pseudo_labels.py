@@ -99,4 +99,4 @@ def _checked(values: NDArray[Any]) -> NDArray[np.float32]:
             raise InvalidArgumentError(
                 f"scores [N, K] {reason}, first in row {int(np.argwhere(bad)[0][0])}"
             )
-    return np.asarray(values, dtype=np.float32)
+    return np.array(values, dtype=np.float32)  # a copy: a data frame gives a read-only array
