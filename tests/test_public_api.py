@@ -1,4 +1,4 @@
-"""What `import medlabel` gives: names, lazily; docstrings whose examples run; types and a version."""
+"""What `import medlabel` gives: names, imported lazily, with docstrings whose examples run."""
 
 import doctest
 import importlib

@@ -32,10 +32,10 @@ def test_scores_are_a_frame_of_probabilities_by_class_and_image(teacher, images)
     assert (proba["breast"][20:] > 0.5).mean() > 0.8
 
 
-def test_a_score_does_not_depend_on_the_other_images(teacher, images):
+def test_an_embedding_does_not_depend_on_the_other_images(teacher, images):
     large = [CentreSquare(50, 3)(image) for image in images[:3]]
-    mixed = teacher.predict_proba([*large, *images[:5]], ["chest", "breast"]).to_numpy()
-    alone = teacher.predict_proba(images[:5], ["chest", "breast"]).to_numpy()
+    mixed = teacher.embed([*large, *images[:5]])
+    alone = teacher.embed(images[:5])
     assert np.array_equal(mixed[3:], alone)
 
 

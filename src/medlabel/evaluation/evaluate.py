@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 from medlabel.data.images import ImagesLike, as_images
@@ -109,7 +108,7 @@ def evaluate(
         title = "student"
     truth = _places(labels, names, len(found))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)  # a class without images: NaN
+        warnings.simplefilter("ignore", UserWarning)  # of a class without images: that is NaN
         metrics = asdict(compute_metrics(chances, truth))
     counts = confusion_matrix(truth, chances.argmax(axis=1), labels=range(len(names)))
     return _frame(title, names, metrics, counts)

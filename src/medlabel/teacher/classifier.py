@@ -210,7 +210,8 @@ def _framed(image: Image, name: str, framing: Framing) -> Image:
 @contextmanager
 def _progress_bars() -> Iterator[OnProgress]:
     """Bars on the standard error, from the first call on."""
-    progress, bars = Progress(console=Console(stderr=True), transient=True), dict[str, TaskID]()
+    console, bars = Console(stderr=True), dict[str, TaskID]()
+    progress = Progress(console=console, transient=console.is_interactive)
 
     def advance(stage: str, done: int, total: int) -> None:
         if not bars:

@@ -1,0 +1,94 @@
+"""The jobs from Python: options become configurations, results become data frames."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import medlabel as ml
+from medlabel import jobs
+from medlabel.errors import MedlabelError
+from medlabel.student.recipes import Recipe, recipe_named
+
+TINY = Recipe("tiny", "cnn:4", "adam", learning_rate=0.05, epochs=20)
+
+
+def test_options_of_run_become_its_configuration(tmp_path, dark, bright):
+    task = f"dark={dark},bright={bright}"
+    config = jobs.run_config(
+        task, tmp_path / "out", clip=["RN50", "RN50", "phantom"], adjust="prior", seeds=2,
+        scores="scores.csv", home=tmp_path,
+    )  # fmt: skip
+    assert config.task.class_names == ("dark", "bright")
+    assert (config.out, config.home) == (str(tmp_path / "out"), tmp_path)
+    assert (config.clips, config.scores) == (("RN50", "phantom"), Path("scores.csv"))
+    assert [str(step) for step in config.adjustment.steps] == ["prior"]
+    assert config.recipe == recipe_named("robust")
+    assert jobs.run_config(task, "out", recipe=TINY).recipe == TINY
+    with pytest.raises(MedlabelError, match="unknown captions"):
+        jobs.run_config(task, "out", captions="tabel")
+
+
+def test_one_source_may_be_given_alone(tmp_path):
+    config = jobs.label_config("scans/", ["chest", "zebra"], "out", home=tmp_path)
+    assert config.sources == ("scans/",)
+    (warning,) = jobs.caption_warnings(config)
+    assert "'zebra'" in warning
+    config = jobs.label_config(["a", "b"], ["chest", "zebra"], "out", captions="paper")
+    assert config.sources == ("a", "b")
+    assert jobs.caption_warnings(config) == []
+
+
+def test_a_mistake_is_raised_before_ray_starts(tmp_path):
+    with pytest.raises(MedlabelError, match="two classes or more"):
+        ml.label("scans/", ["chest"], tmp_path / "out", home=tmp_path)
+    with pytest.raises(MedlabelError, match="no bundle"):
+        ml.annotate("scans/", tmp_path, tmp_path / "out")
+    with pytest.raises(MedlabelError, match="two classes or more"):
+        ml.run("chestmnist", tmp_path / "out")
+
+
+def test_a_student_of_a_notebook_annotates_on_ray(ray_cluster, tmp_path, dark, bright):
+    images = [*ml.load_images(dark, split="train"), *ml.load_images(bright, split="train")]
+    student = ml.Student(TINY).fit(images, ["dark"] * 40 + ["bright"] * 40)
+    student.save_pretrained(tmp_path / "bundle")
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "broken.png").write_bytes(b"no image")
+    stages = []
+    done = ml.annotate(
+        [str(dark), str(tmp_path / "scans")], tmp_path / "bundle", tmp_path / "out", workers=1,
+        on_progress=lambda stage, done, total: stages.append(stage),
+    )  # fmt: skip
+    assert "annotating" in stages
+    assert len(done.annotations) == 70
+    assert done.rejects["uri"].tolist() == [str(tmp_path / "scans" / "broken.png")]
+    own = student.decide(ml.load_images(dark))
+    assert done.annotations["label"].tolist() == own["label"].tolist()
+    assert done.annotations["decision"].tolist() == own["decision"].tolist()
+    np.testing.assert_allclose(done.annotations["confidence"], own["confidence"], atol=1e-5)
+    assert done.student.bundle_.id == student.bundle_.id
+    assert Path(done.report).exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # Ray of its own code
+def test_a_run_ends_in_data_frames(ray_cluster, tmp_path, dark, bright):
+    splits = (("train", 40), ("val", 10), ("test", 20))
+    names = [
+        (f"{file.stem}/{split}/{row}", file == dark)
+        for file in (dark, bright)
+        for split, n in splits
+        for row in range(n)
+    ]
+    lines = [f"{name},0.9,0.1" if first else f"{name},0.1,0.9" for name, first in names]
+    (tmp_path / "scores.csv").write_text("\n".join(["image_id,dark,bright", *lines]))
+    done = ml.run(
+        f"dark={dark},bright={bright}", tmp_path / "run", scores=tmp_path / "scores.csv",
+        recipe=TINY, seeds=2, ceiling_seeds=0, home=tmp_path,
+    )  # fmt: skip
+    assert done.results["student_accuracy"].tolist() == [1, 1]
+    assert len(done.recalls) == 2 * 2 * 2
+    assert {"majority class"} <= set(done.baselines["baseline"])
+    assert len(done.timings) == 2
+    assert len(done.diagnostics) == 1
+    assert done.student.classes_.tolist() == ["dark", "bright"]
+    assert Path(done.report).exists()
