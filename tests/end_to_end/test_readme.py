@@ -1,7 +1,6 @@
 """The README's Python, as it stands there, in a fresh interpreter without Ray."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +18,15 @@ sys.meta_path.insert(0, NoRay())
 """
 
 
-def section():
-    """The text under "From Python"."""
-    return (ROOT / "README.md").read_text().split("## From Python\n")[1].split("\n## ")[0]
+def blocks(language):
+    """The fenced blocks under "From Python" that are marked so."""
+    section = (ROOT / "README.md").read_text().split("## From Python\n")[1].split("\n## ")[0]
+    fenced = [block.partition("\n") for block in section.split("```")[1::2]]
+    return [text for mark, _, text in fenced if mark == language]
 
 
 def test_the_python_of_the_readme_runs_without_ray(small_teacher, tmp_path):
-    code = "\n".join(re.findall(r"```python\n(.*?)```", section(), re.DOTALL))
+    code = "\n".join(blocks("python"))
     (tmp_path / "readme.py").write_text(WITHOUT_RAY + code + "\nassert 'ray' not in sys.modules\n")
     done = subprocess.run(
         [sys.executable, "-W", "error", "readme.py"],
@@ -36,7 +37,7 @@ def test_the_python_of_the_readme_runs_without_ray(small_teacher, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    printed, stated = done.stdout.split(), re.findall(r"```\n(.*?)```", section(), re.DOTALL)[-1]
+    printed, (stated,) = done.stdout.split(), blocks("")
     for word in ("label", "confidence", "decision", "review_reasons", "accuracy", "recall_chest"):
         assert word in printed
         assert word in stated
