@@ -12,11 +12,10 @@ out of the distribution of the pool.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +23,15 @@ from numpy.typing import NDArray
 from medlabel.data.listing import Part
 from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
-from medlabel.storage.digests import Digests, hex_digest
 from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_different
 from medlabel.student.bundle import load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
-from medlabel.student.provenance import versions, with_key
+from medlabel.student.provenance import pool_provenance
 from medlabel.student.recipes import Recipe
 from medlabel.teacher.adjust import NO_ADJUSTMENT
-from medlabel.teacher.caption_sets import captions_in, check_caption_sets
+from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
 from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_parts
 from rayjobs.fit import Unit, Workload, fit_cells
@@ -145,18 +143,11 @@ def _claim(store: Store, config: LabelConfig) -> None:
     store.write_json(_MANIFEST, decisive)
 
 
-def _captions(caption_sets: str, classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """The captions of each class in all of some sets, each caption once."""
-    sets = caption_sets.split(",")
-    found = ([text for one in sets for text in captions_in(one, name)] for name in classes)
-    return [tuple(dict.fromkeys(texts)) for texts in found]
-
-
 def _train(
     store: Store, parts: Sequence[Part], config: LabelConfig, on_progress: OnProgress
 ) -> None:
     """Sample and score the pool, and train the student on it."""
-    captions = _captions(config.captions, config.classes)
+    captions = [captions_by_name(name, config.captions) for name in config.classes]
     pool, scores = _score_pool(parts, captions, config, on_progress)
     _check_scores(scores.scores, config.classes)
     progress = partial(on_progress, "fitting")
@@ -200,14 +191,7 @@ def _fit(
 ) -> None:
     """Train the student on the scores of the pool."""
     recipe = replace(recipe, balanced=False)
-    provenance = _provenance(scores.facts_with(NO_ADJUSTMENT), recipe, pool.digests)
+    provenance = pool_provenance(scores.facts_with(NO_ADJUSTMENT), recipe, pool.digests)
     workload = Workload(pool.images, scores.scores, classes, recipe, recipe.student, provenance)
     rows = np.arange(len(pool.images))
     fit_cells(store, workload, [Unit(seed, rows, rows)], on_progress)
-
-
-def _provenance(teacher: Mapping[str, Any], recipe: Recipe, digests: Digests) -> dict[str, Any]:
-    """Where the student comes from, as plain JSON, with its key."""
-    pool = hex_digest(digests.tobytes(), 16)
-    facts = with_key({"teacher": dict(teacher), "recipe": asdict(recipe), "pool": pool})
-    return {**facts, "versions": versions()}

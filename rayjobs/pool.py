@@ -14,7 +14,7 @@ import ray
 from numpy.typing import NDArray
 from ray.data import TaskPoolStrategy
 
-from medlabel.data.framing import CentreSquare
+from medlabel.data.framing import CentreSquare, grey_if_possible
 from medlabel.data.listing import Part
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import Digests
@@ -106,7 +106,7 @@ def embed_pool(
     if not len(digests):
         raise MedlabelError("none of the images can be decoded: see medlabel embed for the reasons")
     flat = np.frombuffer(b"".join(row["pool_squares"] for row in found), dtype=np.uint8)
-    images = _grey_if_possible(flat.reshape(-1, *square.shape))
+    images = grey_if_possible(flat.reshape(-1, *square.shape))
     shard = table.gather(table.contents(), digests)
     framed = np.array([reason is None for reason in shard.reasons])  # others: too long and thin
     return Pool(images[framed], digests[framed], shard.embeddings[framed])
@@ -158,8 +158,3 @@ def _read(
 def _first(row: dict[str, Any]) -> int:
     """The first row of a shard; shards without a decoded image may stand anywhere."""
     return int(np.frombuffer(row["pool_rows"], dtype=np.int64)[0]) if row["pool_rows"] else -1
-
-
-def _grey_if_possible(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB images [N, S, S, 3] as [N, S, S] if in all of them the three channels are equal."""
-    return images[..., 0] if (images == images[..., :1]).all() else images

@@ -379,7 +379,7 @@ def label_config(
         seed=seed,
         size=size,
         data_root=_path(data_root),
-        column=image_column,
+        image_column=image_column,
     )
 
 
@@ -402,7 +402,7 @@ def annotate_config(
         auto_above=auto_above,
         size=size,
         data_root=_path(data_root),
-        column=image_column,
+        image_column=image_column,
         replicas=Replicas(workers),
     )
 

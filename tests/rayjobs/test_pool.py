@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medlabel.data.framing import CentreSquare
+from medlabel.data.framing import CentreSquare, grey_if_possible
 from medlabel.data.listing import list_parts, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
@@ -12,7 +12,7 @@ from medlabel.teacher.clip import load_clip
 from medlabel.teacher.embeddings import EmbeddingTable
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from rayjobs.image_pipeline import Replicas
-from rayjobs.pool import _grey_if_possible, embed_pool, sample_rows
+from rayjobs.pool import embed_pool, sample_rows
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def test_the_seed_decides_the_sample():
 
 def test_grey_images_in_colour_files_are_grey():
     images = np.repeat(np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1), 3, axis=3)
-    assert _grey_if_possible(images).shape == (2, 2, 2)
+    assert grey_if_possible(images).shape == (2, 2, 2)
     images[1, 1, 1, 2] += 1
-    assert _grey_if_possible(images).shape == (2, 2, 2, 3)
+    assert grey_if_possible(images).shape == (2, 2, 2, 3)
 
 
 @pytest.mark.usefixtures("ray_cluster", "one_thread")

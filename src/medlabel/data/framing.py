@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["CentreSquare", "Framing"]
+__all__ = ["CentreSquare", "Framing", "grey_if_possible"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +66,8 @@ class CentreSquare:
         if side != self.size:
             square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
         return np.array(square)  # a copy: Pillow's own is read-only
+
+
+def grey_if_possible(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB images [N, S, S, 3] as [N, S, S] if in all of them the three channels are equal."""
+    return images[..., 0] if (images == images[..., :1]).all() else images

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medlabel.data.decoding import ImageError
-from medlabel.data.framing import CentreSquare
+from medlabel.data.framing import CentreSquare, grey_if_possible
 from medlabel.data.listing import list_parts, pixels_of
 from medlabel.data.sources import SPLITS
 from medlabel.errors import InvalidArgumentError
@@ -122,9 +122,7 @@ class Images(Sequence[Image]):
             raise InvalidArgumentError("there are no images: 0 samples, while 1 is required")
         square = CentreSquare(size, channels or 3)
         stack = np.stack([square(image) for image in self._pixels])
-        if channels is None and (stack == stack[..., :1]).all():
-            return np.ascontiguousarray(stack[..., 0])
-        return stack
+        return grey_if_possible(stack) if channels is None else stack
 
 
 ImagesLike = Images | NDArray[np.uint8] | Sequence[NDArray[np.uint8]]

@@ -4,7 +4,7 @@ It needs no Ray. The jobs train by the same functions.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 from medlabel.data.images import ImagesLike, as_images
 from medlabel.errors import InvalidArgumentError
 from medlabel.storage.device import default_device, one_thread
-from medlabel.storage.digests import digest_image, hex_digest
+from medlabel.storage.digests import digest_image, to_digests
 from medlabel.storage.store import Store
 from medlabel.student.bundle import Bundle, find_bundle, load_bundle, save_bundle
 from medlabel.student.decision import AUTO_ABOVE, Assessment, check_auto_above, review_reasons
-from medlabel.student.provenance import digest_scores, versions, with_key
+from medlabel.student.provenance import digest_scores, pool_provenance
 from medlabel.student.pseudo_labels import PseudoLabels, read_pseudo_labels
 from medlabel.student.recipes import RECIPES, Recipe, recipe_named
 from medlabel.student.trained import train_student
@@ -270,18 +270,11 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
     ) -> dict[str, Any]:
         """Where the student comes from: what `medlabel label` writes, too."""
         teacher = labels.teacher or {"name": "", "scores": digest_scores(labels.scores)}
-        digests = b"".join(digest_image(image) for image in pool)
-        facts = with_key(
-            {
-                "teacher": teacher,
-                "recipe": asdict(recipe),
-                "pool": hex_digest(digests, 16),
-                **({"student": self.architecture} if self.architecture else {}),
-            }
-        )
+        digests = to_digests([digest_image(image) for image in pool])
+        facts = pool_provenance(teacher, recipe, digests, self.architecture)
         seed = int(self.seed)
         own = {"seed": seed, "bundle_id": f"{facts['key']}-seed-{seed:04d}"}
-        return {**facts, "versions": versions(), **own}
+        return {**facts, **own}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.tasks import Task
-from medlabel.storage.digests import hex_digest
+from medlabel.storage.digests import Digests, hex_digest
 from medlabel.student.recipes import Recipe
 from medlabel.versions import STUDENT
 
-__all__ = ["Identity", "digest_scores", "versions", "with_key"]
+__all__ = ["Identity", "digest_scores", "pool_provenance", "versions", "with_key"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,26 @@ def with_key(decisive: Mapping[str, Any]) -> dict[str, Any]:
     numbered = {**decisive, "code_versions": dict(STUDENT)}
     text = json.dumps(numbered, sort_keys=True)
     return {**json.loads(text), "key": hex_digest(text, 16)}
+
+
+def pool_provenance(
+    teacher: Mapping[str, Any], recipe: Recipe, digests: Digests, student: str | None = None
+) -> dict[str, Any]:
+    """Where a student comes from that learned from a pool of images without a task.
+
+    Args:
+        teacher: its name, model or scores, captions and adjustment, as plain JSON.
+        recipe: how the student is trained.
+        digests: of the contents of the pool, in order.
+        student: its architecture, where it is not the recipe's own.
+
+    Returns:
+        Plain JSON: the above, their key, and the versions of the software.
+    """
+    own = {"student": student} if student else {}
+    pool = hex_digest(digests.tobytes(), 16)
+    facts = with_key({"teacher": dict(teacher), "recipe": asdict(recipe), "pool": pool, **own})
+    return {**facts, "versions": versions()}
 
 
 def versions() -> str:
