@@ -33,6 +33,7 @@ from medlabel.student.recipes import Recipe
 from medlabel.teacher.adjust import NO_ADJUSTMENT
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
+from medlabel.teacher.task_captions import captions_by_name
 from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_parts
 from rayjobs.fit import Unit, Workload, fit_cells
 from rayjobs.image_pipeline import Replicas, list_sources
