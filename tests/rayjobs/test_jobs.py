@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import medlabel as ml
-from medlabel import jobs
 from medlabel.errors import MedlabelError
+from medlabel.jobs import options as jobs
 from medlabel.student.recipes import Recipe, recipe_named
 
 TINY = Recipe("tiny", "cnn:4", "adam", learning_rate=0.05, epochs=20)

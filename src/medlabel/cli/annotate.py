@@ -57,7 +57,7 @@ def _annotate(
     workers: Workers = None,
 ) -> None:
     """Label every image of the sources with a trained student."""
-    from medlabel.jobs import annotate_config
+    from medlabel.jobs.options import annotate_config
     from rayjobs.annotate import annotate_sources
 
     config = annotate_config(
@@ -88,7 +88,7 @@ def _label(
     image_column: ImageColumn = None,
 ) -> None:
     """Label your own images from the names of the classes: train a student, then annotate."""
-    from medlabel.jobs import caption_warnings, label_config
+    from medlabel.jobs.options import caption_warnings, label_config
     from rayjobs.label import label_sources
 
     config = label_config(

@@ -79,7 +79,7 @@ def _run(
     gpus_per_worker: GpusPerWorker = None,
 ) -> None:
     """Train students on a teacher's labels, evaluate them on held-out images, write a report."""
-    from medlabel.jobs import caption_warnings, run_config
+    from medlabel.jobs.options import caption_warnings, run_config
     from rayjobs.run import run
 
     add_looks(looks)

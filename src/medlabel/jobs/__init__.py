@@ -9,29 +9,29 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from os import PathLike, fspath
-from pathlib import Path
 
 import pandas as pd
 
 from medlabel.annotation.table import REJECTS, AnnotationTable, signed_pieces
-from medlabel.data.tasks import parse_task
 from medlabel.evaluation.diagnostics import Diagnostics
 from medlabel.experiments import run_folder
-from medlabel.storage.home import default_home
+from medlabel.jobs.options import (
+    Address,
+    Names,
+    annotate_config,
+    caption_warnings,
+    label_config,
+    run_config,
+)
 from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.bundle import find_bundle
 from medlabel.student.decision import AUTO_ABOVE
 from medlabel.student.estimator import Student
-from medlabel.student.recipes import Recipe, recipe_named
-from medlabel.teacher.adjust import Adjustment, parse_steps
-from medlabel.teacher.caption_sets import check_caption_sets
-from medlabel.teacher.task_captions import captions_by_name, class_captions, unknown_captions
-from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_sources
-from rayjobs.image_pipeline import Replicas
-from rayjobs.label import LabelConfig, label_sources
-from rayjobs.run import RunConfig, RunResult
+from medlabel.student.recipes import Recipe
+from rayjobs.annotate import AnnotateResult, annotate_sources
+from rayjobs.label import label_sources
+from rayjobs.run import RunResult
 from rayjobs.run import run as run_job
 
 __all__ = [
@@ -45,9 +45,6 @@ __all__ = [
     "run",
     "run_config",
 ]
-
-Address = str | PathLike[str]
-Names = str | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -305,134 +302,6 @@ def annotate(
     return Annotations(config.out, config.bundle, summary.page, summary)
 
 
-# ---------------------------------------------------------------- options to configurations
-
-
-def run_config(
-    task: str,
-    out: Address,
-    *,
-    clip: Names = "phantom",
-    vote: str = "mean",
-    scores: Address | None = None,
-    recipe: str | Recipe = "robust",
-    student: str | None = None,
-    seeds: int = 30,
-    per_class: int | None = None,
-    size: int | None = None,
-    captions: str = "table",
-    adjust: Names = (),
-    data_root: Address | None = None,
-    ceiling_seeds: int = 3,
-    workers: int | None = None,
-    gpus_per_worker: float | None = None,
-    home: Address | None = None,
-) -> RunConfig:
-    """The configuration of `run`, checked as far as it can be without reading images."""
-    check_caption_sets(captions)
-    return RunConfig(
-        task=parse_task(task, size),
-        out=fspath(out),
-        recipe=_recipe(recipe),
-        home=_home(home),
-        clips=tuple(dict.fromkeys(_names(clip))),
-        captions=captions,
-        scores=_path(scores),
-        adjustment=Adjustment(parse_steps(",".join(_names(adjust))), vote),
-        student=student,
-        seeds=seeds,
-        per_class=per_class,
-        data_root=_path(data_root),
-        ceiling_seeds=ceiling_seeds,
-        workers=workers,
-        gpus=gpus_per_worker,
-    )
-
-
-def label_config(
-    sources: Names,
-    classes: Sequence[str],
-    out: Address,
-    *,
-    clip: str = "phantom",
-    captions: str = "table",
-    recipe: str | Recipe = "robust",
-    pool: int = 5000,
-    auto_above: float = AUTO_ABOVE,
-    seed: int = 0,
-    size: int = 28,
-    data_root: Address | None = None,
-    image_column: str | None = None,
-    home: Address | None = None,
-) -> LabelConfig:
-    """The configuration of `label`."""
-    return LabelConfig(
-        sources=_names(sources),
-        classes=tuple(classes),
-        out=fspath(out),
-        home=_home(home),
-        recipe=_recipe(recipe),
-        clip=clip,
-        captions=captions,
-        auto_above=auto_above,
-        pool=pool,
-        seed=seed,
-        size=size,
-        data_root=_path(data_root),
-        image_column=image_column,
-    )
-
-
-def annotate_config(
-    sources: Names,
-    model: Address,
-    out: Address,
-    *,
-    auto_above: float = AUTO_ABOVE,
-    size: int = 28,
-    data_root: Address | None = None,
-    image_column: str | None = None,
-    workers: int | None = None,
-) -> AnnotateConfig:
-    """The configuration of `annotate`."""
-    return AnnotateConfig(
-        sources=_names(sources),
-        bundle=find_bundle(fspath(model)),
-        out=fspath(out),
-        auto_above=auto_above,
-        size=size,
-        data_root=_path(data_root),
-        image_column=image_column,
-        replicas=Replicas(workers),
-    )
-
-
-def caption_warnings(config: RunConfig | LabelConfig) -> list[str]:
-    """Warnings for classes without known captions."""
-    if config.captions != "table" or (isinstance(config, RunConfig) and config.scores is not None):
-        return []
-    if isinstance(config, RunConfig):
-        return unknown_captions({spec.name: class_captions(spec) for spec in config.task.classes})
-    names = [name for name in config.classes if name]
-    return unknown_captions({name: captions_by_name(name) for name in names})
-
-
 def _warn(texts: Sequence[str]) -> None:
     for text in texts:
         warnings.warn(text, stacklevel=3)
-
-
-def _names(text: Names) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str | PathLike) else tuple(text)
-
-
-def _recipe(recipe: str | Recipe) -> Recipe:
-    return recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
-
-
-def _home(home: Address | None) -> Path:
-    return default_home() if home is None else Path(home)
-
-
-def _path(path: Address | None) -> Path | None:
-    return None if path is None else Path(path)
