@@ -136,8 +136,8 @@ def job(sources: list[str], bundle: Path, out: Path) -> dict[str, Any]:
     (warm, before), (last, after) = told[min(CORES, len(told)) - 1], told[-1]
     return {
         "images": done.labelled,
-        "annotations": done.overview.annotations,
-        "rejects": done.overview.rejects,
+        "annotations": done.summary.annotations,
+        "rejects": done.summary.rejects,
         "job": round((after - before) / (last - warm)) if last > warm else None,
         "job_with_start": round(done.labelled / seconds),
         **memory.peaks,

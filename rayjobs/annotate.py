@@ -96,13 +96,13 @@ class AnnotateResult:
 
     Attributes:
         labelled: images that were labelled now, not by an earlier run.
-        overview: sums over all annotations.
+        summary: sums over all annotations.
         page: path or URI of the summary page.
         warnings: of the bundle.
     """
 
     labelled: int
-    overview: AnnotationSummary
+    summary: AnnotationSummary
     page: str
     warnings: tuple[str, ...] = ()
 
@@ -146,15 +146,15 @@ def annotate_parts(
         labelled, thumbnails = _annotate(bundle, job, parts, starts, config.replicas, progress)
     on_progress("reporting", 0, 1)
     pieces = _unique_pieces(table)
-    overview = summarise_annotations(table, pieces)
-    manifest = _finish(store, parts, pieces, overview, _manifest(config, origin))
-    uncertain = {image.uri for image in overview.uncertain}
+    summary = summarise_annotations(table, pieces)
+    manifest = _finish(store, parts, pieces, summary, _manifest(config, origin))
+    uncertain = {image.uri for image in summary.uncertain}
     thumbnails = {uri: image for uri, image in thumbnails.items() if uri in uncertain}
     thumbnails |= dict(_read_thumbnails(parts, uncertain - thumbnails.keys(), layout))
     facts = {name: str(value) for name, value in asdict(origin).items()}
-    page = report_annotations(store, overview, thumbnails, facts | {"sha256": manifest["sha256"]})
+    page = report_annotations(store, summary, thumbnails, facts | {"sha256": manifest["sha256"]})
     on_progress("reporting", 1, 1)
-    return AnnotateResult(labelled, overview, page, bundle.warnings)
+    return AnnotateResult(labelled, summary, page, bundle.warnings)
 
 
 def _claim(store: Store, config: AnnotateConfig, bundle: Bundle) -> Origin:
@@ -311,20 +311,20 @@ def _finish(
     store: Store,
     parts: Sequence[Part],
     pieces: Sequence[Piece],
-    overview: AnnotationSummary,
+    summary: AnnotationSummary,
     manifest: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Compare the counts, write the rejects, and sign all pieces; returns the signed manifest."""
     images = sum(part.count for part in parts)
-    if overview.annotations + overview.rejects != images:
+    if summary.annotations + summary.rejects != images:
         raise MedlabelError(
-            f"{images} images came in, {overview.annotations} annotations and {overview.rejects} "
+            f"{images} images came in, {summary.annotations} annotations and {summary.rejects} "
             f"rejects went out to {store.uri}: run again, and report it if it happens again"
         )
     rejects = sorted(pair for piece in pieces for pair in piece.rejects)
     store.write_table(REJECTS, pd.DataFrame(rejects, columns=["uri", "reason"], dtype=str))
     counts = {
-        "images": images, "annotations": overview.annotations, "rejects": overview.rejects
+        "images": images, "annotations": summary.annotations, "rejects": summary.rejects
     }  # fmt: skip
     digest = signature(pieces, manifest["origin"])
     signed = {**manifest, "counts": counts, "sha256": digest}

@@ -63,8 +63,8 @@ class Replicas:
         most = _most_replicas(cpus, cluster_gpus, gpus)
         if most < (self.workers or 1):
             raise MedlabelError(
-                f"{self.workers or 1} workers with {gpus:g} GPUs each: there is room for {most} on "
-                f"{cpus} CPUs and {cluster_gpus:g} GPUs"
+                f"{self.workers or 1} workers with {gpus:g} GPUs each: the cluster can hold {most} "
+                f"({cpus} CPUs, {cluster_gpus:g} GPUs)"
             )
         workers = self.workers or (most if gpus else min(most, cpus))
         return max(1, min(workers, shards)), gpus, self.batch_size or (256 if gpus else 64)

@@ -44,7 +44,7 @@ def test_an_npz_is_streamed_just_as_it_is_read_whole(tmp_path, colour, monkeypat
         assert part.image_id(3) == f"a/{part.split}/3"
 
 
-def test_phantoms_are_the_same_wherever_they_are_drawn():
+def test_phantoms_are_the_same_wherever_they_are_rendered():
     part = list_parts("phantom:breastmnist")[1]
     whole = open_source("phantom:breastmnist").splits["val"].images
     np.testing.assert_array_equal(np.stack(list(part.read())), whole)
@@ -58,7 +58,7 @@ def test_a_folder_is_listed_deeply_and_in_order(folder):
     assert list(part.read(np.array([0, 2]))) == [png(1), png(2)]
 
 
-def test_a_pattern_lists_the_files_that_fit(folder):
+def test_a_pattern_lists_the_files_that_match(folder):
     (folder / "note.txt").write_text("x")
     (part,) = list_parts(f"{folder}/**/*.png")
     assert part.names == ("a.png", "c.png", "deep/b.png")
@@ -137,7 +137,7 @@ def test_parquet_cells_hold_pixels(tmp_path):
     np.testing.assert_array_equal(np.stack(list(part.read())), images)
 
 
-def test_a_row_group_is_read_in_pieces_and_only_what_is_asked_for_is_given(tmp_path):
+def test_a_row_group_is_read_in_pieces_and_only_the_given_rows_are_yielded(tmp_path):
     cells = [png(n) for n in range(700)]
     pq.write_table(pa.table({"image": cells}), tmp_path / "t.parquet")
     (part,) = list_parts(str(tmp_path / "t.parquet"))

@@ -47,7 +47,7 @@ def files(out):
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
+def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_computed_again(
     bundle, scans, dark, tmp_path
 ):
     out = tmp_path / "out"
@@ -58,7 +58,7 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
         )
 
     first = annotate()
-    assert (first.labelled, first.overview.annotations, first.overview.rejects) == (76, 75, 1)
+    assert (first.labelled, first.summary.annotations, first.summary.rejects) == (76, 75, 1)
     before, manifest = files(out), Store(str(out)).read_json("annotate.json")
     assert manifest["counts"] == {"images": 76, "annotations": 75, "rejects": 1}
     rejects = pd.read_parquet(out / "rejects.parquet")
@@ -78,7 +78,7 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_made_again(
     name = f"{gone.rpartition('-')[0]}-{sha256(data).hexdigest()[:16]}.parquet"
     (out / "annotations" / name).write_bytes(data)
     once = annotate()
-    assert (once.labelled, once.overview.annotations, len(files(out))) == (0, 75, len(before))
+    assert (once.labelled, once.summary.annotations, len(files(out))) == (0, 75, len(before))
 
     rows = pd.read_parquet(out / "annotations")
     assert len(rows) == rows["uri"].nunique() == 75
@@ -99,7 +99,7 @@ def test_other_annotations_are_not_mixed_with_these(bundle, dark, tmp_path):
         job.annotate_sources(other)
 
 
-def test_a_threshold_is_a_confidence(bundle, dark, tmp_path):
+def test_a_threshold_must_be_a_probability(bundle, dark, tmp_path):
     with pytest.raises(MedlabelError, match="between 0 and 1"):
         job.annotate_sources(job.AnnotateConfig((str(dark),), bundle, str(tmp_path), auto_above=95))
 
@@ -116,7 +116,7 @@ def test_a_new_release_of_a_library_does_not_stop_a_job_that_is_half_done(
     again = job.annotate_sources(config)
     after = files(tmp_path / "out")
     assert again.labelled > 0
-    assert again.overview.annotations == 70
+    assert again.summary.annotations == 70
     assert len(before.keys() & after.keys()) == len(before) - 1
     rows = pd.read_parquet(tmp_path / "out/annotations")
     assert set(rows["versions"]) == {manifest["origin"]["versions"], "torch 99"}
@@ -126,7 +126,7 @@ def test_a_new_release_of_a_library_does_not_stop_a_job_that_is_half_done(
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_bundle_of_the_old_code_annotates(scans, tmp_path):
     config = job.AnnotateConfig((str(scans),), str(OLD), str(tmp_path / "out"), 0.6)
-    assert job.annotate_sources(config).overview.annotations == 5
+    assert job.annotate_sources(config).summary.annotations == 5
     rows, bundle = pd.read_parquet(tmp_path / "out/annotations"), load_bundle(str(OLD))
     images = np.stack([bundle.square(np.array(Image.open(uri))) for uri in rows["uri"]])
     found = bundle.assess(images)

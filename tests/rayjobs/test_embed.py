@@ -33,22 +33,22 @@ def clip(folder):
 
 
 @pytest.fixture
-def drawn(dark, bright):
+def sampled(dark, bright):
     sources = {str(path): open_source(str(path)) for path in (dark, bright)}
     return {image_id: source_image(sources, image_id) for image_id in IDS}
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_run_encodes_each_image_once_and_like_by_hand(clip, drawn, tmp_path, monkeypatch):
+def test_a_run_encodes_each_image_once_and_like_by_hand(clip, sampled, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "SHARD_SIZE", 2)
     table = EmbeddingTable(Store(str(tmp_path)), clip.key)
-    some = dict(list(drawn.items())[:3])
-    told = []
+    some = dict(list(sampled.items())[:3])
+    progress = []
     assert job.embed_sampled(clip, some, table)[1] == 3
-    twice = drawn | {"another/name/0": drawn[IDS[0]]}
-    embeddings, encoded = job.embed_sampled(clip, twice, table, lambda *p: told.append(p))
-    assert (encoded, told[-1]) == (1, (1, 1))
-    by_hand = clip.embed_images(np.stack([*drawn.values(), drawn[IDS[0]]]))
+    twice = sampled | {"another/name/0": sampled[IDS[0]]}
+    embeddings, encoded = job.embed_sampled(clip, twice, table, lambda *p: progress.append(p))
+    assert (encoded, progress[-1]) == (1, (1, 1))
+    by_hand = clip.embed_images(np.stack([*sampled.values(), sampled[IDS[0]]]))
     np.testing.assert_allclose(embeddings, by_hand, atol=1e-3)
 
 
@@ -77,7 +77,7 @@ def test_sources_become_one_table_and_only_what_is_missing_is_encoded(
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_damaged_shard_is_made_again_and_comes_out_the_same(folder, dark, tmp_path):
+def test_a_damaged_shard_is_computed_again_and_is_the_same(folder, dark, tmp_path):
     def embed(out):
         config = job.EmbedConfig((str(dark),), str(tmp_path / out), tmp_path / "home", (folder,))
         (summary,) = job.embed_sources(config)
@@ -104,7 +104,7 @@ def test_two_sources_of_one_name_are_refused(dark, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("resources", "asked", "expected"),
+    ("resources", "replicas", "expected"),
     [
         ({"CPU": 8.0}, job.Replicas(), (8, 0.0, 64)),
         ({"CPU": 8.0}, job.Replicas(workers=3, batch_size=16), (3, 0.0, 16)),
@@ -115,31 +115,31 @@ def test_two_sources_of_one_name_are_refused(dark, tmp_path):
         ({"CPU": 1.0}, job.Replicas(), (1, 0.0, 64)),
     ],
 )
-def test_replicas_fit_the_cluster(monkeypatch, resources, asked, expected):
+def test_replicas_fit_the_cluster(monkeypatch, resources, replicas, expected):
     monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
-    assert asked.fitted(shards=100) == expected
-    assert asked.fitted(shards=1)[0] == 1
+    assert replicas.fitted(shards=100) == expected
+    assert replicas.fitted(shards=1)[0] == 1
 
 
 @pytest.mark.parametrize(
-    ("asked", "reason"),
+    ("replicas", "reason"),
     [
-        (job.Replicas(workers=4), "4 workers with 0 GPUs each: there is room for 3 on 2 CPUs"),
+        (job.Replicas(workers=4), r"4 workers with 0 GPUs each: the cluster can hold 3 \(2 CPUs"),
         (job.Replicas(gpus=2.5), "a whole number, or a share smaller than one"),
-        (job.Replicas(workers=3, gpus=0.6), "there is room for 1 on 2 CPUs and 1 GPUs"),
-        (job.Replicas(gpus=2), "there is room for 0"),
+        (job.Replicas(workers=3, gpus=0.6), r"can hold 1 \(2 CPUs, 1 GPUs"),
+        (job.Replicas(gpus=2), "can hold 0"),
     ],
 )
-def test_what_the_cluster_has_no_room_for_is_refused(monkeypatch, asked, reason):
+def test_more_replicas_than_the_cluster_can_hold_are_refused(monkeypatch, replicas, reason):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0})
-    if asked.gpus is None:
-        asked = job.Replicas(asked.workers, gpus=0.0)
+    if replicas.gpus is None:
+        replicas = job.Replicas(replicas.workers, gpus=0.0)
     with pytest.raises(MedlabelError, match=reason):
-        asked.fitted(shards=100)
+        replicas.fitted(shards=100)
 
 
 @pytest.mark.parametrize("wrong", [{"clips": ("no-such",)}, {"precision": "fp8"}])
-def test_a_mistyped_model_is_told_before_anything_is_read(tmp_path, wrong):
+def test_a_mistyped_model_is_an_error_before_anything_is_read(tmp_path, wrong):
     config = job.EmbedConfig((str(tmp_path / "absent"),), str(tmp_path / "out"), tmp_path, **wrong)
     with pytest.raises(MedlabelError, match="unknown"):
         job.embed_sources(config)

@@ -97,7 +97,7 @@ def test_sources_are_listed_once_and_a_job_goes_on_where_it_was_stopped(
     result = job.label_sources(config)
     assert listed == list(config.sources)
     assert shards() == before
-    assert (result.labelled, result.overview.annotations) == (70, 70)
+    assert (result.labelled, result.summary.annotations) == (70, 70)
     page = (out / "summary" / "index.html").read_bytes()
     assert page.count(b"data:image/png") == 24
 

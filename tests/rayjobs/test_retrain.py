@@ -48,13 +48,13 @@ def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [({"weight": 0}, "weight 0: give a number above 0"), ({"pool": 15}, "at least 10")],
 )
-def test_what_cannot_be_learned_from_is_said_before_the_work(config, changed, said):
+def test_options_that_cannot_work_are_refused_before_the_work(config, changed, message):
     (path,) = config.answers
     path.write_text("uri,answer\n")
-    with pytest.raises(MedlabelError, match=said):
+    with pytest.raises(MedlabelError, match=message):
         retrain(replace(config, **changed))
 
 

@@ -93,7 +93,7 @@ def test_a_kept_catalogue_is_read_back_and_a_damaged_one_removed(tmp_path):
     assert not file.exists()
 
 
-def test_what_could_not_be_read_is_looked_at_again_by_the_next_run(tmp_path):
+def test_what_could_not_be_read_is_read_again_by_the_next_run(tmp_path):
     part = list_parts(str(write_npz(tmp_path / "a.npz")))[0]
     kept = CatalogueStore(Store(str(tmp_path / "kept")))
     kept.write(part, Catalogue(to_digests([bytes(16)]), ("cannot be read: timed out",)))
@@ -136,7 +136,7 @@ def by_digest(shards):
     }
 
 
-def test_an_image_is_read_alike_whatever_is_read_with_it(folder):
+def test_an_image_is_read_the_same_whatever_is_read_with_it(folder):
     (part,) = list_parts(str(folder))
     together = by_digest(read_shards(part, np.arange(4), FRAMING))
     alone = by_digest(read_shards(part, np.arange(4), FRAMING, size=1))

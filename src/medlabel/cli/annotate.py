@@ -104,7 +104,7 @@ def _label(
 
 
 def _print_result(result: "AnnotateResult") -> None:
-    counts = result.overview
+    counts = result.summary
     automatic = counts.automatic.total()
     say(
         f"{counts.annotations:,} annotations, {counts.rejects:,} rejects; {automatic:,} automatic, "
