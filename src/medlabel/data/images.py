@@ -1,5 +1,7 @@
 """Images in memory: of a folder, an npz file, a MedMNIST set, phantoms or arrays, without Ray."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,9 +81,9 @@ class Images(Sequence[Image]):
     def __getitem__(self, rows: int) -> Image: ...
 
     @overload
-    def __getitem__(self, rows: Any) -> "Images": ...
+    def __getitem__(self, rows: Any) -> Images: ...
 
-    def __getitem__(self, rows: Any) -> "Image | Images":
+    def __getitem__(self, rows: Any) -> Image | Images:
         if isinstance(rows, int | np.integer):
             return self._pixels[rows]
         chosen = np.arange(len(self))[rows].tolist()

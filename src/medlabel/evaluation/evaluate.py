@@ -1,5 +1,7 @@
 """How well a student or a teacher does on images whose labels a person knows."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict

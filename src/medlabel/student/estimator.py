@@ -3,9 +3,12 @@
 It needs no Ray. The jobs train by the same functions.
 """
 
+from __future__ import annotations
+
+import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from medlabel.data.images import ImagesLike, as_images
@@ -39,7 +43,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
     work, with images in place of a table of features. Save a trained one with `save_pretrained`;
     `medlabel serve` and `medlabel annotate` accept the folder.
 
-    Parameters:
+    Args:
         recipe: how it is trained: `"robust"` (made for labels of which many are wrong), `"paper"`,
             `"adam"`, the path of a YAML file, or a `Recipe`.
         seed: of the first weights, the splits, the order and the augmentation. With the same seed,
@@ -62,6 +66,9 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         Training and prediction on a CPU use one thread: sums over several threads differ in their
         last bits from machine to machine.
 
+        `cross_val_predict(student, images, labels, method="predict_proba")` needs hard labels; with
+        soft scores [N, K] in their place, scikit-learn supports `method="predict"` alone.
+
     Examples:
         >>> import medlabel as ml
         >>> images = ml.Images([*ml.load_images("phantom:breastmnist", split="test")[:60],
@@ -73,6 +80,11 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         >>> student.predict(images[:2])
         array(['breast', 'breast'], dtype='<U6')
     """
+
+    # Images and scores are what is learned from, no metadata that scikit-learn should route.
+    __metadata_request__fit: ClassVar = dict.fromkeys(("images", "proba", "classes"), UNUSED)
+    __metadata_request__predict: ClassVar = {"images": UNUSED}
+    __metadata_request__predict_proba: ClassVar = {"images": UNUSED}
 
     def __init__(
         self,
@@ -95,7 +107,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         images: ImagesLike,
         proba: ArrayLike | pd.DataFrame,
         classes: Sequence[Any] | None = None,
-    ) -> "Student":
+    ) -> Student:
         """Train on images and on what a teacher says of them.
 
         Args:
@@ -111,7 +123,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         Raises:
             ValueError: the images are no images, `proba` does not fit to them, there are fewer than
                 five images or two classes.
-            MedlabelError: an unknown recipe or architecture, or training diverged.
+            medlabel.MedlabelError: an unknown recipe or architecture, or training diverged.
         """
         found = as_images(images)
         if len(found) < _MIN_IMAGES:
@@ -178,12 +190,19 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         | `label` | the most probable class |
         | `confidence` | its calibrated probability, float32 |
         | `decision` | `auto`, or `review` where there is a reason for it |
-        | `review_reasons` | joined by commas: `low_confidence`, `out_of_distribution`, … |
+        | `review_reasons` | joined by commas, empty where there is none; see below |
         | `ood_score` | distance from the training images (Mahalanobis; Lee et al. 2018), above 1 |
         | | where it is larger than for 99 % of them; NaN where it is not known |
 
-        The rule is that of `medlabel annotate` and `medlabel serve`
-        (`medlabel.student.decision`).
+        | reason | when |
+        | --- | --- |
+        | `low_confidence` | `confidence` is below `auto_above` |
+        | `out_of_distribution` | `ood_score` is above 1: the image is unlike the training images |
+        | `uncalibrated` | the student knows neither: its network does not allow a calibration |
+        | `undecidable` | the student's run warned that its labels cannot be believed |
+
+        The rule is that of `medlabel annotate` and `medlabel serve`. No label is guaranteed by it:
+        `medlabel audit` finds out how many are right.
 
         Args:
             images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
@@ -195,7 +214,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         Raises:
             sklearn.exceptions.NotFittedError: neither fitted nor loaded.
             ValueError: the images are no images.
-            MedlabelError: `auto_above` is no probability.
+            medlabel.MedlabelError: `auto_above` is no probability.
         """
         check_auto_above(auto_above)
         found = as_images(images)
@@ -212,7 +231,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
             index=pd.Index(found.ids, name="image_id"),
         )
 
-    def save_pretrained(self, folder: str) -> None:
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the trained student as a bundle, into a folder or bucket.
 
         The bundle holds `config.json`, `model.safetensors`, `calibration.safetensors`,
@@ -224,7 +243,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
 
         Raises:
             sklearn.exceptions.NotFittedError: neither fitted nor loaded.
-            MedlabelError: the folder cannot be written.
+            medlabel.MedlabelError: the folder cannot be written.
         """
         check_is_fitted(self)
         store = Store(str(folder))
@@ -233,7 +252,9 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         save_bundle(store, bundle.student, bundle.provenance, bundle.calibration)
 
     @classmethod
-    def from_pretrained(cls, folder: str, *, device: str | None = None) -> "Student":
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str], *, device: str | None = None
+    ) -> Student:
         """Load a student from its bundle, or from the folder of a finished run.
 
         Args:
@@ -241,7 +262,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
             device: where torch computes, such as `"cuda"`; a GPU if there is one by default.
 
         Raises:
-            MedlabelError: there is no bundle, or it is damaged.
+            medlabel.MedlabelError: there is no bundle, or it is damaged.
         """
         bundle = load_bundle(find_bundle(str(folder)))
         made = cls(

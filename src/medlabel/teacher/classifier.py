@@ -3,6 +3,8 @@
 It needs no Ray. The jobs score by the same functions.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,7 +74,7 @@ class Teacher:
         device: str | None = None,
         precision: str = "fp32",
         home: Path | str | None = None,
-    ) -> "Teacher":
+    ) -> Teacher:
         """Load a CLIP by its name; a progress bar is shown while a phantom CLIP is trained.
 
         | name | model |
