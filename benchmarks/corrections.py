@@ -28,7 +28,7 @@ from medlabel.evaluation.metrics import true_labels
 from medlabel.storage.home import default_home
 from medlabel.student.fit import fit, predict_proba
 from medlabel.student.human_labels import UNLABELED, HumanLabels
-from medlabel.student.recipes import Recipe, recipe_named
+from medlabel.student.recipes import Recipe, get_recipe
 from rayjobs.pretrain import ensure_phantom_clip
 
 ANSWERS = (100, 300, 1000)
@@ -62,7 +62,7 @@ class Bench:
         self, recipe: Recipe, human_labels: HumanLabels | None, rows: Labels
     ) -> tuple[float, Any]:
         """Accuracy on the test of a student of these rows of the pool; and its pool's odds."""
-        some = None if human_labels is None else human_labels.of(rows)
+        some = None if human_labels is None else human_labels.subset(rows)
         fitted = fit(
             self.pool[rows], self.scores[rows], self.classes, recipe, self.seed, human_labels=some
         )
@@ -150,7 +150,7 @@ def _benches(options: argparse.Namespace) -> Iterator[Bench]:
             Unit(
                 options.task,
                 options.noise,
-                recipe_named(options.recipe),
+                get_recipe(options.recipe),
                 seed,
                 options.per_class,
                 options.data_root,
@@ -176,7 +176,7 @@ def main() -> None:
         options.noise, options.recipe, options.per_class = "image-70", "adam", 150
         sizes, weights = (100,), [5.0]
     torch.set_num_threads(1)
-    recipe = recipe_named(options.recipe)
+    recipe = get_recipe(options.recipe)
     found = []
     for bench in _benches(options):
         for row in compare(bench, recipe, sizes, weights):

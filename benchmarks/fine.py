@@ -16,7 +16,7 @@ from benchmarks.common import arguments, finish
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.units import PER_CLASS, PHANTOM, TASKS, Unit, diagnostics_of_lines
 from medlabel.storage.home import default_home
-from medlabel.student.recipes import recipe_named
+from medlabel.student.recipes import get_recipe
 from rayjobs.pretrain import local_name
 
 FINE = ("blood-cells", "malignant-benign", "pneumonia-normal")
@@ -25,7 +25,7 @@ NOISES = (PHANTOM, "image-70", "random")
 
 def units(options: argparse.Namespace) -> list[Unit]:
     """Every unit; with `--quick`, two draws of one task."""
-    clip, recipe = local_name(options.clip, default_home()), recipe_named("robust")
+    clip, recipe = local_name(options.clip, default_home()), get_recipe("robust")
     tasks, seeds, cap = list(FINE), min(options.seeds, 10), PER_CLASS
     if options.findings:
         tasks += [name for name in TASKS if name.startswith("finding-")]

@@ -26,7 +26,7 @@ from medlabel.annotation.guarantee import AuditDesign, certify, sample_rows
 from medlabel.data.tasks import gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import true_labels
 from medlabel.student.fit import fit, predict_proba
-from medlabel.student.recipes import recipe_named
+from medlabel.student.recipes import get_recipe
 
 PRECISIONS = (0.95, 0.99)
 ANSWERS = (100, 300, 1000)
@@ -62,7 +62,7 @@ def labelled(task_name: str, noise: str, who: str, per_class: int, root: Path) -
     found = noisy_scores(noise, labels, images, len(task.classes), 0)
     if who == "student":
         cut = len(cell.pool)
-        fitted = fit(images[:cut], found[:cut], task.class_names, recipe_named("adam"), 0)
+        fitted = fit(images[:cut], found[:cut], task.class_names, get_recipe("adam"), 0)
         found = predict_proba(fitted.student, images)
     guesses = found.argmax(axis=1)
     return Labelled(found.max(axis=1).astype(np.float32), guesses, guesses == labels)

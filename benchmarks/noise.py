@@ -19,7 +19,7 @@ from benchmarks.common import arguments, finish, print_table
 from benchmarks.ledger import options_of_units, run_units
 from benchmarks.plots import write_plots
 from benchmarks.units import PER_CLASS, Unit, best_of_lines, diagnostics_of_lines, without
-from medlabel.student.recipes import Recipe, recipe_named
+from medlabel.student.recipes import Recipe, get_recipe
 
 SYMMETRIC = tuple(f"symmetric-{percent}" for percent in (0, 10, 20, 30, 40))
 IMAGE = tuple(f"image-{percent}" for percent in (60, 70, 80, 90))
@@ -39,7 +39,7 @@ SIGNALS = ("sure", "teacher", "neighbours", "balance", "validation_accuracy", "s
 
 def recipes() -> dict[str, Recipe]:
     """The rows of the table by name."""
-    return {name: recipe_named(name) for name in ("paper", "adam", "robust")}
+    return {name: get_recipe(name) for name in ("paper", "adam", "robust")}
 
 
 def units(options: argparse.Namespace) -> list[Unit]:
@@ -63,7 +63,7 @@ def _side_by_side(options: argparse.Namespace) -> Iterator[Unit]:
 
 def _ablation(options: argparse.Namespace) -> Iterator[Unit]:
     for noise in ABLATION_NOISES:
-        for recipe in without(recipe_named("robust"), recipe_named("paper")).values():
+        for recipe in without(get_recipe("robust"), get_recipe("paper")).values():
             for seed in range(min(ABLATION_SEEDS, options.seeds)):
                 yield Unit(ABLATED, noise, recipe, seed, PER_CLASS, options.data_root)
 

@@ -22,7 +22,7 @@ from medlabel.evaluation.significance import Comparison, corrected_t_test, wilco
 from medlabel.reports.figures import to_png
 from medlabel.storage.home import default_home
 from medlabel.storage.store import Store
-from medlabel.student.recipes import recipe_named
+from medlabel.student.recipes import get_recipe
 from rayjobs.pretrain import local_name
 
 TASKS = (
@@ -41,7 +41,7 @@ def units(options: argparse.Namespace) -> list[Unit]:
     if options.quick:
         tasks, seeds, cap = ["chest-pneumonia"], 2, 150
     return [
-        Unit(task, PHANTOM, recipe_named(name), seed, cap, options.data_root, clip)
+        Unit(task, PHANTOM, get_recipe(name), seed, cap, options.data_root, clip)
         for task in tasks
         for name in RECIPES
         for seed in range(seeds)

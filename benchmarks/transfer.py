@@ -29,7 +29,7 @@ from medlabel.evaluation.metrics import evaluate_baseline, true_labels
 from medlabel.storage.digests import hex_digest
 from medlabel.student.fit import fit, predict_proba
 from medlabel.student.networks import STUDENTS, parameter_count
-from medlabel.student.recipes import Recipe, recipe_named
+from medlabel.student.recipes import Recipe, get_recipe
 
 WRONG, SIDES, SEEDS = 0.2, (28, 64, 128), 3
 PER_CLASS = 150  # a fit of the large network at 128 pixels takes minutes a hundred images
@@ -105,7 +105,7 @@ def units(options: argparse.Namespace) -> Iterator[Unit]:
 
 def recipe_for(student: str, quick: bool) -> Recipe:
     """`robust` with one network, one round and, for the large ones, a rate that they can bear."""
-    recipe = recipe_named("robust")
+    recipe = get_recipe("robust")
     rate = RATES.get(student, recipe.learning_rate)
     recipe = replace(recipe, learning_rate=rate, ensemble_size=1, self_training_rounds=1)
     return replace(recipe, epochs=4, min_steps=None, average_from_epoch=0) if quick else recipe

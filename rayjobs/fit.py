@@ -172,7 +172,9 @@ def fit_unit(
     """Fit one cell and write it; the folder is whole or it does not count."""
     start = time.perf_counter()
     images, scores = workload.images, workload.adjusted(unit.pool)
-    human_labels = None if workload.human_labels is None else workload.human_labels.of(unit.pool)
+    human_labels = (
+        None if workload.human_labels is None else workload.human_labels.subset(unit.pool)
+    )
     fitted = fit(
         images[unit.pool],
         scores,
@@ -184,7 +186,7 @@ def fit_unit(
         human_labels=human_labels,
     )
     wanted = training_targets(scores, workload.recipe)
-    wanted = wanted if human_labels is None else human_labels.into(wanted)
+    wanted = wanted if human_labels is None else human_labels.apply_to_targets(wanted)
     found = [predict_proba(fitted.student, images[rows]) for rows in (unit.pool, unit.test)]
     if not all(np.isfinite(chances).all() for chances in found):
         raise MedlabelError(

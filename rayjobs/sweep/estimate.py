@@ -306,7 +306,7 @@ def _fits(
 def _work(unit: SweepUnit, draw: TaskSample) -> float:
     """Images that training sees, up to a factor that a recipe's fits share."""
     n = int(_TRAINED * len(draw.cells[0].pool))
-    sized = unit.recipe.sized(n)
+    sized = unit.recipe.scaled_to(n)
     return float(sized.epochs * max(n, sized.batch_size))
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks import ledger
 from benchmarks.units import Unit, without
-from medlabel.student.recipes import recipe_named
+from medlabel.student.recipes import get_recipe
 
-ROBUST, PAPER = recipe_named("robust"), recipe_named("paper")
+ROBUST, PAPER = get_recipe("robust"), get_recipe("paper")
 UNIT = Unit("chest-breast", "symmetric-20", ROBUST, 0, 100, Path("images"))
 
 

@@ -66,7 +66,7 @@ def test_an_explanation_shows_the_provenance_and_reproduces_the_label(medlabel, 
         ),
         (("audit", "report", "{out}"), "nothing is guaranteed of"),
         (("audit", "plan", "{out}", "--precision", "99"), "give a share between 0 and 1"),
-        (("annotate", "x", "--model", "nowhere", "--out", "{out}2"), "nowhere is no bundle"),
+        (("annotate", "x", "--model", "nowhere", "--out", "{out}2"), "nowhere is not a bundle"),
     ],
 )
 def test_a_mistake_is_one_line(medlabel, out, arguments, reason):

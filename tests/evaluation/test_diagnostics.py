@@ -99,7 +99,7 @@ def test_students_are_compared_on_what_both_judged():
 def test_a_run_is_judged_by_the_median_of_its_draws():
     spoilt = Signals(0, 0.05, 0, 0, 0, 0.05)
     trust = summarise_diagnostics([SOUND, SOUND, spoilt], 0.9)
-    assert (trust.draws, trust.signals.teacher, trust.warnings) == (3, 0.6, ())
+    assert (trust.n_seeds, trust.signals.teacher, trust.warnings) == (3, 0.6, ())
     assert trust.to_json()["students"] == 0.9
 
 

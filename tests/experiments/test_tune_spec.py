@@ -18,7 +18,7 @@ from medlabel.experiments.tune_spec import (
     check_tune,
     recipe_of,
 )
-from medlabel.student.recipes import RECIPES, recipe_named
+from medlabel.student.recipes import RECIPES, get_recipe
 
 ROBUST = RECIPES["robust"]
 
@@ -74,7 +74,7 @@ def test_maps_and_their_kin_spell_a_student():
 def test_a_recipe_comes_back_from_its_file(tmp_path):
     recipe = recipe_of(ROBUST, {"maps": "8-16", "epochs": 5, "average": "none"})
     (tmp_path / "winner.yaml").write_text(yaml.safe_dump(changed_fields(recipe)))
-    read = asdict(recipe_named(str(tmp_path / "winner.yaml")))
+    read = asdict(get_recipe(str(tmp_path / "winner.yaml")))
     assert {**read, "name": recipe.name} == asdict(recipe)
 
 

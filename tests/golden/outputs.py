@@ -273,7 +273,7 @@ def training() -> Outputs:
 def _recipes() -> dict[str, NDArray]:
     """The fields of each recipe, and the sizes that a pool gives it."""
     pairs = [(name, n) for name in RECIPES for n in (100, 900, 4000)]
-    sized = [RECIPES[name].sized(n) for name, n in pairs]
+    sized = [RECIPES[name].scaled_to(n) for name, n in pairs]
     lengths = [(r.epochs, r.patience or 0, r.average_from_epoch) for r in sized]
     return {
         **{f"recipe {name}": _values(recipe) for name, recipe in RECIPES.items()},
@@ -301,7 +301,10 @@ def _targets() -> dict[str, NDArray]:
     found["weights of equal scores"] = sample_weights(equal, by_margin)
     found["pruned"] = find_label_errors(np.arange(24) % 3, given)
     people = HumanLabels(np.where(np.arange(24) % 5 == 0, 1, UNLABELED), 2.5)
-    found |= {"human targets": people.into(given), "human weights": people.weigh(given[:, 0])}
+    found |= {
+        "human targets": people.apply_to_targets(given),
+        "human weights": people.apply_to_weights(given[:, 0]),
+    }
     return found
 
 

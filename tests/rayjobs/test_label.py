@@ -7,7 +7,7 @@ import torch
 
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.student.recipes import recipe_named
+from medlabel.student.recipes import get_recipe
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from rayjobs import image_pipeline
 from rayjobs import label as job
@@ -20,7 +20,7 @@ def config(tmp_path, dark):
         classes=("chest", "breast"),
         out=str(tmp_path / "out"),
         home=tmp_path / "home",
-        recipe=recipe_named("adam"),
+        recipe=get_recipe("adam"),
     )
 
 

@@ -103,7 +103,7 @@ def test_centre_of_a_wide_picture_is_what_counts(folder):
 
 
 def test_folder_without_a_bundle_is_one_line(tmp_path):
-    with pytest.raises(MedlabelError, match=r"is no bundle: it has no config\.json"):
+    with pytest.raises(MedlabelError, match=r"is not a bundle: it has no config\.json"):
         load_bundle(str(tmp_path))
 
 
@@ -176,7 +176,7 @@ def test_older_bundle_loads_and_says_that_it_cannot_tell(folder):
 @pytest.mark.parametrize("damage", [b"", b"junk"])
 def test_calibration_of_another_student_is_not_taken(calibrated, damage):
     (calibrated / "calibration.safetensors").write_bytes(damage)
-    with pytest.raises(MedlabelError, match="calibration is not its own"):
+    with pytest.raises(MedlabelError, match="calibration has another digest"):
         load_bundle(str(calibrated))
 
 

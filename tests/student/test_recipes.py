@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from medlabel.errors import MedlabelError
-from medlabel.student.recipes import OPTIMISERS, RECIPES, recipe_named
+from medlabel.student.recipes import OPTIMISERS, RECIPES, get_recipe
 
 
 @pytest.fixture
@@ -18,13 +18,13 @@ def write(tmp_path):
 
 
 def test_a_recipe_is_known_by_its_key():
-    assert all(recipe_named(name) is recipe for name, recipe in RECIPES.items())
+    assert all(get_recipe(name) is recipe for name, recipe in RECIPES.items())
     assert all(name == recipe.name for name, recipe in RECIPES.items())
 
 
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(MedlabelError, match=r"'best'.*paper, adam, robust.*\.yaml"):
-        recipe_named("best")
+        get_recipe("best")
 
 
 def test_adam_is_the_paper_with_another_optimiser():
@@ -33,13 +33,13 @@ def test_adam_is_the_paper_with_another_optimiser():
 
 
 def test_a_yaml_changes_what_it_names_and_nothing_else(write):
-    mine = recipe_named(write("base: paper\noptimiser: adamw\nlearning_rate: 1e-2\n"))
+    mine = get_recipe(write("base: paper\noptimiser: adamw\nlearning_rate: 1e-2\n"))
     wanted = replace(RECIPES["paper"], name="mine", optimiser="adamw", learning_rate=1e-2)
     assert mine == wanted
 
 
 def test_a_yaml_without_a_base_starts_from_robust(write):
-    assert recipe_named(write("self_training_rounds: 3")) == replace(
+    assert get_recipe(write("self_training_rounds: 3")) == replace(
         RECIPES["robust"], name="mine", self_training_rounds=3
     )
 
@@ -59,13 +59,13 @@ def test_a_yaml_without_a_base_starts_from_robust(write):
 )
 def test_a_wrong_yaml_is_told_in_one_line(write, text, reason):
     with pytest.raises(MedlabelError, match=reason) as caught:
-        recipe_named(write(text))
+        get_recipe(write(text))
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_told():
     with pytest.raises(MedlabelError, match=r"cannot read recipe absent\.yaml: No such file"):
-        recipe_named("absent.yaml")
+        get_recipe("absent.yaml")
 
 
 def test_a_recipe_made_in_python_is_checked_too():
@@ -79,7 +79,7 @@ def test_an_average_of_no_epoch_is_no_recipe():
     ):
         replace(RECIPES["robust"], epochs=4)
     for n in (10, 100, 437, 874, 5000):
-        sized = RECIPES["robust"].sized(n)
+        sized = RECIPES["robust"].scaled_to(n)
         assert sized.average_from_epoch < sized.epochs
 
 

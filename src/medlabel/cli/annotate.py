@@ -135,10 +135,10 @@ def _retrain(
     seed: Seed = 0,
 ) -> None:
     """Train the next student on annotations and people's answers, and measure what they changed."""
-    from medlabel.student.recipes import recipe_named
+    from medlabel.student.recipes import get_recipe
     from rayjobs.retrain import RetrainConfig, retrain
 
-    config = RetrainConfig(folder, tuple(answers), out, recipe_named(recipe), pool, weight, seed)
+    config = RetrainConfig(folder, tuple(answers), out, get_recipe(recipe), pool, weight, seed)
     with StageBars() as shown:
         result = retrain(config, shown.advance)
     say(

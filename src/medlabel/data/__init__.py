@@ -1,5 +1,6 @@
-"""Where images come from: sources, listings, decoding, tasks, and the sealed true labels.
+"""Image sources, listings, decoding, tasks with their cells, and the sealed true labels.
 
-In: paths and names of sets. Out: uint8 images, image ids, tasks and cells, `SealedTruth`.
-Imports `storage` and `phantoms`.
+In: paths, URIs and names of MedMNIST sets.
+Out: uint8 images, image ids, tasks and sampled cells, `SealedTruth`.
+Imports `storage`, `phantoms` and `errors`.
 """

@@ -1,8 +1,8 @@
-"""How an image of any shape becomes the square that a CLIP, or a student, sees.
+"""Crop, pad and resize images of any shape to the square input of a CLIP or of a student.
 
-A module of its own, so that those who read files, far from the model, need not import torch: a
-reader starts in a second instead of eight, and is a quarter of the size. open_clip is imported by
-the first image that has to be framed.
+This module does not import torch, because worker processes that only read files need none: without
+it such a process starts in one second instead of eight and takes a quarter of the memory.
+open_clip is imported when the first image is framed.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,13 @@ __all__ = ["CentreSquare", "Framing", "grey_if_possible"]
 
 @dataclass(frozen=True)
 class Framing:
-    """A model's geometry: the side of its square, and how open_clip's own transform gets there."""
+    """The geometric part of a CLIP's preprocessing.
+
+    Attributes:
+        size: side of the model's square input in pixels.
+        mode: open_clip's `resize_mode`: `shortest`, `longest` or `squash`.
+        interpolation: open_clip's name of the interpolation, such as `bicubic`.
+    """
 
     size: int
     mode: str
@@ -33,14 +39,14 @@ class Framing:
             self.size, is_train=False, resize_mode=self.mode, interpolation=self.interpolation
         ).transforms
         framed: Any = Image.fromarray(image)
-        for step in steps[:-3]:  # the last three make a normalised RGB tensor of it
+        for step in steps[:-3]:  # the last three convert it to a normalised RGB tensor
             framed = step(framed)
         return np.asarray(framed)
 
 
 @dataclass(frozen=True)
 class CentreSquare:
-    """How a student sees an image: as MedMNIST made its own, the centre square, resized.
+    """A student's preprocessing: the centre square, resized, as MedMNIST prepared its images.
 
     Attributes:
         size: side of the square in pixels.
@@ -52,11 +58,15 @@ class CentreSquare:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what comes out."""
+        """Shape of the output: (size, size) or (size, size, 3)."""
         return (self.size, self.size) if self.channels == 1 else (self.size, self.size, 3)
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The centre square of uint8 [H, W] or [H, W, 3], resized bicubically."""
+        """Return the centre square of uint8 [H, W] or [H, W, 3], resized bicubically.
+
+        >>> CentreSquare(28, 1)(np.zeros((40, 60), np.uint8)).shape
+        (28, 28)
+        """
         if image.shape == self.shape:
             return image
         side = min(image.shape[:2])
@@ -65,9 +75,4 @@ class CentreSquare:
         square = Image.fromarray(image).convert(mode).crop((left, top, left + side, top + side))
         if side != self.size:
             square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        return np.array(square)  # a copy: Pillow's own is read-only
-
-
-def grey_if_possible(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB images [N, S, S, 3] as [N, S, S] if in all of them the three channels are equal."""
-    return images[..., 0] if (images == images[..., :1]).all() else images
+        return np.array(square)  # a copy, because Pillow's own buffer is read-only

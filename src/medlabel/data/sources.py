@@ -1,7 +1,7 @@
-"""Where images come from: MedMNIST sets, npz files in MedMNIST's layout, phantoms.
+"""Image sources: MedMNIST sets, npz files in MedMNIST's layout, and phantoms.
 
-A source gives images freely. What it knows of their true labels it gives to one question only:
-`Split.eligible`, which images may be drawn for a class. Nothing else can be asked.
+Images are public. True labels are used for one purpose only: `Split.eligible` tells which images
+may be sampled for a class. There is no other access to them.
 """
 
 import os
@@ -39,7 +39,7 @@ __all__ = [
 
 SIZES = (28, 64, 128, 224)
 SPLITS = ("train", "val", "test")
-PHANTOM_COUNTS = {"train": 546, "val": 78, "test": 156}  # as many as BreastMNIST has
+PHANTOM_COUNTS = {"train": 546, "val": 78, "test": 156}  # those of BreastMNIST
 MEDMNIST_FLAGS = (
     *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist"),
     *("breastmnist", "bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
@@ -49,7 +49,7 @@ _MAX_SIDE = 4096
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one split, uint8 [N, H, W] (grey) or [N, H, W, 3] (colour)."""
+    """The images of one dataset split, uint8 [N, H, W] (grey) or [N, H, W, 3] (colour)."""
 
     images: NDArray[np.uint8]
     _labels: NDArray[np.int64] = field(repr=False)
@@ -57,14 +57,14 @@ class Split:
     def eligible(
         self, labels: tuple[int, ...] | None, without: tuple[int, ...] | None = None
     ) -> NDArray[np.int64]:
-        """Indices of the images that may be drawn for a class.
+        """Return the indices of the images that may be sampled for a class, int64 [M].
 
-        A set with several findings an image (ChestMNIST: one 0/1 column each) counts a finding's
-        number as its label, and an image may have several or none.
+        In a multi-label set (ChestMNIST: one 0/1 column per finding) the label of a finding is the
+        number of its column, and an image may have several labels or none.
 
         Args:
-            labels: an image has one of these; None: any.
-            without: an image has none of these.
+            labels: an image must have one of these labels; any label if None.
+            without: an image must have none of these labels.
         """
         kept = np.ones(len(self.images), dtype=bool) if labels is None else self._having(labels)
         return np.flatnonzero(kept if without is None else kept & ~self._having(without))
@@ -76,11 +76,11 @@ class Split:
 
     @property
     def labels_per_image(self) -> int:
-        """Labels an image: 1, or the number of 0/1 columns."""
+        """Number of label columns: 1, or the number of findings in a multi-label set."""
         return int(self._labels.shape[1])
 
-    def knows(self, label: int) -> bool:
-        """Whether any image could carry this label."""
+    def has_label(self, label: int) -> bool:
+        """Whether any image of the split could have this label."""
         if self._labels.shape[1] > 1:
             return bool(0 <= label < self._labels.shape[1])
         return bool(np.any(self._labels == label))
@@ -88,7 +88,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """A named set of images in three splits: train (the pool) and val, test (held out)."""
+    """A named set of images in three splits: train (for the pool), val and test (held out)."""
 
     name: str
     splits: Mapping[str, Split]
@@ -100,34 +100,40 @@ class Source:
 
     @property
     def size(self) -> int:
-        """Side of the (square) images in pixels."""
+        """Side of the square images in pixels."""
         return int(self.splits["train"].images.shape[1])
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of all pixels: two sources with equal hashes hold equal images."""
+        """SHA-256 (hex) of all pixels; sources with equal hashes hold equal images."""
         images = (self.splits[split].images for split in SPLITS)
         pairs = ((repr(some.shape).encode(), some.tobytes()) for some in images)
         return hex_digest_of_pieces(chain.from_iterable(pairs))
 
 
 def source_name(spec: str) -> str:
-    """The name in `source/split/index` ids: the flag, `phantom-FLAG`, or the file's stem."""
+    """Return the name of a source in image ids: the flag, `phantom-FLAG`, or the file's stem.
+
+    >>> source_name("phantom:breastmnist"), source_name("scans/chest.npz")
+    ('phantom-breastmnist', 'chest')
+    """
     if spec.startswith("phantom:"):
         return spec.replace(":", "-")
     return Path(spec).stem if spec.endswith(".npz") else spec
 
 
 def open_source(spec: str, size: int = 28, data_root: Path | None = None) -> Source:
-    """Open a source by what a user types.
+    """Open a source from its specification.
 
     Args:
         spec: `breastmnist` (a MedMNIST flag), `PATH.npz`, or `phantom:breastmnist`.
         size: side of the images in pixels; a file's own size must agree with it.
-        data_root: folder of MedMNIST's npz files; they are downloaded to it when missing.
+        data_root: folder of MedMNIST's npz files, which are downloaded into it if missing; the
+            default is `default_data_root()`.
 
     Raises:
-        MedlabelError: an unknown set, a missing or damaged file, or no network, with what to do.
+        MedlabelError: the set is unknown, the file is missing or damaged, or there is no network
+            for the download; the message says what to do.
     """
     if size not in SIZES:
         raise MedlabelError(f"size {size} is not one of {', '.join(map(str, SIZES))}")
@@ -137,7 +143,7 @@ def open_source(spec: str, size: int = 28, data_root: Path | None = None) -> Sou
 
 
 def find_npz(spec: str, size: int = 28, data_root: Path | None = None) -> Path:
-    """Where the npz file of a path or a MedMNIST flag lies; a set is downloaded when missing."""
+    """Return the npz file of a source; a MedMNIST set is downloaded if it is missing."""
     if spec.endswith(".npz"):
         return Path(spec)
     if spec not in MEDMNIST_FLAGS:
@@ -154,20 +160,20 @@ def find_npz(spec: str, size: int = 28, data_root: Path | None = None) -> Path:
 
 
 def default_data_root() -> Path:
-    """MedMNIST's own folder, `~/.medmnist`, unless MEDLABEL_DATA_ROOT names another."""
+    """Return the folder named by the variable MEDLABEL_DATA_ROOT, else MedMNIST's `~/.medmnist`."""
     return Path(os.environ.get("MEDLABEL_DATA_ROOT", Path.home() / ".medmnist"))
 
 
 def medmnist_file(flag: str, size: int, root: Path) -> Path:
-    """Where MedMNIST's own code keeps a set of this size."""
+    """Return the path at which the medmnist package stores a set at this image size."""
     return root / (f"{flag}.npz" if size == 28 else f"{flag}_{size}.npz")
 
 
 def download_medmnist(flag: str, size: int, root: Path) -> None:
-    """Download a set that is missing; what a failed download leaves is taken away again.
+    """Download a MedMNIST set; an incomplete file is removed if the download fails.
 
     Raises:
-        MedlabelError: there is no network, or what came is not what MedMNIST promises.
+        MedlabelError: there is no network, or the file does not have MedMNIST's MD5 digest.
     """
     import medlabel._torchvision  # noqa: F401  (before medmnist, which imports torchvision)
     import medmnist  # isort: skip
@@ -176,12 +182,12 @@ def download_medmnist(flag: str, size: int, root: Path) -> None:
     python_class = getattr(medmnist, medmnist.INFO[flag]["python_class"])
     try:
         root.mkdir(parents=True, exist_ok=True)
-        # It also reads the split, and the training images of the largest are 13 GB.
+        # The class also reads the split; "val", because "train" takes up to 13 GB.
         python_class(split="val", root=str(root), size=size, download=True)
     except Exception as error:  # medmnist raises bare RuntimeErrors of many kinds
-        with suppress(OSError):  # a folder that cannot be written holds nothing of ours
+        with suppress(OSError):  # nothing was written to a read-only folder
             path.unlink(missing_ok=True)
-        if isinstance(error.__context__, KeyboardInterrupt):  # medmnist turns Ctrl-C into one too
+        if isinstance(error.__context__, KeyboardInterrupt):  # medmnist wraps Ctrl-C, too
             raise KeyboardInterrupt from error
         raise MedlabelError(
             f"{path} is missing and could not be downloaded; where there is a network, run "
@@ -191,7 +197,7 @@ def download_medmnist(flag: str, size: int, root: Path) -> None:
 
 
 def _draw_phantoms(spec: str, size: int) -> Source:
-    """Phantoms in three splits; their labels are those of the set they look like."""
+    """Draw phantoms in three splits, labelled like the MedMNIST set that they imitate."""
     look = phantoms.get_look(spec.removeprefix("phantom:"))
     splits = {}
     for split, count in PHANTOM_COUNTS.items():
@@ -216,7 +222,7 @@ def _read_npz(path: Path, name: str, size: int) -> Source:
     if len({split.images.shape[1:] for split in splits.values()}) != 1:
         raise MedlabelError(f"{path}: its splits differ in image shape")
     if len({split.labels_per_image for split in splits.values()}) != 1:
-        raise MedlabelError(f"{path}: its splits differ in the number of labels an image")
+        raise MedlabelError(f"{path}: its splits differ in the number of labels per image")
     return Source(name, splits)
 
 
@@ -239,12 +245,12 @@ def _read_split(path: Path, arrays: Any, split: str, size: int) -> Split:
             f"run with --size {shape[1]}"
         )
     if not np.issubdtype(labels.dtype, np.integer) or len(labels) != len(images):
-        raise MedlabelError(f"{path}: {split}_labels are not one whole-number row per image")
+        raise MedlabelError(f"{path}: {split}_labels do not hold one row of integers per image")
     return Split(images, labels.reshape(len(images), -1).astype(np.int64))
 
 
 def check_pixels(path: Path, split: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise a `MedlabelError` unless a split's images are square uint8 ones."""
+    """Raise a `MedlabelError` unless the images of a split are square and uint8."""
     if dtype != np.uint8 or len(shape) not in (3, 4) or shape[3:] not in ((), (3,)):
         raise MedlabelError(
             f"{path}: {split}_images is {dtype}{list(shape)}, not uint8 [N, H, W] or [N, H, W, 3]"

@@ -1,14 +1,14 @@
-"""Tasks (two or more classes to be told apart) and their cells (one draw of pool and test).
+"""Tasks (two or more classes to distinguish) and cells (a sampled pool and test set per seed).
 
-| what is typed | classes |
+| specification | classes |
 | --- | --- |
 | `chestmnist,breastmnist` | chest, breast, from MedMNIST |
 | `chest=a.npz,breast=b.npz` | the same names, from files |
-| `sick=a.npz#0,well=a.npz#1,2` | labels within a set |
+| `sick=a.npz#0,well=a.npz#1,2` | labels of a set |
 | `effusion=chestmnist#2,none=chestmnist#!2` | a finding against all images without it |
 | `phantom:chestmnist,phantom:breastmnist` | drawn images |
-| `sick=phantom:pneumoniamnist#1,well=phantom:pneumoniamnist#0` | drawn images of labels |
-| `tasks/chest-vs-breast.yaml` | whatever the file says |
+| `sick=phantom:pneumoniamnist#1,well=phantom:pneumoniamnist#0` | drawn images with certain labels |
+| `tasks/chest-vs-breast.yaml` | those of the file |
 """
 
 import re
@@ -43,15 +43,20 @@ __all__ = [
     "source_image",
 ]
 
-MIN_POOL, MIN_TEST = 5, 2  # images per class below which an 80/20 split or a test says nothing
+MIN_POOL, MIN_TEST = 5, 2  # images per class needed for an 80/20 split and for a test
 _Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/,=#]+$")]
-_RESERVED = {"image_id", "label", "row", "split"}  # columns that tables have beside classes
+_RESERVED = {"image_id", "label", "row", "split"}  # other columns of score tables
 
 
 class ClassSpec(BaseModel):
-    """A class: its name, where its images come from, and its captions (None: from the table).
+    """A class of a task.
 
-    Its images have one of `labels` (None: any label), and none of those in `without`.
+    Attributes:
+        name: of the class; it names a column of every score table.
+        source: specification of the source of its images (see `medlabel.data.sources`).
+        labels: its images have one of these labels; any label if None.
+        without: its images have none of these labels.
+        captions: sentences for the teacher; those of the caption tables if None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +69,7 @@ class ClassSpec(BaseModel):
 
 
 class Task(BaseModel):
-    """Two or more classes that are to be told apart."""
+    """A classification task: two or more classes, and the side of their images in pixels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -84,7 +89,7 @@ class Task(BaseModel):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, in order: column k of every score table is class k."""
+        """Names of the classes in order: column k of every score table is class k."""
         return tuple(spec.name for spec in self.classes)
 
     @property
@@ -94,10 +99,17 @@ class Task(BaseModel):
 
 
 def parse_task(text: str, size: int | None = None) -> Task:
-    """Read a task from a YAML file's path or from the shorthand (see this module's table).
+    """Parse a task from the path of a YAML file or from the shorthand in this module's table.
+
+    >>> parse_task("chestmnist,breastmnist").class_names
+    ('chest', 'breast')
+
+    Args:
+        text: path or shorthand.
+        size: side of the images in pixels, in place of the task's own.
 
     Raises:
-        MedlabelError: with what is wrong in it.
+        MedlabelError: the specification is invalid; the message names the first mistake.
     """
     try:
         if text.endswith((".yaml", ".yml")):
@@ -123,7 +135,7 @@ def _read_task(path: Path) -> object:
 
 
 def _split_classes(text: str) -> list[str]:
-    """Split at commas, but not within a list of labels (`a=x.npz#0,1`)."""
+    """Split at commas, except within a list of labels (`a=x.npz#0,1`)."""
     parts: list[str] = []
     for part in text.split(","):
         if part.strip().isdigit() and parts and "#" in parts[-1]:
@@ -134,7 +146,7 @@ def _split_classes(text: str) -> list[str]:
 
 
 def parse_class(text: str) -> ClassSpec:
-    """Read one class from the shorthand (see this module's table)."""
+    """Parse one class from the shorthand in this module's table."""
     match = re.fullmatch(r"(?:([^=#]+)=)?([^#]+?)(?:#(!?)(\d+(?:,\d+)*))?", text)
     if match is None:
         raise MedlabelError(
@@ -157,14 +169,23 @@ def _default_name(source: str) -> str:
 
 
 def flag_of(source: str) -> str | None:
-    """The MedMNIST set a source is of, judged by its name (`.../bloodmnist-pbc6000.npz`)."""
+    """Return the MedMNIST set that a source's name starts with, or None.
+
+    >>> flag_of("scans/bloodmnist-pbc6000.npz")
+    'bloodmnist'
+    """
     stem = source_name(source).removeprefix("phantom-")
     found = [flag for flag in LOOKS if re.match(rf"{flag}(?![a-z])", stem)]
     return found[0] if found else None
 
 
 def first_validation_error(error: ValidationError, fields: Iterable[str] = ()) -> str:
-    """The first thing that is wrong, after the name of its field; `fields` are those there are."""
+    """Describe the first error of a pydantic validation in one line.
+
+    Args:
+        error: the validation error.
+        fields: the valid field names, to list after an unknown one.
+    """
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
@@ -180,7 +201,7 @@ def first_validation_error(error: ValidationError, fields: Iterable[str] = ()) -
 
 @dataclass(frozen=True)
 class Cell:
-    """One task with one seed: ids of an unlabelled pool and of a held-out test, shuffled."""
+    """One task with one seed: shuffled image ids of an unlabelled pool and a held-out test set."""
 
     seed: int
     pool: tuple[str, ...]
@@ -188,14 +209,18 @@ class Cell:
 
 
 def open_sources(task: Task, data_root: Path | None = None) -> dict[str, Source]:
-    """Open each source of a task once, by spec."""
+    """Open each source of a task once; return the sources by specification."""
     return open_source_specs([spec.source for spec in task.classes], task.size, data_root)
 
 
 def open_source_specs(
     specs: Sequence[str], size: int, data_root: Path | None = None
 ) -> dict[str, Source]:
-    """Open each source once, by spec; two that are called alike are refused."""
+    """Open each source once; return the sources by specification.
+
+    Raises:
+        MedlabelError: a source cannot be opened, or two different sources have the same name.
+    """
     sources = {spec: open_source(spec, size, data_root) for spec in dict.fromkeys(specs)}
     names = [source.name for source in sources.values()]
     for name in names:
@@ -207,12 +232,22 @@ def open_source_specs(
 def sample_cells(
     task: Task, sources: Mapping[str, Source], seeds: Sequence[int], per_class: int | None = None
 ) -> tuple[list[Cell], SealedTruth]:
-    """Draw a pool (from train) and a test (from val and test) a seed, equal numbers a class.
+    """Sample one cell per seed, with equally many images of each class.
 
-    The smallest class decides the number; `per_class` caps it. Truth goes into the seal at once.
+    The pool comes from the train split, the test set from val and test. The smallest class decides
+    the number of images per class. True labels are sealed as soon as they are known.
+
+    Args:
+        task: the classes.
+        sources: by specification, as `open_sources` returns them.
+        seeds: one per cell.
+        per_class: at most this many images per class.
+
+    Returns:
+        The cells in the order of the seeds, and the sealed labels of all their images.
 
     Raises:
-        MedlabelError: a class has too few images, or no image carries a label that was asked for.
+        MedlabelError: a class has too few images, or no image has a requested label.
     """
     pools = _eligible_ids(task, sources, ("train",))
     tests = _eligible_ids(task, sources, ("val", "test"))
@@ -234,12 +269,12 @@ def sample_cells(
 def _eligible_ids(
     task: Task, sources: Mapping[str, Source], splits: Sequence[str]
 ) -> list[list[str]]:
-    """Ids that may be drawn, a class; an image that fits two classes fits none."""
+    """Return the candidate ids of each class; an image that fits two classes is left out."""
     candidates = []
     for spec in task.classes:
         source = sources[spec.source]
         for label in (*(spec.labels or ()), *(spec.without or ())):
-            if not any(split.knows(label) for split in source.splits.values()):
+            if not any(split.has_label(label) for split in source.splits.values()):
                 raise MedlabelError(
                     f"class {spec.name!r}: no image of {spec.source} has label {label}"
                 )
@@ -283,13 +318,13 @@ def _sample(
 
 
 def sampled_ids(cells: Sequence[Cell]) -> list[str]:
-    """Ids of all drawn images, shuffled: in order of name, a row's number would tell its class."""
+    """Return the ids of all sampled images, shuffled so that the order does not reveal classes."""
     ids = sorted({image_id for cell in cells for image_id in (*cell.pool, *cell.test)})
     return [ids[row] for row in np.random.default_rng(0).permutation(len(ids))]
 
 
 def source_image(sources: Mapping[str, Source], image_id: str) -> NDArray[np.uint8]:
-    """One image as its source holds it: uint8 [S, S] or [S, S, 3]."""
+    """Return one image as it is in its source: uint8 [S, S] or [S, S, 3]."""
     name, split, index = image_id.rsplit("/", 2)
     (source,) = (source for source in sources.values() if source.name == name)
     image: NDArray[np.uint8] = source.splits[split].images[int(index)]
@@ -297,7 +332,10 @@ def source_image(sources: Mapping[str, Source], image_id: str) -> NDArray[np.uin
 
 
 def gather_images(sources: Mapping[str, Source], image_ids: Sequence[str]) -> NDArray[np.uint8]:
-    """Images by id: uint8 [N, S, S] when all are grey, else [N, S, S, 3] with grey repeated."""
+    """Return images by id: uint8 [N, S, S] if all are grey, else [N, S, S, 3].
+
+    Grey images among colour ones are repeated over the three channels.
+    """
     by_name = {source.name: source for source in sources.values()}
     colour = any(source.colour for source in by_name.values())
     size = next(iter(by_name.values())).size

@@ -1,7 +1,8 @@
-"""The human labels, sealed.
+"""The true labels, sealed against use in anything but evaluation.
 
-Truth leaves the draw as a `SealedTruth` and is opened in `medlabel.evaluation.metrics` alone. It
-has no array interface and refuses to be pickled, so no Ray job can be handed it by mistake.
+`sample_cells` returns the true labels as a `SealedTruth`, which only `medlabel.evaluation.metrics`
+unseals. It has no array interface and refuses to be pickled, so it cannot be passed to a Ray task
+by mistake.
 """
 
 from collections.abc import Sequence
@@ -20,30 +21,34 @@ _TABLE = "truth.parquet"
 
 
 class TruthIsSealedError(TypeError):
-    """Raised when a true label is about to leave the process that evaluates."""
+    """Raised when true labels would leave the evaluating process or become an array."""
 
 
 class SealedTruth:
-    """True class of each image, by `image_id`; only evaluation calls `unseal`."""
+    """The true class index of each image, by image id; only evaluation calls `unseal`."""
 
     def __init__(self, image_ids: Sequence[str], labels: Sequence[int]) -> None:
         self._labels = dict(zip(image_ids, labels, strict=True))
 
     def unseal(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
-        """True class index of each image asked for, int64 [N]. For evaluation alone."""
+        """Return the true class indices of some images, int64 [N]. For evaluation only.
+
+        Raises:
+            MedlabelError: the label of an image is unknown.
+        """
         try:
             return np.array([self._labels[image_id] for image_id in image_ids], dtype=np.int64)
         except KeyError as error:
             raise MedlabelError(f"no true label is known for image {error.args[0]}") from error
 
     def save(self, store: Store) -> None:
-        """Write the truth table (`image_id`, `label`) of a run."""
+        """Write the labels to a run folder, as a table with columns `image_id` and `label`."""
         rows = sorted(self._labels.items())
         store.write_table(_TABLE, pd.DataFrame(rows, columns=["image_id", "label"]))
 
     @classmethod
     def load(cls, store: Store) -> "SealedTruth":
-        """Read the truth table of a run."""
+        """Read the labels from a run folder."""
         frame = store.read_table(_TABLE)
         return cls(frame["image_id"].tolist(), frame["label"].tolist())
 

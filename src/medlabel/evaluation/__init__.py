@@ -1,5 +1,6 @@
-"""Metrics, baselines, diagnostics that need no labels, and tests of significance.
+"""Metrics, baselines, label-free diagnostics, and significance tests.
 
-In: probabilities and, for metrics alone, the sealed truth. Out: figures and warnings.
-Imports `student` and everything before it.
+In: probabilities [N, K]; for metrics only, also the sealed true labels.
+Out: metrics per cell, confusion counts, diagnostics with warnings, p-values.
+Imports `student` and every package that `student` may import.
 """

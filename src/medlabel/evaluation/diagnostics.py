@@ -1,21 +1,21 @@
-"""Whether to believe a run, told without truth: what teacher, students and images agree on.
+"""Label-free diagnostics: evidence, without true labels, on whether a run can be believed.
 
-Every figure is a Cohen's kappa (1960) or scaled like one: 0 is what chance gives, 1 is always.
+Every figure is a Cohen's kappa (1960) or on its scale: 0 is agreement by chance, 1 is perfect.
 
-| figure | between | in doubt |
+| figure | agreement | doubtful if |
 | --- | --- | --- |
-| `sure` | the teacher's mean probability of the label it gives, and chance | not above chance |
-| `teacher` | student and teacher, on images that no student saw | not above chance |
-| `students` | students of different draws | below a half |
-| `neighbours` | an image and those most like it, by the student's labels | below a half |
-| `balance` | the student's labels, and as many of each class as were drawn | below a half |
+| `confidence` | the teacher's mean top probability, from chance (0) to certainty (1) | chance |
+| `teacher` | student and teacher, on images that no student was trained on | chance |
+| `students` | students of different seeds | below 0.5 |
+| `neighbours` | the student's labels of an image and of its nearest neighbours | below 0.5 |
+| `balance` | frequencies of the student's labels and the balanced sample | below 0.5 |
 
-Chance means: three standard errors of guesses on the images of one draw (for kappas a one-sided p
-of 0.001; `sure` is a mean of probabilities, for which the same distance is only a measure).
-A half means: nearer to chance than to always. No threshold was fitted to any truth; but `sure` was
-added because the other four missed one real task (pneumonia against normal, the phantom teacher).
-No figure can see a teacher that is sure and wrong in a way that images support, for instance one
-that tells two classes by their brightness.
+A figure is at chance level if it is at most three standard errors, under independence, above 0 on
+the images of one seed: a one-sided p of 0.001 for kappas. For `confidence`, a mean of
+probabilities, the same distance is a rule of thumb. No threshold was fitted to true labels, but
+`confidence` was added because the other four missed one real task (pneumonia against normal, with
+the phantom teacher). No figure can detect a teacher that is confidently and consistently wrong, for
+instance one that distinguishes two classes by their brightness.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,22 +44,20 @@ Labels = NDArray[np.int64]
 
 CHANCE_LIMIT = 3.0  # standard errors
 HALF = 0.5
-MIN_SHARED_PER_CLASS = (
-    10  # images per class that two draws must share for their students to be compared
-)
+MIN_SHARED_PER_CLASS = 10  # test images per class that two students must share to be compared
 _NEAREST = 10
-_GRID = 14  # side in pixels at which images are compared where no embeddings are
+_GRID = 14  # side in pixels at which images are compared if there are no embeddings
 
 
 @dataclass(frozen=True)
 class Signals:
-    """What one draw shows of itself, without truth; the kappas are explained in this module.
+    """The label-free figures of one seed; see the table in this module.
 
     Attributes:
         teacher: kappa of student and teacher on the test images.
-        teacher_error: standard error of that kappa if the two were independent.
-        neighbours: kappa of an image's label and its nearest neighbours' labels.
-        balance: 1 where the student gives each class equally often, 0 where it gives one only.
+        teacher_error: standard error of that kappa under independence.
+        neighbours: kappa of the labels of images and of their nearest neighbours.
+        balance: 1 if the student predicts all classes equally often, 0 if only one.
         sure: how often the teacher is right by its own probabilities: 0 like a guess, 1 always.
         sure_error: standard error of that share for guesses on as many images.
     """
@@ -74,30 +72,33 @@ class Signals:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """A run's signals, the median over its draws, and what to warn of.
+    """The diagnostics of a run: medians over its seeds, and warnings.
 
     Attributes:
-        draws: how many.
-        signals: medians.
-        students: mean kappa of students of different draws; None of one draw.
-        warnings: plain sentences; none where nothing is amiss.
+        n_seeds: number of seeds.
+        signals: medians over the seeds.
+        students: mean kappa between students of different seeds; None for a single seed.
+        warnings: sentences for the user; empty if no figure is doubtful.
     """
 
-    draws: int
+    n_seeds: int
     signals: Signals
     students: float | None
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """As `diagnostics.json` has it."""
+        """Return the content of `diagnostics.json`."""
         return asdict(self)
 
 
 def kappa(first: Labels, second: Labels, k: int) -> tuple[float, float]:
-    """Cohen's kappa of two rows of labels [N] among k classes, and its error under independence.
+    """Return Cohen's kappa of two labellings [N] with k classes, and its standard error.
 
-    The error is that of Fleiss, Cohen & Everitt (1969, eq. 15). Where chance alone makes the two
-    always agree (each gives one label only), kappa is 0.
+    The standard error under independence is that of Fleiss, Cohen & Everitt (1969, eq. 15). Kappa
+    is 0 if both labellings use the same single class, where it is undefined.
+
+    >>> kappa(np.array([0, 1, 0, 1]), np.array([0, 1, 1, 0]), 2)
+    (0.0, 0.5)
     """
     # scikit-learn has no error, and a warning and NaN for the degenerate case; statsmodels (65 MB)
     # has both. Either takes a hundred times as long and gives other last digits.
@@ -115,11 +116,11 @@ def kappa(first: Labels, second: Labels, k: int) -> tuple[float, float]:
 def compute_signals(
     teacher: NDArray[np.floating], student: NDArray[np.floating], features: NDArray[np.floating]
 ) -> Signals:
-    """The signals of one draw.
+    """Compute the signals of one seed.
 
     Args:
-        teacher: scores [N, K] of images that the student has not seen.
-        student: its probabilities [N, K] of the same images.
+        teacher: scores [N, K] of images that the student was not trained on.
+        student: the student's probabilities [N, K] of the same images.
         features: embeddings of the same images [N, D], or `pixel_features`.
     """
     k = student.shape[1]
@@ -137,22 +138,25 @@ def compute_signals(
 
 
 def _with_neighbours(labels: Labels, features: NDArray[np.floating], k: int) -> float:
-    """Kappa of every image's label and those of its nearest neighbours."""
-    near = max(1, min(_NEAREST, len(labels) // (4 * k)))  # far fewer than a class has images
+    """Return the kappa of the labels of images and of their nearest neighbours."""
+    near = max(1, min(_NEAREST, len(labels) // (4 * k)))  # far fewer than images per class
     points = features.astype(np.float32)
     found = NearestNeighbors(n_neighbors=near).fit(points).kneighbors(return_distance=False)
     return kappa(np.repeat(labels, near), labels[found].ravel(), k)[0]
 
 
 def _balance(labels: Labels, k: int) -> float:
-    """The accuracy that shares of labels allow where classes are equally many, above chance."""
+    """Return the highest accuracy possible with these label frequencies, scaled from chance to 1.
+
+    The true classes are assumed to be equally frequent.
+    """
     shares = np.bincount(labels, minlength=k) / len(labels)
     reach = float(np.minimum(shares, 1 / k).sum())
     return (reach - 1 / k) / (1 - 1 / k)
 
 
 def pixel_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Images [N, S, S] or [N, S, S, 3] at 14 pixels a side, float32 [N, D] in 0..1."""
+    """Return images [N, S, S(, 3)] averaged to 14 x 14 pixels, as float32 [N, D] from 0 to 1."""
     stack = torch.from_numpy(images if images.ndim == 4 else images[..., None])
     small = [
         torch.nn.functional.adaptive_avg_pool2d(part.permute(0, 3, 1, 2).float() / 255, _GRID)
@@ -161,22 +165,27 @@ def pixel_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(torch.cat(small).flatten(1))
 
 
-def student_agreement(draws: Sequence[Mapping[str, int]], k: int) -> float | None:
-    """Mean kappa of each draw's student and the next one's, on the images that both judged.
+def student_agreement(labels_by_seed: Sequence[Mapping[str, int]], k: int) -> float | None:
+    """Return the mean kappa of students of successive seeds, on the test images they share.
 
     Args:
-        draws: the labels that each draw's student gave, by image id.
+        labels_by_seed: for each seed, the student's labels by image id.
         k: number of classes.
+
+    Returns:
+        None if no two successive seeds share enough images.
     """
-    found = list(_agreements(pairwise(draws), k))
+    found = list(_agreements(pairwise(labels_by_seed), k))
     return float(np.mean(found)) if found else None
 
 
 def _agreements(
     pairs: Iterable[tuple[Mapping[str, int], Mapping[str, int]]], k: int
 ) -> Iterator[float]:
-    """The kappa of each pair's labels, on the images that both judged; those with few of them pass:
-    of a large set two draws may share a handful, which tell nothing."""
+    """Yield the kappa of each pair of labellings that share enough images.
+
+    Samples from a large set may share only a handful, whose kappa would be noise.
+    """
     for one, other in pairs:
         shared = sorted(one.keys() & other.keys())
         if len(shared) >= MIN_SHARED_PER_CLASS * k:
@@ -184,29 +193,33 @@ def _agreements(
             yield kappa(first, second, k)[0]
 
 
-def best_seed_index(each: Sequence[Signals], draws: Sequence[Mapping[str, int]], k: int) -> int:
-    """Which draw's student to publish: the one that agrees most with what is known without truth.
+def best_seed_index(
+    each: Sequence[Signals], labels_by_seed: Sequence[Mapping[str, int]], k: int
+) -> int:
+    """Choose the student to publish by label-free figures on images it was not trained on.
 
-    Agreement is the mean of three figures on images that the student has not learned from: its
-    `balance`, its `neighbours`, and its kappa with the students of the other draws. The loss on
-    held-back pseudo-labels has no part: it is lowest where the teacher's mistakes were learned
-    best. (In `benchmarks/noise.py` it picked students no better than drawing lots. That benchmark's
-    truth is also how these three were chosen among six.)
+    It has the highest sum of `balance`, `neighbours`, and mean kappa with the students of the other
+    seeds. The validation loss on pseudo-labels is not used: it is lowest where the teacher's
+    mistakes were learned best, and in `benchmarks/noise.py` it selected students no better than
+    chance. (The true labels of that benchmark are also how these three figures were chosen among
+    six.)
 
     Args:
-        each: the signals of each draw.
-        draws: the labels that each draw's student gave, by image id; where some share too few
-            images with all others, kappas have no part.
+        each: the signals of each seed.
+        labels_by_seed: for each seed, the student's labels by image id. Kappas are ignored if
+            a student shares too few images with all others.
         k: number of classes.
 
     Returns:
-        The index of the draw; the first of equal ones.
+        The index of the seed; the first one in case of a tie.
     """
     shared = [
-        list(_agreements(((own, other) for at, other in enumerate(draws) if at != index), k))
-        for index, own in enumerate(draws)
+        list(
+            _agreements(((own, other) for at, other in enumerate(labels_by_seed) if at != index), k)
+        )
+        for index, own in enumerate(labels_by_seed)
     ]
-    known = all(shared)  # else some would be judged by less, for no fault of theirs
+    known = all(shared)  # otherwise students would be compared by different figures
     return int(
         np.argmax(
             [
@@ -218,45 +231,47 @@ def best_seed_index(each: Sequence[Signals], draws: Sequence[Mapping[str, int]],
 
 
 def summarise_diagnostics(each: Sequence[Signals], students: float | None) -> Diagnostics:
-    """The run's trust: medians over draws, and the warnings that follow from them."""
+    """Summarise a run: medians over its seeds, and the warnings that follow from them."""
     rows = [asdict(one) for one in each]
     middle = Signals(**{key: float(np.median([row[key] for row in rows])) for key in rows[0]})
     return Diagnostics(len(each), middle, students, diagnostic_warnings(middle, students))
 
 
 def diagnostic_warnings(found: Signals, students: float | None = None) -> tuple[str, ...]:
-    """What a reader should know before believing anything else; empty where nothing is amiss."""
-    told = []
+    """Return the warnings for doubtful figures; empty if there are none."""
+    warnings = []
     if found.confidence <= CHANCE_LIMIT * found.confidence_error:
-        told.append(
-            "By its own probabilities the teacher is right hardly more often than a guess is "
+        warnings.append(
+            "By its own probabilities the teacher is hardly more often right than a guess "
             f"({_beyond(found.confidence)}): it does not know these classes, or its scores need a "
             "lower temperature."
         )
     if found.teacher <= CHANCE_LIMIT * found.teacher_error:
-        told.append(
-            "Student and teacher agree no more than chance would have it "
-            f"({_beyond(found.teacher)}): the teacher's labels have nothing to do with what is "
-            "in the images, or the images are too few to show it."
+        warnings.append(
+            "Student and teacher agree no more than by chance "
+            f"({_beyond(found.teacher)}): the teacher's labels are unrelated to the "
+            "content of the images, or there are too few images to tell."
         )
     if students is not None and students < HALF:
-        told.append(
-            f"Students of different draws contradict each other ({_beyond(students)}): "
-            "another draw would give other answers."
+        warnings.append(
+            f"Students of different seeds contradict each other ({_beyond(students)}): "
+            "another random sample would give other labels."
         )
     if found.neighbours < HALF:
-        told.append(
+        warnings.append(
             f"Images that look alike get different labels ({_beyond(found.neighbours)}): "
-            "the classes form no groups that can be seen."
+            "the classes form no visible groups."
         )
     if found.balance < HALF:
-        told.append(
-            "The student gives some classes hardly ever, though each was drawn equally often."
+        warnings.append(
+            "The student hardly ever predicts some classes, though each was sampled equally often."
         )
-    if told:
-        told[0] = f"This task looks undecidable: do not use its labels unseen. {told[0]}"
-    return tuple(told)
+    if warnings:
+        warnings[0] = (
+            f"This task looks undecidable: do not use its labels without review. {warnings[0]}"
+        )
+    return tuple(warnings)
 
 
 def _beyond(value: float) -> str:
-    return f"{value:.2f}, where 0 is chance and 1 is always"
+    return f"{value:.2f}, where 0 is chance and 1 is perfect"

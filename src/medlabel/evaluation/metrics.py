@@ -1,4 +1,4 @@
-"""The only place that opens the truth: metrics of teacher, student and baselines."""
+"""Metrics of teacher, student and baselines: the only module that unseals the true labels."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -34,7 +34,10 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
 
 @dataclass(frozen=True)
 class Metrics:
-    """How well probabilities [N, K] agree with the truth; `auc` is one class against the rest."""
+    """Agreement of probabilities with the truth, each from 0 to 1.
+
+    `auc` is the area under the ROC curve, one class against the rest, mean over classes.
+    """
 
     accuracy: float
     balanced_accuracy: float
@@ -43,7 +46,15 @@ class Metrics:
 
 
 def compute_metrics(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Metrics:
-    """Metrics of probabilities [N, K] against true labels [N] (scikit-learn's definitions)."""
+    """Compute scikit-learn's metrics.
+
+    >>> compute_metrics(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), np.array([0, 1, 1])).auc
+    1.0
+
+    Args:
+        probabilities: [N, K].
+        labels: true class indices, int64 [N].
+    """
     guesses = probabilities.argmax(axis=1)
     classes = range(probabilities.shape[1])
     aucs = [roc_auc_score(labels == k, probabilities[:, k]) for k in classes]
@@ -63,7 +74,10 @@ def evaluate_cell(
     teacher_test: NDArray[np.float32],
     student_test: NDArray[np.float32],
 ) -> dict[str, float]:
-    """The metric columns of one row of `results.parquet`; all but the pool's are on the test."""
+    """Return the metric columns of one row of `results.parquet`.
+
+    All are computed on the test set except `teacher_pool_accuracy`. Scores are [N, K].
+    """
     labels = truth.unseal(test_ids)
     row: dict[str, float] = {
         "n_pool": len(pool_ids),
@@ -81,24 +95,24 @@ def evaluate_cell(
 def evaluate_baseline(
     truth: SealedTruth, test_ids: Sequence[str], probabilities: NDArray[np.floating]
 ) -> dict[str, float]:
-    """The metric columns of one row of `baselines.parquet`."""
+    """Return the metric columns of one row of `baselines.parquet`."""
     return asdict(compute_metrics(probabilities, truth.unseal(test_ids)))
 
 
 def true_labels(truth: SealedTruth, test_ids: Sequence[str]) -> NDArray[np.int64]:
-    """True classes int64 [N], for the report's figures."""
+    """Return true class indices, int64 [N], for the figures of the report."""
     return truth.unseal(test_ids)
 
 
 def true_scores(truth: SealedTruth, pool_ids: Sequence[str], k: int) -> NDArray[np.float32]:
-    """A teacher that is never wrong, float32 [N, K]: for the ceiling baseline and nothing else."""
+    """Return one-hot true labels, float32 [N, K], for the baseline trained on true labels only."""
     return np.eye(k, dtype=np.float32)[truth.unseal(pool_ids)]
 
 
 def confusion(
     truth: SealedTruth, test_ids: Sequence[str], probabilities: NDArray[np.floating]
 ) -> NDArray[np.int64]:
-    """Counts int64 [K, K]: true class by row, label given by column."""
+    """Return the confusion matrix, int64 [K, K]: true classes by row, predicted by column."""
     labels, classes = truth.unseal(test_ids), range(probabilities.shape[1])
     matrix = confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(classes))
     return np.asarray(matrix, dtype=np.int64)
@@ -110,9 +124,9 @@ def recall_rows(
     probabilities: NDArray[np.floating],
     class_names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Rows of `recalls.parquet`: of each class's images the share that was given its label.
+    """Return the rows of `recalls.parquet`: recall and number of test images per class.
 
-    A class that no test image is of has a recall of NaN and an `n` of 0.
+    A class without test images has a recall of NaN and an `n` of 0.
     """
     counts = confusion(truth, test_ids, probabilities)
     return [
@@ -122,7 +136,11 @@ def recall_rows(
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean, spread (standard deviation over seeds) and worst seed of teacher and student."""
+    """Summarise `results.parquet`: mean, standard deviation and minimum over seeds.
+
+    Returns:
+        One row for the teacher and one for the student.
+    """
     rows = []
     for who in ("teacher", "student"):
         accuracy, f1 = results[f"{who}_accuracy"], results[f"{who}_macro_f1"]

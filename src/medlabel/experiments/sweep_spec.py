@@ -53,7 +53,7 @@ from medlabel.data.tasks import (
 from medlabel.errors import MedlabelError
 from medlabel.storage.yaml_files import read_mapping
 from medlabel.student.networks import check_student
-from medlabel.student.recipes import Recipe, recipe_named
+from medlabel.student.recipes import Recipe, get_recipe
 from medlabel.teacher.adjust import Adjustment, parse_steps
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
@@ -258,7 +258,7 @@ def plan(spec: SweepSpec) -> list[SweepUnit]:
     Raises:
         MedlabelError: a task, recipe or student is unknown, or two have the same name.
     """
-    recipes = [recipe_named(name) for name in spec.recipes]
+    recipes = [get_recipe(name) for name in spec.recipes]
     if len({recipe.name for recipe in recipes}) < len(recipes):
         raise MedlabelError("recipes: two files have the same name: rename one")
     units = []

@@ -42,7 +42,7 @@ from medlabel.evaluation.diagnostics import Signals, student_agreement
 from medlabel.experiments.sweep_spec import OWN, SweepSpec, listed
 from medlabel.storage.digests import hex_digest
 from medlabel.student.networks import Cnn, check_student
-from medlabel.student.recipes import RECIPES, Recipe, recipe_named
+from medlabel.student.recipes import RECIPES, Recipe, get_recipe
 
 __all__ = [
     "FAILED_AGREEMENT",
@@ -145,7 +145,7 @@ class TuneSpec(SweepSpec):
     @property
     def start(self) -> Recipe:
         """The recipe that trials change, with its student."""
-        recipe, (student,) = recipe_named(self.recipes[0]), self.students
+        recipe, (student,) = get_recipe(self.recipes[0]), self.students
         return recipe if student == OWN else replace(recipe, student=student)
 
 

@@ -1,5 +1,6 @@
-"""Files behind URIs, written whole or not at all; digests; callbacks of progress;
-the device that torch computes on.
+"""Files behind URIs, SHA-256 digests, user-written YAML, progress callbacks, the torch device.
 
-In: bytes and paths. Out: files, digests, mappings. Imports only `medlabel.errors`.
+In: bytes, tables and paths or URIs.
+Out: files that are written atomically, digests, mappings read from YAML.
+Imports `medlabel.errors` only.
 """

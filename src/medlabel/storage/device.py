@@ -1,7 +1,4 @@
-"""Where and how torch computes. A module of its own, so that asking does not import a CLIP."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The default torch device, in a module of its own so that asking does not import open_clip."""
 
 import torch
 
@@ -9,7 +6,7 @@ __all__ = ["default_device", "one_thread"]
 
 
 def default_device() -> str:
-    """`cuda` where torch sees a GPU, else `cpu`."""
+    """Return `"cuda"` if torch sees a GPU, else `"cpu"`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -22,12 +22,19 @@ __all__ = [
     "to_digests",
 ]
 
-DIGEST_BYTES = 16  # of SHA-256 that are kept: 2**64 images before two are likely to collide
+# Bytes of each SHA-256 that are kept: a collision becomes likely at about 2**64 images.
+DIGEST_BYTES = 16
 Digests = NDArray[np.bytes_]
 
 
 def hex_digest(content: bytes | str, digits: int = 64) -> str:
-    """The first hexadecimal digits of the SHA-256 of bytes, or of text in UTF-8."""
+    """Return the first `digits` hexadecimal digits of the SHA-256 of `content`.
+
+    Text is encoded as UTF-8.
+
+    >>> hex_digest(b"chest", 8)
+    '7ca0d701'
+    """
     data = content.encode() if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()[:digits]
 
@@ -57,15 +64,15 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 
 
 def digest_image(image: NDArray[np.uint8]) -> bytes:
-    """The 16-byte digest of the pixels and shape of an image, uint8 [H, W] or [H, W, 3]."""
+    """Return the 16-byte digest of an image's shape and pixels, uint8 [H, W] or [H, W, 3]."""
     return digest_bytes(repr(image.shape).encode() + image.tobytes())
 
 
 def digest_bytes(data: bytes) -> bytes:
-    """The 16-byte digest of a file's content, without decoding it."""
+    """Return the 16-byte digest of the raw bytes of a file."""
     return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 def to_digests(digests: Sequence[bytes]) -> Digests:
-    """Digests of 16 bytes each as one array, `S16` [N]."""
+    """Stack N digests of 16 bytes each into one array of dtype `S16`, shape [N]."""
     return np.frombuffer(b"".join(digests), dtype=f"S{DIGEST_BYTES}")

@@ -1,4 +1,4 @@
-"""What a folder of results holds, so that one kind of work does not write over another's."""
+"""Recognise what kind of results a folder holds, so that no job overwrites another job's."""
 
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
@@ -15,10 +15,16 @@ KINDS = {
 
 
 def refuse_other_kinds(store: Store, mine: str) -> None:
-    """Refuse a folder that holds something of another kind than `mine`, a name of `KINDS`.
+    """Raise if a folder already holds the results of another kind of job.
+
+    Their tables, reports and bundles have the same file names and would be overwritten.
+
+    Args:
+        store: the output folder.
+        mine: the manifest of the job that is about to write, a key of `KINDS`.
 
     Raises:
-        MedlabelError: it does; their tables, reports and students have the same names.
+        MedlabelError: the folder holds the manifest of another kind.
     """
     for name, what in KINDS.items():
         if name != mine and store.exists(name):

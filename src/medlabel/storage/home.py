@@ -1,4 +1,4 @@
-"""The folder of this machine where teachers and embeddings are kept."""
+"""The folder on this machine where trained teachers and embeddings are cached."""
 
 import os
 from pathlib import Path
@@ -7,5 +7,5 @@ __all__ = ["default_home"]
 
 
 def default_home() -> Path:
-    """The folder that MEDLABEL_HOME names, else `~/.cache/medlabel`."""
+    """Return the folder named by the variable MEDLABEL_HOME, else `~/.cache/medlabel`."""
     return Path(os.environ.get("MEDLABEL_HOME", Path.home() / ".cache" / "medlabel"))

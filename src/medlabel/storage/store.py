@@ -1,7 +1,8 @@
 """Files and tables behind a URI: a local folder or any bucket that fsspec can open.
 
-A file appears whole or not at all: it is written beside its place and then moved. So a partial
-output is never read as a whole one. What a killed process leaves is a `.part` file nobody reads.
+Files are written atomically: to a temporary name beside the target, then moved. A partial output
+is therefore never read as a complete one. A killed process may leave a `.part` file behind, which
+is never read.
 
 Tables of many files name each of them `STEM-CHECKSUM.SUFFIX`, where the checksum is the first 16
 hexadecimal digits of the SHA-256 of the bytes. So a file that was damaged after it was written is
@@ -29,14 +30,17 @@ _CHECKSUM = 16  # hexadecimal digits in the names of checked files, at least
 
 
 class Store:
-    """A folder at `uri`, made when the first file is written.
+    """A folder at `uri`; it is created when the first file is written.
 
-    | call | what it does |
+    | call | effect |
     | --- | --- |
-    | `Store("runs/demo")`, `Store("s3://bucket/run")` | names a folder |
-    | `store / "cells"` | a folder within it |
-    | `store.write("a.json", data)` | writes bytes, whole or not at all |
-    | `store.write_table("a.parquet", frame)` | the same for a data frame |
+    | `Store("runs/demo")`, `Store("s3://bucket/run")` | opens a folder |
+    | `store / "cells"` | a folder inside it |
+    | `store.write("a.json", data)` | writes bytes atomically |
+    | `store.write_table("a.parquet", frame)` | writes a data frame as Parquet |
+
+    Raises:
+        MedlabelError: fsspec has no file system for the URI's scheme.
     | `store.write_checked("a", ".bin", data)` | writes `a-CHECKSUM.bin`, and returns this name |
     """
 
@@ -45,31 +49,32 @@ class Store:
             self._fs, self._root = fsspec.core.url_to_fs(uri)
         except (ImportError, ValueError) as error:
             raise MedlabelError(f"cannot open {uri}: {error}") from error
-        local = "file" in self._fs.protocol  # then absolute, for workers have other folders
+        # Local paths are made absolute, because workers run in other working directories.
+        local = "file" in self._fs.protocol
         self.uri = self._root if local else uri.rstrip("/")
 
     def __truediv__(self, name: str) -> "Store":
         return Store(posixpath.join(self.uri, name))
 
     def path(self, name: str = "") -> str:
-        """The full path of a file in this folder, as people would type it."""
+        """Return the full path or URI of a file in this folder, or of the folder itself."""
         return posixpath.join(self.uri, name) if name else self.uri
 
     def _full(self, name: str) -> str:
         return posixpath.join(self._root, name)
 
     def exists(self, name: str) -> bool:
-        """Whether the file is there (files are only ever there whole)."""
+        """Whether a file exists; files that exist are complete."""
         return bool(self._fs.exists(self._full(name)))
 
     def list(self, pattern: str) -> list[str]:
-        """Names of the files that fit a glob pattern, relative to this folder, sorted."""
-        self._fs.invalidate_cache()  # buckets' listings are kept, and others write here too
+        """Return the sorted names of files that match a glob pattern, relative to this folder."""
+        self._fs.invalidate_cache()  # fsspec caches listings of buckets; others write, too
         found = self._fs.glob(posixpath.join(glob.escape(self._root), pattern))
         return sorted(posixpath.relpath(str(path), self._root) for path in found)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file whole or not at all; `MedlabelError` says why where that cannot be done."""
+        """Write a file atomically; raise a `MedlabelError` with the reason if that fails."""
         full = self._full(name)
         partial = f"{full}.{uuid4().hex[:8]}.part"
         with self._clear_errors(name):
@@ -83,7 +88,7 @@ class Store:
                 raise
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file; `MedlabelError` where it cannot be read."""
+        """Return the bytes of a file; raise a `MedlabelError` if it cannot be read."""
         with self._clear_errors(name, "read"):
             return bytes(self._fs.cat_file(self._full(name)))
 
@@ -101,23 +106,23 @@ class Store:
         return data if whole else None
 
     def check_writable(self) -> None:
-        """Write and remove an empty file, to fail before the work and not after it."""
+        """Write and remove an empty file, so that a job fails before its work and not after it."""
         name, new = f".probe-{uuid4().hex[:8]}", not self.exists("")
         self.write(name, b"")
         self.remove("" if new else name)
 
     def remove(self, name: str) -> None:
-        """Remove a file or folder and all in it, if it is there."""
+        """Remove a file, or a folder with everything in it, if it exists."""
         with self._clear_errors(name, "remove"):
             if self.exists(name):
                 self._fs.rm(self._full(name), recursive=True)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write JSON, keys sorted, so that equal values are equal files."""
+        """Write JSON with sorted keys, so that equal values give identical files."""
         self.write(name, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
-        """Read JSON; `MedlabelError` where the file is missing or is none."""
+        """Read JSON; raise a `MedlabelError` if the file is missing or is not JSON."""
         try:
             return json.loads(self.read(name))
         except ValueError as error:
@@ -130,7 +135,7 @@ class Store:
         self.write(name, buffer.getvalue())
 
     def read_table(self, name: str) -> pd.DataFrame:
-        """Read Parquet into a data frame; `MedlabelError` where it is missing or damaged."""
+        """Read Parquet into a data frame; raise a `MedlabelError` if it is missing or damaged."""
         try:
             return pd.read_parquet(BytesIO(self.read(name)))
         except (ValueError, OSError) as error:

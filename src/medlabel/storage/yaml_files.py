@@ -1,4 +1,4 @@
-"""Files that people write: YAML, read into what a module then checks; each mistake is one line."""
+"""Read YAML files that users write, with a one-line error for every mistake."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ __all__ = ["read_mapping", "read_yaml"]
 
 
 def read_yaml(path: Path, what: str) -> object:
-    """What a file says.
+    """Return the parsed content of a YAML file.
 
     Args:
-        path: of the file.
-        what: it is to a user: "recipe", "captions".
+        path: the file.
+        what: what the file is called in error messages, such as "recipe" or "captions".
 
     Raises:
-        MedlabelError: it cannot be read, or is not YAML.
+        MedlabelError: the file cannot be read or is not YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -30,7 +30,16 @@ def read_yaml(path: Path, what: str) -> object:
 
 
 def read_mapping(path: Path, what: str, advice: str) -> dict[Any, Any]:
-    """The same for a file of `key: value` lines; `advice` says what to write where it is none."""
+    """Return the content of a YAML file of `key: value` lines as a dictionary.
+
+    Args:
+        path: the file.
+        what: what the file is called in error messages.
+        advice: the error message for a file whose content is not a mapping.
+
+    Raises:
+        MedlabelError: the file cannot be read, is not YAML, or is not a mapping.
+    """
     content = read_yaml(path, what)
     if not isinstance(content, dict):
         raise MedlabelError(advice)

@@ -1,5 +1,6 @@
-"""Networks and recipes, training, calibration, the decision for each image, and bundles.
+"""The student: networks, recipes, training, calibration, decisions per image, and bundles.
 
-In: images and scores. Out: a trained student, its probabilities and decisions, a bundle.
-Imports `teacher`, `data` and `storage`.
+In: uint8 images and teacher scores [N, K].
+Out: a trained network, calibrated probabilities, decisions with review reasons, a bundle folder.
+Imports `teacher`, `data`, `storage` and `errors`.
 """

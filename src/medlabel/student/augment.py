@@ -1,14 +1,15 @@
-"""Random changes to images that leave their class as it was, at levels that fit a modality.
+"""Label-preserving data augmentation, with strengths for different modalities.
 
-| level | what changes |
+| name | changes |
 | --- | --- |
 | `none` | nothing |
-| `light` | position by a pixel or two, contrast, brightness |
-| `films` | also left and right, more of both, and the field of a few: radiographs, scans, grey |
-| `cells` | as `films` but no field; any quarter turn, and the tint: microscopy and photographs |
+| `light` | a shift of a pixel or two, contrast, brightness |
+| `films` | also mirroring, more contrast and brightness, rarely a collimated field: grey images |
+| `cells` | as `films` without collimation, with quarter turns and tints: colour images |
 
-Strong changes of light keep a student from the short cuts that a weak teacher takes. No level adds
-noise to pixels: it hides the texture that tells grey sets apart, and cost a student two points.
+Strong changes of contrast and brightness keep a student from the shortcuts of a weak teacher. No
+pixel noise is added: it hides the texture that distinguishes grey sets, and reduced the accuracy of
+a student by two points.
 """
 
 from dataclasses import dataclass
@@ -20,21 +21,21 @@ from torch import Tensor
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "augment", "augmentation_for"]
 
-_SHIFT = 2 / 28  # of the side
-_MARGIN = 0.3  # of the side, at most
+_SHIFT = 2 / 28  # largest shift, as a fraction of the side
+_MARGIN = 0.3  # largest collimated margin, as a fraction of the side
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly images are changed; brightness and tint are of 0..255.
+    """How strongly images are changed. Brightness and tint are in pixel values, 0 to 255.
 
     Attributes:
-        contrast: spread of the factor around mid-grey.
-        brightness: spread of what is added to all pixels of an image.
-        flip: mirror half of the images.
-        turns: turn images by quarters and flip them upside down.
-        tint: spread of what is added to each channel of an image.
-        collimated: share of the images whose field is cut.
+        contrast: standard deviation of the contrast factor, around mid-grey.
+        brightness: standard deviation of the offset per image.
+        flip: whether half of the images are mirrored left to right.
+        turns: whether images are also flipped upside down and transposed.
+        tint: standard deviation of the offset per image and channel.
+        collimated: fraction of images with a dark margin.
     """
 
     contrast: float = 0.2
@@ -53,20 +54,32 @@ AUGMENTATIONS = {
 
 
 def augmentation_for(name: str, images: NDArray[np.uint8]) -> Augmentation | None:
-    """The level of that name, None for `none`; `auto` goes by whether all images are in colour."""
+    """Return the augmentation of this name, or None for `none`.
+
+    `auto` is `cells` if nearly all images are in colour, else `films`.
+
+    >>> augmentation_for("auto", np.zeros((4, 28, 28), np.uint8)) == AUGMENTATIONS["films"]
+    True
+    """
     if name == "auto":
         name = "cells" if images.ndim == 4 and _in_colour(images) else "films"
     return AUGMENTATIONS.get(name)
 
 
 def _in_colour(images: NDArray[np.uint8]) -> bool:
-    """Whether nearly all images have channels that differ: grey ones may lie among them."""
+    """Whether more than 99 % of the images have channels that differ."""
     differ = (images != images[..., :1]).any(axis=(1, 2, 3))
     return bool(differ.mean() > 0.99)
 
 
 def augment(batch: Tensor, level: Augmentation, rng: torch.Generator) -> Tensor:
-    """Changed copies of float pixels [N, C, S, S] in 0..255; all chance comes from `rng`."""
+    """Return augmented copies of a batch.
+
+    Args:
+        batch: float32 [N, C, S, S] with values from 0 to 255.
+        level: the strength of each change.
+        rng: generator of all random numbers.
+    """
     n, device = len(batch), batch.device
     reach = max(1, round(batch.shape[-1] * _SHIFT))
     shift = torch.randint(-reach, reach + 1, (2,), generator=rng).tolist()
@@ -87,7 +100,7 @@ def augment(batch: Tensor, level: Augmentation, rng: torch.Generator) -> Tensor:
 
 
 def _rotate(batch: Tensor, rng: torch.Generator) -> Tensor:
-    """Half of the images upside down, half transposed: with a mirror, all eight positions."""
+    """Flip half of the images upside down and transpose half: with mirroring, all 8 symmetries."""
     for turned in (batch.flip(2), None):
         chosen = (torch.rand(len(batch), 1, 1, 1, generator=rng) < 0.5).to(batch.device)
         batch = torch.where(chosen, batch.transpose(2, 3) if turned is None else turned, batch)
@@ -95,7 +108,7 @@ def _rotate(batch: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _brightness_and_tint(batch: Tensor, level: Augmentation, rng: torch.Generator) -> Tensor:
-    """What is added to pixels: brightness and tint."""
+    """Return the random offsets of brightness and tint, [N, 1 or C, 1, 1]."""
     n, channels = batch.shape[:2]
     added = level.brightness * torch.randn(n, 1, 1, 1, generator=rng)
     if level.tint:
@@ -104,9 +117,9 @@ def _brightness_and_tint(batch: Tensor, level: Augmentation, rng: torch.Generato
 
 
 def _collimate(n: int, side: int, share: float, rng: torch.Generator) -> Tensor:
-    """Where light falls, bool [n, 1, side, side]: all of most images, of some a smaller rectangle.
+    """Return random exposed fields, bool [n, 1, side, side]: a rectangle in `share` of the images.
 
-    Films are collimated and scans have margins, some far wider than the rest of their set.
+    Radiographs are collimated and scans have margins, in some images much wider than in others.
     """
     margins = torch.randint(0, int(side * _MARGIN) + 1, (4, n, 1), generator=rng)
     margins = margins * (torch.rand(n, 1, generator=rng) < share)

@@ -1,8 +1,13 @@
-"""A trained student as a folder: `config.json`, `model.safetensors`, a model card, provenance.
+"""Save and load a trained student as a folder, the bundle.
 
-`calibration.safetensors` is there too, unless the bundle is older than calibration.
+| file | content |
+| --- | --- |
+| `config.json`, `model.safetensors` | the network, as `PyTorchModelHubMixin` saves it |
+| `calibration.safetensors` | its calibration; missing in bundles from before calibration |
+| `provenance.json` | what it was trained on and with, digests, warnings |
+| `README.md` | a model card |
 
-Nothing in a bundle is code or pickle. It loads with `load_bundle("runs/demo/bundle")`.
+A bundle contains neither code nor pickles. Load it with `load_bundle("runs/demo/bundle")`.
 """
 
 import json
@@ -44,7 +49,14 @@ CALIBRATION_FILE = "calibration.safetensors"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A student ready to label images, and where it comes from."""
+    """A trained student with its calibration and provenance.
+
+    Attributes:
+        id: identifies the bundle in annotations.
+        student: the network, in evaluation mode.
+        provenance: content of `provenance.json`.
+        calibration: None for bundles from before calibration.
+    """
 
     id: str
     student: Student
@@ -53,7 +65,7 @@ class Bundle:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the probabilities."""
+        """Names of the classes, in the order of the columns of probabilities."""
         return tuple(self.student.classes)
 
     @property
@@ -63,23 +75,28 @@ class Bundle:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What its run warned of: with any, no label of it is taken unseen."""
+        """Warnings of its run; if there are any, every label is sent to review."""
         return tuple(str(line) for line in self.provenance.get("warnings", ()))
 
     @property
     def square(self) -> CentreSquare:
-        """How an image uint8 [H, W] or [H, W, 3] becomes what the student learned on."""
+        """The preprocessing that turns uint8 [H, W] or [H, W, 3] into the student's input."""
         return CentreSquare(self.size, self.student.channels)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities float32 [N, K] of prepared images uint8 [N, S, S] or [N, S, S, 3].
+        """Return probabilities float32 [N, K], calibrated if the bundle has a calibration.
 
-        They are calibrated if the bundle is.
+        Args:
+            images: preprocessed images, uint8 [N, S, S] or [N, S, S, 3].
         """
         return self.assess(images).probabilities
 
     def assess(self, images: NDArray[np.uint8]) -> Assessment:
-        """Probabilities of prepared images, and how far they are from what was learned."""
+        """Return probabilities and out-of-distribution scores of preprocessed images.
+
+        Args:
+            images: uint8 [N, S, S] or [N, S, S, 3].
+        """
         probabilities, features = self._reader(images)
         if self.calibration is None:
             unknown = np.full(len(images), np.nan, dtype=np.float32)
@@ -102,7 +119,14 @@ def save_bundle(
     provenance: Mapping[str, Any],
     calibration: Calibration | None = None,
 ) -> None:
-    """Write a bundle into a folder; `provenance` says what it was made of and with."""
+    """Write a bundle.
+
+    Args:
+        store: the folder.
+        student: the trained network.
+        provenance: facts for `provenance.json`; digests and the parameter count are added.
+        calibration: None if the student cannot be calibrated.
+    """
     with tempfile.TemporaryDirectory() as folder:
         student.save_pretrained(folder)
         for name in (*_FILES, "README.md"):
@@ -118,7 +142,7 @@ def save_bundle(
 
 
 def record_warnings(store: Store, warnings: Sequence[str]) -> None:
-    """Write into a bundle what its run warns of."""
+    """Add the warnings of a run to the provenance of its bundle."""
     store.write_json(_PROVENANCE, {**store.read_json(_PROVENANCE), "warnings": list(warnings)})
 
 
@@ -129,18 +153,22 @@ def find_bundle(uri: str) -> str:
 
 
 def load_bundle(uri: str) -> Bundle:
-    """Read a bundle's folder; `MedlabelError` where it is none or is damaged."""
+    """Load a bundle from its folder.
+
+    Raises:
+        MedlabelError: the folder is not a bundle, or a file in it is damaged.
+    """
     store = Store(uri)
     if not store.exists("config.json"):
-        raise MedlabelError(f"{uri} is no bundle: it has no config.json")
+        raise MedlabelError(f"{uri} is not a bundle: it has no config.json")
     provenance = store.read_json(_PROVENANCE)
     if not isinstance(provenance, dict):
-        raise MedlabelError(f"{uri} is a damaged bundle: {_PROVENANCE} is no JSON object")
+        raise MedlabelError(f"{uri} is a damaged bundle: {_PROVENANCE} is not a JSON object")
     weights = store.read("model.safetensors")
     if hex_digest(weights) != provenance.get("sha256"):
-        raise MedlabelError(f"{uri} is a damaged bundle: its weights are not its own")
+        raise MedlabelError(f"{uri} is a damaged bundle: its weights have another digest")
     try:
-        with without_pretrained_weights():  # the weights are in the bundle: nothing is downloaded
+        with without_pretrained_weights():  # nothing is downloaded: the weights are in the bundle
             student = Student(**store.read_json("config.json"))
         student.load_state_dict(safetensors.torch.load(weights))
     except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:
@@ -158,13 +186,13 @@ def _serialise(calibration: Calibration) -> bytes:
 
 
 def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | None:
-    """A bundle's calibration; None of an older one."""
+    """Read the calibration of a bundle, or None if the bundle has none."""
     digest = provenance.get("calibration_sha256")
     if digest is None:
         return None
     data = store.read(CALIBRATION_FILE)
     if hex_digest(data) != digest:
-        raise MedlabelError(f"{store.uri} is a damaged bundle: its calibration is not its own")
+        raise MedlabelError(f"{store.uri} is a damaged bundle: its calibration has another digest")
     values = {name: np.asarray(value) for name, value in safetensors.torch.load(data).items()}
     return Calibration(
         float(values["temperature"]),
@@ -175,7 +203,7 @@ def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | N
 
 
 def _model_card(student: Student, provenance: Mapping[str, Any]) -> bytes:
-    """A short model card in the hub's format."""
+    """Return a short model card in the format of the Hugging Face Hub."""
     facts = json.dumps(dict(provenance), indent=2, sort_keys=True)
     answers = sum(provenance.get("human_labels", {}).get("answers", {}).values())
     people = f"and on {answers:,} answers of people." if answers else "no human label was used."

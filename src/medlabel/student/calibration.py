@@ -1,12 +1,14 @@
-"""How far to believe a label: its probabilities, and whether the image is like what was learned.
+"""Calibration of a trained student: temperature scaling and an out-of-distribution score.
 
-What a decision makes of both is in `medlabel.student.decision`. No truth has a part in either. The
-temperature (Guo et al. 2017) is fitted to the pseudo-labels that the teacher gave, so a calibrated
-0.9 means that nine in ten such images have the label that the
-*teacher* would give them; it is never below 1, for those images were seen in training. The distance
-is Mahalanobis' from the nearest class's mean in the features before the last layer (Lee et al.
-2018), classes being the student's own labels; its unit is what 99 of 100 pool images stay within,
-each measured by statistics that it had no part in.
+`medlabel.student.decision` turns both into a decision. Neither uses true labels.
+
+- Temperature scaling (Guo et al. 2017) is fitted to the teacher's pseudo-labels. A calibrated
+  probability of 0.9 therefore means that nine in ten such images have the label that the *teacher*
+  would give them. The temperature is at least 1, because the images were used in training.
+- The out-of-distribution score is the Mahalanobis distance to the nearest class mean in the
+  features before the last layer (Lee et al. 2018), with the student's own labels as classes. It is
+  divided by the distance within which 99 % of the pool lie, where each half of the pool is measured
+  by the statistics of the other half.
 """
 
 import threading
@@ -27,7 +29,7 @@ from medlabel.student.networks import Student
 
 __all__ = ["Calibration", "FeatureReader", "calibrate"]
 
-OOD_QUANTILE = 0.99  # share of the pool that counts as like the pool
+OOD_QUANTILE = 0.99  # fraction of the pool that is in distribution by definition
 _MAX_TEMPERATURE = 100.0
 _BATCH = 512
 
@@ -36,13 +38,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is learned of a student after its training.
+    """A student's temperature and the statistics of its features.
 
     Attributes:
-        temperature: that its log-probabilities are divided by, at least 1.
-        centres: mean features of the classes that it gives, float32 [C, D], C at most K.
-        whitening: float32 [D, D]; distances are Euclidean after features are multiplied by it.
-        limit: distance that is usual in the pool.
+        temperature: divisor of the log-probabilities, at least 1.
+        centres: mean features of the C classes that it predicts, float32 [C, D], C at most K.
+        whitening: float32 [D, D]; the distance is Euclidean after multiplication by this matrix.
+        limit: the distance within which 99 % of the pool lie.
     """
 
     temperature: float
@@ -51,18 +53,18 @@ class Calibration:
     limit: float
 
     def ood_score(self, features: Floats) -> Floats:
-        """Distances of features [N, D] in units of what is usual, float32 [N]."""
+        """Return out-of-distribution scores, float32 [N], of features [N, D]; above 1 is out."""
         distances = _distance(features, self.centres, self.whitening)
         return np.asarray(distances / self.limit, dtype=np.float32)
 
     def apply_temperature(self, probabilities: Floats) -> Floats:
-        """Probabilities [N, K] at this temperature."""
+        """Return calibrated probabilities, float32 [N, K], of uncalibrated ones."""
         logits = np.log(np.maximum(probabilities, 1e-12)) / self.temperature
         return np.asarray(softmax(logits, axis=1), dtype=np.float32)
 
 
 class FeatureReader:
-    """A student's probabilities and features from one forward pass; threads may share it."""
+    """Return a student's probabilities and features from one forward pass; it is thread-safe."""
 
     def __init__(self, student: Student) -> None:
         self._student, self._local = student, threading.local()
@@ -70,42 +72,38 @@ class FeatureReader:
         self.has_features = all(head is not None for head in heads)
         for head in heads if self.has_features else ():
             assert head is not None
-            head.register_forward_pre_hook(self._take)
+            head.register_forward_pre_hook(self._record_features)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """All but what threads hold in the middle of a pass: that is nobody's to copy."""
-        return {**vars(self), "_local": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update({**state, "_local": threading.local()})
-
-    def _take(self, _head: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    def _record_features(self, _head: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         taken: list[torch.Tensor] | None = getattr(self._local, "taken", None)
         if taken is not None:
             taken.append(inputs[0].flatten(1))
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """Probabilities [N, K] and features [N, D] of uint8 images [N, S, S] or [N, S, S, 3].
+        """Return probabilities [N, K] and features [N, D], both float32.
 
-        D is 0 where the network has no linear layer to look in front of.
+        Args:
+            images: uint8 [N, S, S] or [N, S, S, 3].
+
+        D is 0 if the network does not end in a linear layer.
         """
         device = str(next(self._student.parameters()).device)
-        chances, features = [], []
+        probabilities, features = [], []
         try:
             for start in range(0, len(images), _BATCH):
                 self._local.taken = []
                 pixels = to_pixels(images[start : start + _BATCH], device)
-                chances.append(self._student(pixels).softmax(dim=1).cpu())
+                probabilities.append(self._student(pixels).softmax(dim=1).cpu())
                 found = self._local.taken or [torch.empty(len(pixels), 0)]
                 features.append(torch.cat(found, dim=1).cpu())
         finally:
             self._local.taken = None
-        return np.asarray(torch.cat(chances)), np.asarray(torch.cat(features))
+        return np.asarray(torch.cat(probabilities)), np.asarray(torch.cat(features))
 
 
 def _head(member: nn.Module, classes: int) -> nn.Linear | None:
-    """The layer that gives a network's logits, if it is linear."""
+    """Return the layer that computes a network's logits, or None if it is not linear."""
     linear = [layer for layer in member.modules() if isinstance(layer, nn.Linear)]
     return linear[-1] if linear and linear[-1].out_features == classes else None
 
@@ -114,13 +112,13 @@ def calibrate(student: Student, images: NDArray[np.uint8], wanted: Floats) -> Ca
     """Calibrate a student on its pool.
 
     Args:
-        student: trained.
+        student: a trained student.
         images: the pool, uint8 [N, S, S] or [N, S, S, 3].
-        wanted: what was learned from, float32 [N, K]: pseudo-labels, hard or soft.
+        wanted: the training targets, float32 [N, K]: hard or soft pseudo-labels.
 
     Returns:
-        None where the network has no linear layer at its end, or gives the pool one label in fewer
-        than four images of it.
+        The calibration, or None if the network does not end in a linear layer or the pool has
+        fewer than four images.
     """
     probabilities, features = FeatureReader(student)(images)
     labels = probabilities.argmax(axis=1)
@@ -133,7 +131,7 @@ def calibrate(student: Student, images: NDArray[np.uint8], wanted: Floats) -> Ca
 
 
 def _temperature(probabilities: Floats, wanted: Floats) -> float:
-    """The temperature, 1 or hotter, at which the pseudo-labels are likeliest."""
+    """Return the temperature, at least 1, that minimises the cross-entropy of the targets."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
 
     def loss(log_temperature: float) -> float:
@@ -149,7 +147,7 @@ def _temperature(probabilities: Floats, wanted: Floats) -> float:
 
 
 def _cross_fitted_distances(features: Floats, labels: NDArray[np.int64]) -> Iterator[Floats]:
-    """Distances of each half of the pool by the other half's statistics."""
+    """Yield the distances of each half of the pool under the statistics of the other half."""
     order = np.random.default_rng(0).permutation(len(features))
     halves = order[::2], order[1::2]
     for own, other in (halves, halves[::-1]):
@@ -157,10 +155,10 @@ def _cross_fitted_distances(features: Floats, labels: NDArray[np.int64]) -> Iter
 
 
 def _statistics(features: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Means of the classes that there are, and what makes the spread around them a unit ball."""
-    there, place = np.unique(labels, return_inverse=True)
+    """Return the means of the predicted classes and the whitening of the deviations from them."""
+    present, place = np.unique(labels, return_inverse=True)
     wide = features.astype(np.float64)
-    centres = np.stack([wide[labels == label].mean(axis=0) for label in there])
+    centres = np.stack([wide[labels == label].mean(axis=0) for label in present])
     precision = LedoitWolf(assume_centered=True).fit(wide - centres[place]).precision_
     values, vectors = np.linalg.eigh(precision)
     whitening = vectors * np.sqrt(np.maximum(values, 0.0))
@@ -168,7 +166,7 @@ def _statistics(features: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Fl
 
 
 def _distance(features: Floats, centres: Floats, whitening: Floats) -> Floats:
-    """Mahalanobis distance [N] of features [N, D] from the nearest centre."""
+    """Return the Mahalanobis distances [N] of features [N, D] to the nearest centre."""
     white, middles = features @ whitening, centres @ whitening
     distances: Floats = np.linalg.norm(white[:, None] - middles[None], axis=2).min(axis=1)
     return distances

@@ -1,16 +1,16 @@
-"""What a student says of images, and whether a person has to look: one rule for every door.
+"""The decision for each image: accept the student's label, or send it to review.
 
-| decision | when |
+| decision | review reasons |
 | --- | --- |
-| `auto` | none of these: |
-| `review` | `low_confidence`: the likeliest class has less than the asked probability |
-| | `out_of_distribution`: the image is further from the pool than is usual there |
-| | `uncalibrated`: the student cannot tell how sure it is, or how unlike an image is |
-| | `undecidable`: its run warned that the task looks so (`medlabel.evaluation.diagnostics`) |
+| `auto` | none |
+| `review` | `low_confidence`: the likeliest class has less than the required probability |
+| | `out_of_distribution`: the out-of-distribution score is above 1 |
+| | `uncalibrated`: the student has no calibration, or no out-of-distribution score |
+| | `undecidable`: its run warned about the task (`medlabel.evaluation.diagnostics`) |
 
-The service and the jobs on Ray Data decide by `review_reasons`, of the same figures: those of the
-bundle's own calibration (see `medlabel.student.calibration`). There is no torch here: readers of
-files need none.
+Batch jobs and the HTTP service both decide by `review_reasons`, from the same figures: those of the
+bundle's calibration (`medlabel.student.calibration`). This module does not import torch, because
+processes that only read files need none.
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,21 @@ from medlabel.errors import MedlabelError
 
 __all__ = ["AUTO_ABOVE", "Assessment", "check_auto_above", "ranking_scores", "review_reasons"]
 
-AUTO_ABOVE = 0.9  # calibrated probability of a label that nobody has to see, unless asked
+AUTO_ABOVE = 0.9  # default: labels with at least this calibrated probability need no review
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a student says of N images.
+    """A student's predictions for N images.
 
     Attributes:
         probabilities: float32 [N, K], rows sum to one.
-        ood_score: float32 [N], distance from the pool over the largest that is usual there;
-            above 1 an image is like nothing that was learned. NaN where it cannot be told.
-        calibrated: whether the probabilities were.
-        decidable: whether the student's run had nothing to warn of.
+        ood_score: out-of-distribution scores, float32 [N]; above 1 an image is out of
+            distribution. NaN if unknown.
+        calibrated: whether the probabilities are calibrated.
+        decidable: whether the student's run had no warnings.
     """
 
     probabilities: Floats
@@ -46,7 +46,7 @@ class Assessment:
     decidable: bool = True
 
     def __getitem__(self, rows: slice | NDArray[np.bool_]) -> "Assessment":
-        """What is said of some of the images."""
+        """Select some of the images."""
         return replace(self, probabilities=self.probabilities[rows], ood_score=self.ood_score[rows])
 
     @property
@@ -57,7 +57,7 @@ class Assessment:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Assessment"]) -> "Assessment":
-        """Judgements of one student, one after the other."""
+        """Concatenate assessments by the same student."""
         return cls(
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.ood_score for part in parts]),
@@ -67,7 +67,20 @@ class Assessment:
 
 
 def review_reasons(assessment: Assessment, auto_above: float) -> list[tuple[str, ...]]:
-    """Why each image has to be looked at; empty where its label may be taken unseen."""
+    """Return the review reasons of each image; none if its label is accepted.
+
+    >>> assessment = Assessment(
+    ...     np.array([[0.95, 0.05], [0.6, 0.4]], np.float32),
+    ...     np.array([0.5, 2.0], np.float32),
+    ...     calibrated=True,
+    ... )
+    >>> review_reasons(assessment, auto_above=0.9)
+    [(), ('low_confidence', 'out_of_distribution')]
+
+    Args:
+        assessment: predictions for N images.
+        auto_above: the probability that an accepted label needs.
+    """
     unknown = np.isnan(assessment.ood_score)
     flags = {
         "low_confidence": assessment.confidence < np.float32(auto_above),
@@ -80,15 +93,19 @@ def review_reasons(assessment: Assessment, auto_above: float) -> list[tuple[str,
 
 
 def ranking_scores(confidence: Floats, ood_score: Floats) -> Floats:
-    """Confidences [N] in the order in which labels are to be believed: less 1 where unlike.
+    """Return scores [N] that rank labels from most to least reliable.
 
-    So what is like the pool is above 0, what is unlike it below, each by its confidence.
+    The score is the confidence, minus 1 for images that are out of distribution. So these come
+    after all others, and each group is ordered by confidence.
+
+    >>> ranking_scores(np.float32([0.5, 0.75]), np.float32([0.2, 3])).tolist()
+    [0.5, -0.25]
     """
-    unlike = ~np.isnan(ood_score) & (ood_score > 1)
-    return np.asarray(confidence - unlike, dtype=np.float32)
+    out = ~np.isnan(ood_score) & (ood_score > 1)
+    return np.asarray(confidence - out, dtype=np.float32)
 
 
 def check_auto_above(share: float) -> None:
-    """Raise a `MedlabelError` unless it is a probability."""
+    """Raise a `MedlabelError` unless the threshold is between 0 and 1."""
     if not 0 <= share <= 1:
         raise MedlabelError(f"auto-above {share:g}: give a probability between 0 and 1")

@@ -1,7 +1,7 @@
-"""Fit one student on one pool: pixels and scores in, a trained CNN and its history out.
+"""Fit one student on one pool: images and teacher scores in, a trained CNN and its history out.
 
-Nothing here could know a true label: a pool comes without ids, and its scores are a teacher's. What
-people have answered about some of its images comes apart from them, as `HumanLabels`.
+No true label can get here: the pool has no image ids, and the scores are a teacher's. Labels that
+people gave to some of the images are passed separately, as `HumanLabels`.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,18 @@ from medlabel.student.training import Epoch, TrainingData, predict_probabilities
 __all__ = ["Epoch", "FitResult", "fit", "predict_proba", "to_pixels"]
 
 VALIDATION_SHARE = 0.2
-_FOLDS = 3  # of a pool that is relabelled or pruned out of sample
+_FOLDS = 3  # of the cross-validation that relabels or prunes a pool out of sample
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """A trained student, what each of its members went through, and the epochs that were kept."""
+    """A trained student with the training history of each member of its ensemble.
+
+    Attributes:
+        student: in evaluation mode, on the CPU.
+        histories: the epochs of each member.
+        best_epochs: index of the epoch whose weights each member has.
+    """
 
     student: Student
     histories: tuple[tuple[Epoch, ...], ...]
@@ -36,12 +42,12 @@ class FitResult:
 
     @property
     def validation_loss(self) -> float:
-        """Loss on held-back pseudo-labels, mean over members: the truth-free measure of a fit."""
+        """Loss on the held-out pseudo-labels (not the truth), mean over members."""
         kept = zip(self.histories, self.best_epochs, strict=True)
         return float(np.mean([history[best].validation_loss for history, best in kept]))
 
     def history_rows(self) -> list[dict[str, float]]:
-        """The histories as rows for a table, with the member's number."""
+        """Return the histories as rows of a table, one per member and epoch."""
         return [
             {"member": member, **asdict(epoch)}
             for member, history in enumerate(self.histories)
@@ -60,20 +66,23 @@ def fit(
     device: str = "cpu",
     human_labels: HumanLabels | None = None,
 ) -> FitResult:
-    """Train a student on a pool; each member has an 80/20 split and keeps its best epoch.
+    """Train a student on a pool. Each member of its ensemble has an 80/20 split of its own.
 
     Args:
         images: the pool, uint8 [N, S, S] or [N, S, S, 3].
-        scores: the teacher's, float32 [N, K], rows sum to one.
+        scores: of the teacher, float32 [N, K]; rows sum to one.
         classes: K names.
         recipe: how to train.
-        seed: decides splits, first weights, order and augmentation.
-        architecture: a student by name; the recipe's own when None.
-        device: where torch computes.
-        human_labels: human labels of some of the images; no teacher and no network overrules them.
+        seed: of splits, initial weights, order and augmentation.
+        architecture: name of a network, in place of the recipe's.
+        device: for torch.
+        human_labels: labels by people, which replace the pseudo-labels of their images.
+
+    Raises:
+        MedlabelError: the recipe leaves no image to train on.
     """
     torch.manual_seed(seed)
-    bench = _FitData(
+    data = _FitData(
         to_pixels(images, device),
         classes,
         recipe,
@@ -83,104 +92,110 @@ def fit(
         human_labels,
     )
     for _ in range(recipe.self_training_rounds - 1):
-        scores = _out_of_sample(bench, scores)
-    keep = bench.weights(scores)
+        scores = _out_of_sample(data, scores)
+    keep = data.weights(scores)
     if recipe.prune:
-        labels = bench.targets(scores).argmax(axis=1)
-        keep = bench.weigh(keep * ~find_label_errors(labels, _out_of_sample(bench, scores)))
-    student = _new_student(bench, recipe.ensemble_size)
-    splits = [_split(bench) for _ in student.members]
-    histories, bests = _train(bench, student, scores, keep, splits)
+        labels = data.targets(scores).argmax(axis=1)
+        keep = data.with_human_weights(
+            keep * ~find_label_errors(labels, _out_of_sample(data, scores))
+        )
+    student = _new_student(data, recipe.ensemble_size)
+    splits = [_split(data) for _ in student.members]
+    histories, bests = _train(data, student, scores, keep, splits)
     return FitResult(student.cpu().eval(), histories, bests)
 
 
 @dataclass(frozen=True)
 class _FitData:
-    """What all networks of one fit share; `rng` is where their chance comes from."""
+    """What all networks of one fit share; `rng` is the generator of their random numbers."""
 
     pixels: Tensor
     classes: tuple[str, ...]
     recipe: Recipe
     architecture: str
-    level: Augmentation | None
+    augmentation: Augmentation | None
     rng: torch.Generator
     human_labels: HumanLabels | None = None
 
     def targets(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is learned from [N, K]: the recipe's targets, and what people said."""
+        """Return the recipe's training targets [N, K], with human labels in place."""
         wanted = training_targets(scores, self.recipe)
-        return wanted if self.human_labels is None else self.human_labels.into(wanted)
+        return wanted if self.human_labels is None else self.human_labels.apply_to_targets(wanted)
 
     def weights(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How much each image counts [N]."""
-        return self.weigh(sample_weights(scores, self.recipe))
+        """Return the recipe's sample weights [N], with those of human labels in place."""
+        return self.with_human_weights(sample_weights(scores, self.recipe))
 
-    def weigh(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The same with what people said at its own weight."""
-        return weight if self.human_labels is None else self.human_labels.weigh(weight)
+    def with_human_weights(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Put the weight of human labels into sample weights [N]."""
+        return weight if self.human_labels is None else self.human_labels.apply_to_weights(weight)
 
 
-def _new_student(bench: _FitData, members: int) -> Student:
-    """An untrained student for the pool's channels and size, on its device."""
-    channels, side = bench.pixels.shape[1], int(bench.pixels.shape[-1])
-    student = Student(bench.architecture, channels, list(bench.classes), side, members)
+def _new_student(data: _FitData, members: int) -> Student:
+    """Return an untrained student for the pool's channels and image size, on its device."""
+    channels, side = data.pixels.shape[1], int(data.pixels.shape[-1])
+    student = Student(data.architecture, channels, list(data.classes), side, members)
     # torch's stubs have no overload of Module.to with a memory format beside a device
-    return student.to(bench.pixels.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return student.to(data.pixels.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _split(bench: _FitData) -> tuple[Tensor, Tensor]:
-    """Rows to train on and to hold back, at random."""
-    order = torch.randperm(len(bench.pixels), generator=bench.rng).to(bench.pixels.device)
+def _split(data: _FitData) -> tuple[Tensor, Tensor]:
+    """Return random rows for training and for validation."""
+    order = torch.randperm(len(data.pixels), generator=data.rng).to(data.pixels.device)
     cut = len(order) - int(len(order) * VALIDATION_SHARE)
     return order[:cut], order[cut:]
 
 
-def _folds(bench: _FitData) -> list[tuple[Tensor, Tensor]]:
-    """Splits of which each row is held back once."""
-    order = torch.randperm(len(bench.pixels), generator=bench.rng).to(bench.pixels.device)
+def _folds(data: _FitData) -> list[tuple[Tensor, Tensor]]:
+    """Return the splits of a k-fold cross-validation: each row is held out once."""
+    order = torch.randperm(len(data.pixels), generator=data.rng).to(data.pixels.device)
     held = order.tensor_split(_FOLDS)
     return [(torch.cat([*held[:i], *held[i + 1 :]]), held[i]) for i in range(_FOLDS)]
 
 
 def _train(
-    bench: _FitData,
+    data: _FitData,
     student: Student,
     scores: NDArray[np.float32],
     keep: NDArray[np.float32],
     splits: Sequence[tuple[Tensor, Tensor]],
 ) -> tuple[tuple[tuple[Epoch, ...], ...], tuple[int, ...]]:
-    """Train the members in place, each on its split of the rows whose weight is not zero."""
-    device = bench.pixels.device
-    wanted = torch.from_numpy(bench.targets(scores)).to(device)
+    """Train the members in place, each on the rows of its split with a positive weight."""
+    device = data.pixels.device
+    wanted = torch.from_numpy(data.targets(scores)).to(device)
     weight = torch.from_numpy(keep).to(device)
     outcomes = []
     for member, (rows, held) in zip(student.members, splits, strict=True):
         rows = rows[weight[rows] > 0]
         if not len(rows):
             raise MedlabelError(
-                "the recipe leaves no image to learn from: raise `top_k_per_class`, or drop it"
+                "the recipe leaves no image to train on: raise `top_k_per_class` or remove it"
             )
         counts = None if bool((weight[rows] == 1).all()) else weight / weight[rows].mean()
-        # Without this the epoch that is kept would be the teacher's choice, against people's word.
-        said = None if bench.human_labels is None else weight[held]
-        pool = TrainingData(bench.pixels, wanted, counts, rows, held, said)
-        outcomes.append(train(member, pool, bench.recipe, bench.level, bench.rng))
+        # Without weights, pseudo-labels would outvote human labels in the choice of the best epoch.
+        validation_weights = None if data.human_labels is None else weight[held]
+        pool = TrainingData(data.pixels, wanted, counts, rows, held, validation_weights)
+        outcomes.append(train(member, pool, data.recipe, data.augmentation, data.rng))
     histories, bests = zip(*outcomes, strict=True)
     return histories, bests
 
 
-def _out_of_sample(bench: _FitData, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities [N, K] of the pool, each by a network that did not learn from its image."""
-    student, splits = _new_student(bench, _FOLDS), _folds(bench)
-    _train(bench, student, scores, bench.weights(scores), splits)
-    out = torch.empty(scores.shape, device=bench.pixels.device)
+def _out_of_sample(data: _FitData, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities [N, K] of the pool, each by a network not trained on its image."""
+    student, splits = _new_student(data, _FOLDS), _folds(data)
+    _train(data, student, scores, data.weights(scores), splits)
+    out = torch.empty(scores.shape, device=data.pixels.device)
     for member, (_, held) in zip(student.members, splits, strict=True):
-        out[held] = predict_probabilities(member, bench.pixels[held])
+        out[held] = predict_probabilities(member, data.pixels[held])
     return np.asarray(out.cpu())
 
 
 def to_pixels(images: NDArray[np.uint8], device: str = "cpu") -> Tensor:
-    """Images as the tensor students read: uint8 [N, C, S, S], channels last in memory."""
+    """Convert images to a tensor uint8 [N, C, S, S], in channels-last memory format.
+
+    >>> tuple(to_pixels(np.zeros((2, 28, 28), np.uint8)).shape)
+    (2, 1, 28, 28)
+    """
     stack = images if images.ndim == 4 else images[..., None]
     tensor = torch.from_numpy(np.ascontiguousarray(stack)).to(device)
     return tensor.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
@@ -190,7 +205,7 @@ def to_pixels(images: NDArray[np.uint8], device: str = "cpu") -> Tensor:
 def predict_proba(
     student: Student, images: NDArray[np.uint8], batch_size: int = 512
 ) -> NDArray[np.float32]:
-    """Probabilities float32 [N, K] of uint8 images [N, S, S] or [N, S, S, 3]."""
+    """Return uncalibrated probabilities float32 [N, K] of uint8 [N, S, S] or [N, S, S, 3]."""
     device = str(next(student.parameters()).device)
     parts = [
         student(to_pixels(images[start : start + batch_size], device)).softmax(dim=1).cpu()

@@ -1,11 +1,11 @@
-"""Losses for labels that may be wrong: a value an image, so that images can be weighted.
+"""Loss functions for noisy labels. They return one value per image, so images can be weighted.
 
-| name | what it does with a wrong label |
+| name | effect on a wrong label |
 | --- | --- |
-| `cross-entropy` | learns it by heart, in the end |
-| `generalised` | pulls less the more the network disagrees (Zhang & Sabuncu 2018, eq. 6) |
+| `cross-entropy` | memorises it eventually |
+| `generalised` | smaller gradients the more the network disagrees (Zhang & Sabuncu 2018, eq. 6) |
 | `symmetric` | adds the reverse cross-entropy, which is bounded (Wang et al. 2019, eq. 7) |
-| `early-learning` | holds on to what it thought of the image before (Liu et al. 2020, eq. 6) |
+| `early-learning` | pulls towards earlier predictions for the image (Liu et al. 2020, eq. 6) |
 """
 
 import torch
@@ -21,7 +21,16 @@ _MEMORY, _PULL = 0.7, 3.0  # Liu et al. 2020, for symmetric noise on CIFAR-10
 
 
 def recipe_loss(recipe: Recipe, logits: Tensor, targets: Tensor) -> Tensor:
-    """What a recipe minimises, float32 [N], of logits [N, K] against soft targets [N, K]."""
+    """Return the loss of each image, float32 [N], by the loss function of a recipe.
+
+    The term of `early-learning` is not included, because it needs a memory: add
+    `EarlyLearningRegulariser`.
+
+    Args:
+        recipe: names the loss and its exponent.
+        logits: [N, K].
+        targets: soft targets, [N, K].
+    """
     if recipe.loss == "generalised" and recipe.loss_exponent > 0:
         return _generalised(logits, targets, recipe.loss_exponent)
     if recipe.loss == "symmetric":
@@ -30,8 +39,8 @@ def recipe_loss(recipe: Recipe, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _generalised(logits: Tensor, targets: Tensor, exponent: float) -> Tensor:
-    chance = logits.softmax(dim=1).clamp_min(1e-6)
-    return (targets * (1 - chance**exponent) / exponent).sum(dim=1)
+    probability = logits.softmax(dim=1).clamp_min(1e-6)
+    return (targets * (1 - probability**exponent) / exponent).sum(dim=1)
 
 
 def _symmetric(logits: Tensor, targets: Tensor) -> Tensor:
@@ -41,19 +50,26 @@ def _symmetric(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class EarlyLearningRegulariser:
-    """The regulariser of early learning: a memory of what the network said of each image.
+    """The regulariser of early-learning regularisation, ELR (Liu et al. 2020).
+
+    It keeps a moving average of the network's predictions for each image.
 
     Args:
-        targets: float32 [N, K] of the pool, for its shape and device.
+        targets: float32 [N, K] of the pool; only its shape and device are used.
     """
 
     def __init__(self, targets: Tensor) -> None:
         self._memory = torch.zeros_like(targets)
 
     def __call__(self, logits: Tensor, rows: Tensor) -> Tensor:
-        """The term to add to cross-entropy, float32 [B], of logits [B, K] of images `rows` [B]."""
-        chance = logits.softmax(dim=1).clamp(1e-4, 1 - 1e-4)
-        said = chance.detach() / chance.detach().sum(dim=1, keepdim=True)
-        self._memory[rows] = _MEMORY * self._memory[rows] + (1 - _MEMORY) * said
-        agreement = (self._memory[rows] * chance).sum(dim=1)
+        """Return the term to add to the cross-entropy, float32 [B], and update the memory.
+
+        Args:
+            logits: of a batch, [B, K].
+            rows: which images of the pool these are, int64 [B].
+        """
+        probability = logits.softmax(dim=1).clamp(1e-4, 1 - 1e-4)
+        prediction = probability.detach() / probability.detach().sum(dim=1, keepdim=True)
+        self._memory[rows] = _MEMORY * self._memory[rows] + (1 - _MEMORY) * prediction
+        agreement = (self._memory[rows] * probability).sum(dim=1)
         return _PULL * (1 - agreement).clamp_min(1e-4).log()

@@ -1,11 +1,11 @@
-"""How a student is trained on pseudo-labels: named recipes, and a YAML that changes one of them.
+"""How a student is trained on pseudo-labels: named recipes, and YAML files that modify them.
 
-| name | what it is |
+| name | recipe |
 | --- | --- |
 | `paper` | the paper's: hard labels, cross-entropy, SGD, at most 20 epochs, patience 10 |
-| `adam` | the paper's with Adam at a rate of 0.001 and nothing else changed |
-| `robust` | the default: it assumes that many labels are wrong and that nobody will say which |
-| `mine.yaml` | a recipe named by `base`, with the fields that the file gives changed |
+| `adam` | `paper` with Adam at a learning rate of 0.001 |
+| `robust` | the default; it assumes that many pseudo-labels are wrong |
+| `mine.yaml` | the recipe named by `base`, with the fields of the file changed |
 
 ```yaml
 base: robust
@@ -26,7 +26,7 @@ from pydantic.dataclasses import dataclass
 from medlabel.errors import MedlabelError
 from medlabel.storage.yaml_files import read_mapping
 
-__all__ = ["RECIPES", "Recipe", "recipe_named"]
+__all__ = ["RECIPES", "Recipe", "get_recipe"]
 
 _Count = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -46,38 +46,38 @@ class Recipe:
     """How to fit a student.
 
     Attributes:
-        name: what the user types.
-        student: the architecture unless the user names another.
+        name: of the recipe.
+        student: default architecture.
         optimiser: `sgd` (with momentum 0.9), `adam`, `adamw`, or another of torch.optim.
-        learning_rate: the constant, or the highest, rate.
-        schedule: of the rate: `constant`, `onecycle` (Smith & Topin 2019) or `cosine`.
-        epochs: at most so many.
-        min_steps: at least so many (None: no matter): a small pool is gone through more often, and
-            `epochs`, `patience` and `average_from_epoch` grow alike.
-        patience: epochs without a lower validation loss before it stops early (None: it goes to
-            the end of its schedule; either way the epoch of the lowest loss is kept).
-        average_from_epoch: epochs whose weights are not kept, while the learning rate is still
-        high. batch_size: images a step. loss: `cross-entropy`; `generalised` (Zhang & Sabuncu
-        2018); `symmetric` (Wang et al.
-            2019); `early-learning` (Liu et al. 2020), which remembers what it thought of each
-            image.
-        loss_exponent: q of the generalised loss (1 - p^q) / q: at 0 it is cross-entropy, at 1 the
-            absolute error, which wrong labels pull least.
-        targets: `hard`, the likeliest class, or `soft`, the probabilities.
-        balanced: the pool is drawn balanced, so let the pseudo-labels be so too.
-        weights: `none`, or `margin`: an image counts as much as its two likeliest classes differ.
-        top_k_per_class: of each class only so many of its likeliest images are trained on (None:
-        all). prune: leave out what confident learning takes for wrong (Northcutt et al. 2021;
-        cleanlab). augment: random changes of the images: `none`, `light`, `films`, `cells`, or
-        `auto`, which
-            takes `cells` where all images are in colour and `films` elsewhere.
-        average: `none`; `swa`, the mean of the weights after each epoch from `average_from_epoch`
-            on (Izmailov et al. 2018); `ema`, a moving mean of them after each step. Then the last
-            epoch is kept.
-        ensemble_size: networks fitted on splits of their own; the student is the mean of their
+        learning_rate: the constant or, with a schedule, the highest learning rate.
+        schedule: of the learning rate: `constant`, `onecycle` (Smith & Topin 2019) or `cosine`.
+        epochs: maximal number of epochs.
+        min_steps: minimal number of optimiser steps, or None. For small pools `epochs`, `patience`
+            and `average_from_epoch` are scaled up to reach it.
+        patience: stop after this number of epochs without a lower validation loss; if None, run
+            all epochs. The epoch with the lowest validation loss is kept in either case.
+        average_from_epoch: weights of earlier epochs, when the learning rate is still high, are
+            neither kept nor averaged.
+        batch_size: images per step.
+        loss: `cross-entropy`; `generalised` (Zhang & Sabuncu 2018); `symmetric` (Wang et al.
+            2019); `early-learning` (Liu et al. 2020).
+        loss_exponent: q of the generalised loss (1 - p^q) / q: cross-entropy at 0, the mean
+            absolute error, which is most robust to wrong labels, at 1.
+        targets: `hard` (the likeliest class) or `soft` (the probabilities).
+        balanced: rescale the scores so that the pseudo-labels are balanced, as the pool is.
+        weights: `none`, or `margin`: the difference of the two highest probabilities.
+        top_k_per_class: train only on this number of the likeliest images of each class, or on
+            all if None.
+        prune: leave out the labels that confident learning finds wrong (Northcutt et al. 2021).
+        augment: data augmentation: `none`, `light`, `films`, `cells`, or `auto`: `cells` for
+            colour images, `films` for others.
+        average: `none`; `swa`: the mean of the weights after each epoch from `average_from_epoch`
+            (Izmailov et al. 2018); `ema`: an exponential moving average over steps. An average
+            is taken after the last epoch.
+        ensemble_size: number of networks, each with its own split; the student averages their
             probabilities.
-        self_training_rounds: after each but the last, the student relabels the pool, out of
-            sample, and a new one learns from that.
+        self_training_rounds: in each round but the last, the pool is relabelled out of sample by
+            the student of that round.
     """
 
     name: str
@@ -113,15 +113,15 @@ class Recipe:
                 f"{self.average_from_epoch} of {self.epochs} epochs"
             )
 
-    def steps_an_epoch(self, n: int) -> int:
-        """So many batches are `n` images."""
+    def steps_per_epoch(self, n: int) -> int:
+        """Return the number of batches per epoch for `n` training images."""
         return max(1, n // self.batch_size)
 
-    def sized(self, n: int) -> "Recipe":
-        """This recipe for `n` images to learn from: with the epochs that make `min_steps`."""
-        if self.min_steps is None or self.min_steps <= self.epochs * self.steps_an_epoch(n):
+    def scaled_to(self, n: int) -> "Recipe":
+        """Return this recipe with enough epochs to reach `min_steps` on `n` training images."""
+        if self.min_steps is None or self.min_steps <= self.epochs * self.steps_per_epoch(n):
             return self
-        grown = math.ceil(self.min_steps / self.steps_an_epoch(n)) / self.epochs
+        grown = math.ceil(self.min_steps / self.steps_per_epoch(n)) / self.epochs
         return replace(
             self,
             epochs=round(grown * self.epochs),
@@ -157,8 +157,15 @@ RECIPES = {
 }
 
 
-def recipe_named(name: str) -> Recipe:
-    """The recipe of that name or YAML file, or a `MedlabelError` that lists what there is."""
+def get_recipe(name: str) -> Recipe:
+    """Return a recipe by name or from a YAML file.
+
+    >>> get_recipe("robust").ensemble_size
+    3
+
+    Raises:
+        MedlabelError: the name is unknown or the file is invalid.
+    """
     if name.endswith((".yaml", ".yml")):
         return _from_file(Path(name))
     if name not in RECIPES:
@@ -169,7 +176,7 @@ def recipe_named(name: str) -> Recipe:
 
 
 def _from_file(path: Path) -> Recipe:
-    """The recipe that `base` names, with the file's fields changed, called like the file."""
+    """Return the recipe that `base` names, with the fields of the file, named after the file."""
     advice = f"{path}: write `base: robust` and the fields to change"
     changes = read_mapping(path, "recipe", advice)
     base = changes.pop("base", "robust")

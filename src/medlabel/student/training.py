@@ -1,4 +1,4 @@
-"""Train one network of a student: the loop, its optimiser, schedule, averaging and stopping."""
+"""Train one network: the training loop, optimiser, schedule, weight averaging, early stopping."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -20,13 +20,13 @@ from medlabel.student.recipes import Recipe
 
 __all__ = ["Epoch", "TrainingData", "predict_probabilities", "train"]
 
-_EMA_DECAY = 0.97  # of a step: the weights of about the last two epochs of a pool of a thousand
-_PART = 512  # images at a time where nothing is learned
+_EMA_DECAY = 0.97  # per step: averages about the last two epochs of a pool of a thousand images
+_PART = 512  # batch size for inference
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Losses and agreement with the pseudo-labels (not with truth) after one epoch."""
+    """Losses and agreement with the pseudo-labels (not the truth) after one epoch."""
 
     epoch: int
     train_loss: float
@@ -37,15 +37,15 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A pool on the device.
+    """A pool on the device, split into training and validation rows.
 
     Attributes:
         pixels: uint8 [N, C, S, S].
         targets: float32 [N, K].
-        weights: float32 [N] of mean one, or None when all count alike.
+        weights: sample weights, float32 [N], of mean one over the training rows; None if equal.
         train_rows: rows to train on, int64.
         validation_rows: rows to validate on, int64.
-        validation_weights: float32 [len(validation_rows)], or None when all of them count alike.
+        validation_weights: float32 [len(validation_rows)]; None if equal.
     """
 
     pixels: Tensor
@@ -60,23 +60,31 @@ def train(
     network: nn.Module,
     pool: TrainingData,
     recipe: Recipe,
-    level: Augmentation | None,
+    augmentation: Augmentation | None,
     rng: torch.Generator,
 ) -> tuple[tuple[Epoch, ...], int]:
-    """Train a network in place and leave it with the weights that are kept.
+    """Train a network in place.
 
-    Those are the epoch's with the lowest validation loss, or the average's after the last epoch.
+    It is left with the weights of the epoch with the lowest validation loss or, if the recipe
+    averages weights, with the average after the last epoch.
+
+    Args:
+        network: maps pixels [B, C, S, S] to logits [B, K].
+        pool: the data.
+        recipe: how to train.
+        augmentation: data augmentation, or None.
+        rng: generator of the order of images and of augmentation.
 
     Returns:
-        What each epoch came to, and the number of the one that was kept.
+        The history of epochs, and the index of the epoch that was kept.
     """
-    recipe = recipe.sized(len(pool.train_rows))
+    recipe = recipe.scaled_to(len(pool.train_rows))
     step = _make_step(network, pool, recipe)
     average = _new_average(network, recipe)
     history: list[Epoch] = []
     best, best_weights = 0, deepcopy(network.state_dict())
     for epoch in range(recipe.epochs):
-        seen = _run_epoch(network, pool, recipe, level, rng, step, average)
+        seen = _run_epoch(network, pool, recipe, augmentation, rng, step, average)
         if recipe.average == "swa" and epoch >= recipe.average_from_epoch and average is not None:
             average.update_parameters(network)
         history.append(Epoch(epoch, *seen, *_validate(network, pool, recipe)))
@@ -97,16 +105,19 @@ def _run_epoch(
     network: nn.Module,
     pool: TrainingData,
     recipe: Recipe,
-    level: Augmentation | None,
+    augmentation: Augmentation | None,
     rng: torch.Generator,
     step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     average: AveragedModel | None,
 ) -> tuple[float, float]:
-    """One epoch: mean loss and agreement with the labels, read off the device once."""
+    """Run one epoch; return the mean loss and the agreement with the pseudo-labels.
+
+    Totals stay on the device until the end, so that the epoch synchronises only once.
+    """
     network.train()
     totals = []
     for rows, batch in _batches(pool, recipe, rng):
-        changed = batch if level is None else augment(batch, level, rng)
+        changed = batch if augmentation is None else augment(batch, augmentation, rng)
         totals.append(torch.stack(step(changed, rows)))
         if recipe.average == "ema" and average is not None:
             average.update_parameters(network)
@@ -117,11 +128,11 @@ def _run_epoch(
 def _batches(
     pool: TrainingData, recipe: Recipe, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of nearly equal size in random order, every row once: rows and float pixels."""
+    """Yield rows and float pixels in batches of nearly equal size, in random order."""
     rows = pool.train_rows[
         torch.randperm(len(pool.train_rows), generator=rng).to(pool.train_rows.device)
     ]
-    parts = recipe.steps_an_epoch(len(rows))
+    parts = recipe.steps_per_epoch(len(rows))
     pixels = pool.pixels[rows].float()
     yield from zip(rows.tensor_split(parts), pixels.tensor_split(parts), strict=True)
 
@@ -129,10 +140,13 @@ def _batches(
 def _make_step(
     network: nn.Module, pool: TrainingData, recipe: Recipe
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """One step of the recipe: a batch and its rows in, the sum of its loss and its hits out."""
+    """Return a function that takes one optimiser step on a batch and its rows.
+
+    It returns the summed loss and the number of agreements with the pseudo-labels.
+    """
     optimiser = _optimiser(network, recipe)
     schedule = _schedule(
-        optimiser, recipe, recipe.epochs * recipe.steps_an_epoch(len(pool.train_rows))
+        optimiser, recipe, recipe.epochs * recipe.steps_per_epoch(len(pool.train_rows))
     )
     memory = None
     if recipe.loss == "early-learning":
@@ -154,13 +168,13 @@ def _make_step(
 
 
 def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser by name, fused where torch has it so."""
+    """Return the recipe's optimiser, fused if torch offers that."""
     kind = next(k for name, k in vars(torch.optim).items() if name.lower() == recipe.optimiser)
     extra = {"momentum": 0.9} if recipe.optimiser == "sgd" else {}
     if recipe.optimiser in ("sgd", "adam", "adamw", "adagrad"):
         extra |= {"fused": True}
-    made: torch.optim.Optimizer = kind(network.parameters(), lr=recipe.learning_rate, **extra)
-    return made
+    optimiser: torch.optim.Optimizer = kind(network.parameters(), lr=recipe.learning_rate, **extra)
+    return optimiser
 
 
 def _schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler | None:
@@ -186,7 +200,7 @@ def _keep_average(
     pool: TrainingData,
     recipe: Recipe,
 ) -> tuple[tuple[Epoch, ...], int]:
-    """Put the mean weights into the network, statistics of its normalisation made anew."""
+    """Load the averaged weights and recompute the statistics of batch normalisation."""
     network.load_state_dict(average.module.state_dict())
     with torch.no_grad():
         update_bn((pool.pixels[part] for part in pool.train_rows.split(_PART)), network)
@@ -198,14 +212,14 @@ def _keep_average(
 
 @torch.inference_mode()
 def predict_probabilities(network: nn.Module, pixels: Tensor) -> Tensor:
-    """Probabilities float32 [N, K] of pixels [N, C, S, S]."""
+    """Return probabilities float32 [N, K] of pixels [N, C, S, S]."""
     network.eval()
     return torch.cat([network(part).softmax(dim=1) for part in pixels.split(_PART)])
 
 
 @torch.inference_mode()
 def _validate(network: nn.Module, pool: TrainingData, recipe: Recipe) -> tuple[float, float]:
-    """Loss on, and agreement with, the pseudo-labels that were held back."""
+    """Return the loss and the agreement on the validation rows."""
     network.eval()
     logits = torch.cat([network(pool.pixels[part]) for part in pool.validation_rows.split(_PART)])
     wanted = pool.targets[pool.validation_rows]
@@ -218,5 +232,5 @@ def _validate(network: nn.Module, pool: TrainingData, recipe: Recipe) -> tuple[f
 
 
 def _count_agreements(logits: Tensor, targets: Tensor) -> Tensor:
-    """How many rows of [N, K] agree on the likeliest class, a float32 scalar."""
+    """Return the number of rows of [N, K] that agree on the likeliest class, float32 []."""
     return (logits.argmax(dim=1) == targets.argmax(dim=1)).sum().float()

@@ -155,11 +155,11 @@ def test_more_than_eight_bits_are_refused(data):
         data += struct.pack(">I", zlib.crc32(data[12:29])) + encoded(Image.fromarray(RGB))[33:]
     refused = refusal(data)
     assert refused.kind == Fault.UNSUITABLE
-    assert refused.reason.startswith("more than 8 bits a channel: window it to 8 bits first")
+    assert refused.reason.startswith("more than 8 bits per channel: convert it to 8 bits first")
 
 
 def test_signed_bytes_are_refused():
-    assert refusal(tiff_promising(8, 2)).reason.startswith("signed pixels")
+    assert refusal(tiff_promising(8, 2)).reason.startswith("signed or float pixels")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_signed_bytes_are_refused():
 def test_colours_that_would_be_guessed_are_refused(data):
     refused = refusal(data)
     assert refused.kind == Fault.UNSUITABLE
-    assert refused.reason.startswith("colours that are neither grey nor RGB")
+    assert refused.reason.startswith("a colour space other than grey or RGB")
 
 
 def pages(kind, count):
@@ -188,7 +188,7 @@ def pages(kind, count):
 def test_more_frames_than_one_are_refused_and_counted(kind):
     refused = refusal(pages(kind, 3))
     assert refused.kind == Fault.UNSUITABLE
-    assert refused.reason == "3 frames: send one image a file"
+    assert refused.reason == "3 frames: send one image per file"
 
 
 def test_animated_png_of_one_frame_is_an_image():
@@ -196,7 +196,7 @@ def test_animated_png_of_one_frame_is_an_image():
 
 
 def test_pages_of_a_tiff_are_not_counted_for_ever(monkeypatch):
-    monkeypatch.setattr("medlabel.data.decoding.pictures._MOST_PAGES", 4)
+    monkeypatch.setattr("medlabel.data.decoding.pictures._MAX_PAGES", 4)
     assert refusal(pages("TIFF", 9)).reason.startswith("4 frames")
 
 

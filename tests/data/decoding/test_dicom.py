@@ -88,7 +88,7 @@ def test_run_lengths_that_unfold_to_more_than_their_image_are_not_unfolded(more,
     monkeypatch.setattr(
         "medlabel.data.decoding.dicom.pixel_array", lambda *_, **__: pytest.fail("it was")
     )
-    with pytest.raises(ImageError, match="unfold to more than its image"):
+    with pytest.raises(ImageError, match="decode to more than its image"):
         decode_image(data)
 
 
@@ -204,14 +204,14 @@ def test_jpegs_within_a_dicom_are_read():
             "unsuitable",
             "a DICOM file of floating-point pixels",
         ),
-        (dicom_bytes(RAMP, NumberOfFrames=7), "unsuitable", "7 frames: send one image a file"),
-        (dicom_bytes(RAMP, Rows=4), "unsuitable", "2 frames: send one image a file"),
+        (dicom_bytes(RAMP, NumberOfFrames=7), "unsuitable", "7 frames: send one image per file"),
+        (dicom_bytes(RAMP, Rows=4), "unsuitable", "2 frames: send one image per file"),
         (
             dicom_bytes(RAMP, JPEGBaseline8Bit, PixelData=encapsulate([encoded(GREY, "JPEG")] * 3)),
             "unsuitable",
-            "3 frames: send one image a file",
+            "3 frames: send one image per file",
         ),
-        (dicom_bytes(RGB.astype(np.uint16)), "unsuitable", "more than 8 bits a channel"),
+        (dicom_bytes(RGB.astype(np.uint16)), "unsuitable", "more than 8 bits per channel"),
         (dicom_bytes(RAMP, Rows=4097, Columns=4096), "too_large", "4096x4097 is too many pixels"),
         (dicom_bytes(RAMP, Rows=0), "damaged", "a damaged DICOM file: an image without rows"),
         (dicom_bytes(RAMP, Rows=None), "damaged", "a damaged DICOM file"),
@@ -226,7 +226,7 @@ def test_jpegs_within_a_dicom_are_read():
         (
             compressed(GREY, JPEGBaseline8Bit, "JPEG", pixels=RAMP),
             "damaged",
-            "a damaged DICOM file: its compressed image is not of the size that it says",
+            "a damaged DICOM file: its compressed image differs in size from its header",
         ),
         (
             compressed(

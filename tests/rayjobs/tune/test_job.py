@@ -16,7 +16,7 @@ from medlabel.experiments.sweep_spec import read_sweep
 from medlabel.experiments.tune_spec import TuneSpec
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle
-from medlabel.student.recipes import recipe_named
+from medlabel.student.recipes import get_recipe
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from rayjobs.sweep import prepare as sweep_prepare
 from rayjobs.tune import job, tracking
@@ -70,7 +70,7 @@ def test_a_search_leaves_its_tables_a_recipe_and_a_bundle(done, folder):
     assert done.trials["agreement"].between(0.1, 1).all()
     assert (done.trials["reason"] == "").all()
     assert done.comparison["who"].tolist() == ["winner", "default", "a random trial"]
-    recipe = recipe_named(store.path("winner.yaml"))
+    recipe = get_recipe(store.path("winner.yaml"))
     assert replace(recipe, name=done.winner.name) == done.winner
     (bundle,) = done.bundles
     assert load_bundle(bundle).student.classes == ["dark", "grey"]

@@ -1,15 +1,15 @@
-"""Turn the bytes of one file into one image, or say in one line why not.
+"""Decode the bytes of one file into one image, or say in one line why that is impossible.
 
 | file | accepted when |
 | --- | --- |
-| PNG, TIFF | 8 bits a channel or fewer; grey, palette or RGB; one frame |
-| JPEG | whole; grey or RGB |
-| DICOM | one frame of pixels, in a transfer syntax that pydicom can decode here |
+| PNG, TIFF | at most 8 bits per channel; grey, palette or RGB; one frame |
+| JPEG | complete; grey or RGB |
+| DICOM | one frame, in a transfer syntax that the installed pydicom can decode |
 | npy | one uint8 array [H, W] or [H, W, 3] |
 
-What a file is decides its content, never its name or its sender. Nothing is unpickled, no size is
-trusted before it is checked, and no more than `MAX_PIXELS` pixels are ever decoded. How many bytes
-a file may have is the caller's to say. Alpha is dropped, not blended.
+The format is recognised from the content, never from a name or a media type. Nothing is unpickled,
+no declared size is trusted before it is checked, and never more than `MAX_PIXELS` pixels are
+decoded. The caller limits the size of the file itself. Alpha channels are dropped, not blended.
 """
 
 import warnings
@@ -31,37 +31,41 @@ _ACCEPTED = "PNG, JPEG, TIFF, DICOM or npy"
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
-    """The image in `data`, decoded whole, as uint8 [H, W] (grey) or [H, W, 3] (RGB).
+    """Decode a file into uint8 [H, W] (grey) or [H, W, 3] (RGB).
 
-    Grey DICOM comes rescaled and windowed by its own first window (by its darkest and brightest
-    pixel where it has none), dark to bright whatever its photometric interpretation.
+    Grey DICOM is rescaled and shown with the file's first window, or with the range of its pixels
+    if it has none; large values are bright whatever the photometric interpretation.
+
+    Args:
+        data: the whole content of the file.
 
     Raises:
-        ImageError: it is of no accepted format, damaged, too large or not one image of 8 bits.
+        ImageError: the format is not accepted, or the file is damaged, too large, or not a single
+            8-bit image.
     """
     if not data:
         raise ImageError(Fault.DAMAGED, "an empty file")
     name, decode = _format_of(data)
     declared_pixels.set(0)
     try:
-        with warnings.catch_warnings():  # both libraries warn of what is refused or harmless
+        with warnings.catch_warnings():  # pydicom and Pillow warn of what is refused or harmless
             warnings.simplefilter("ignore")
             return decode(data)
-    except MemoryError:  # it may fit another time
+    except MemoryError:  # not the file's fault: it may fit later
         raise
     except ImageError as error:
         error.pixels = declared_pixels.get()
         raise
     except Image.DecompressionBombError:
         raise ImageError(Fault.TOO_LARGE, f"too many pixels: at most {MAX_PIXELS:,}") from None
-    except Exception:  # damaged files make the libraries raise nearly anything, patients' names too
+    except Exception:  # the message of a library may hold a patient's name
         reason = f"a damaged {name}: it cannot be decoded"
         raise ImageError(Fault.DAMAGED, reason, declared_pixels.get()) from None
 
 
 def _format_of(data: bytes) -> tuple[str, Callable[[bytes], NDArray[np.uint8]]]:
-    """Name and decoder of the format whose first bytes these are."""
-    if data[128:132] == b"DICM":  # first: what precedes it is free, and may look like a TIFF
+    """Return the name and the decoder of the format, recognised by its first bytes."""
+    if data[128:132] == b"DICM":  # first, because the preamble may look like a TIFF
         return "DICOM file", decode_dicom
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG", decode_png

@@ -1,4 +1,4 @@
-"""npy, by numpy, and never a pickle."""
+"""Decode npy files with NumPy, never unpickling."""
 
 import math
 from io import BytesIO
@@ -20,7 +20,13 @@ _MAX_HEADER = 1024  # characters; numpy writes 118 for an array of three dimensi
 
 
 def decode_npy(data: bytes) -> NDArray[np.uint8]:
-    """An npy as uint8 [H, W] or [H, W, 3], read once its bytes are what its header promises."""
+    """Decode an npy of one uint8 array [H, W] or [H, W, 3].
+
+    The header is checked against the number of bytes before anything is read.
+
+    Raises:
+        ImageError: the file is damaged or holds anything else.
+    """
     stream = BytesIO(data)
     shape, dtype = npy_header(stream)
     if dtype != np.uint8:
@@ -38,7 +44,7 @@ def decode_npy(data: bytes) -> NDArray[np.uint8]:
 
 
 def npy_header(stream: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype that the header promises; leaves the stream where the pixels start."""
+    """Return the shape and dtype that the header declares; the stream is left at the pixels."""
     try:
         read = _NPY_HEADERS[npy_format.read_magic(stream)]
         shape, _, dtype = read(stream, max_header_size=_MAX_HEADER)

@@ -1,4 +1,4 @@
-"""DICOM, by pydicom: one frame, as a viewer would show it first."""
+"""Decode a single-frame DICOM file with pydicom, as a viewer first shows it."""
 
 import logging
 import struct
@@ -42,10 +42,10 @@ from medlabel.data.decoding.faults import (
 
 __all__ = ["decode_dicom"]
 
-# pydicom logs the values that it dislikes, and a value may be the name of a patient.
+# pydicom logs invalid values, and a value may be the name of a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
-_TAGS = [  # all that is read of a file: what names a patient is skipped, not merely kept secret
+_TAGS = [  # the only tags that are read: patient data is never parsed
     tag
     for keyword in (
         *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
@@ -62,24 +62,28 @@ _TAGS = [  # all that is read of a file: what names a patient is skipped, not me
     if (tag := tag_for_keyword(keyword)) is not None
 ]
 _BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000Lossless, JPEG2000)
-_SLACK = 128  # bytes that a segment's last run may reach beyond its pixels; a decoder cuts them off
+_SLACK = 128  # bytes that the last run of a segment may exceed its pixels; decoders cut them off
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
-_CHANNELS = {  # samples a pixel of each photometric interpretation
+_CHANNELS = {  # samples per pixel by photometric interpretation
     **dict.fromkeys((*_GREYS, "PALETTE COLOR"), 1),
     **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422"), 3),
 }
-_CHANNELS_JPEG2000 = {**_CHANNELS, "YBR_ICT": 3, "YBR_RCT": 3}  # its decoder undoes these two
+_CHANNELS_JPEG2000 = {**_CHANNELS, "YBR_ICT": 3, "YBR_RCT": 3}  # the decoder converts these to RGB
 
 
 def decode_dicom(data: bytes) -> NDArray[np.uint8]:
-    """A DICOM file as uint8 [H, W] or [H, W, 3]; `ImageError`, or anything if it is damaged."""
+    """Decode a DICOM file into uint8 [H, W] or [H, W, 3].
+
+    Raises:
+        ImageError: the file is refused. Damaged files may raise any other exception.
+    """
     header, syntax = _read_dicom(data)
     _check_dicom(header, syntax)
     if syntax.is_encapsulated:
         _check_encapsulated(header, syntax)
         pixels = pixel_array(header, index=0)
     else:
-        pixels = pixel_array(header)  # [N, ...] if there are more frames than the header owns to
+        pixels = pixel_array(header)  # [N, ...] if it holds more frames than declared
         one = 2 if header.SamplesPerPixel == 1 else 3
         check_frames(len(pixels) if pixels.ndim > one else 1)
     if header.PhotometricInterpretation in _GREYS:
@@ -88,9 +92,9 @@ def decode_dicom(data: bytes) -> NDArray[np.uint8]:
 
 
 def _read_dicom(data: bytes) -> tuple[Dataset, UID]:
-    """Its pixels with what is needed to show them, and how they are encoded.
+    """Return the pixel data with the tags needed to show it, and the transfer syntax.
 
-    Not by `dcmread`, which inflates a deflated file without any limit.
+    `dcmread` is not used, because it inflates a deflated file without any limit.
     """
     stream = BytesIO(data)
     stream.seek(132)
@@ -104,7 +108,7 @@ def _read_dicom(data: bytes) -> tuple[Dataset, UID]:
     )
     header.file_meta = meta
     for element in list(header):
-        if element.is_empty:  # present and empty is the same as absent
+        if element.is_empty:  # an empty element counts as absent
             del header[element.tag]
     return header, syntax
 
@@ -119,7 +123,7 @@ def _check_syntax(syntax: UID) -> None:
 
 
 def _unreadable(syntax: UID) -> ImageError:
-    # An unknown syntax is whatever somebody wrote there, so it is not repeated.
+    # An unknown syntax is arbitrary text, so it is not repeated in the message.
     name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
     return ImageError(
         Fault.UNSUPPORTED, f"a DICOM file in {name}: convert it to Explicit VR Little Endian first"
@@ -127,7 +131,7 @@ def _unreadable(syntax: UID) -> ImageError:
 
 
 def _check_dicom(header: Dataset, syntax: UID) -> None:
-    """Refuse by the header what is not to be decoded."""
+    """Raise an `ImageError` for what the header shows to be unsuitable."""
     if "PixelData" not in header:
         if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
             raise ImageError(Fault.UNSUITABLE, "a DICOM file of floating-point pixels")
@@ -145,7 +149,7 @@ def _check_dicom(header: Dataset, syntax: UID) -> None:
 
 
 def _check_encapsulated(header: Dataset, syntax: UID) -> None:
-    """Look into the compressed frame, whose own header may promise more than the file's."""
+    """Check the compressed frame, whose own header may declare more than the DICOM header."""
     frames = list(generate_frames(header.PixelData, number_of_frames=1))
     check_frames(len(frames))
     if syntax == RLELossless:
@@ -158,14 +162,14 @@ def _check_encapsulated(header: Dataset, syntax: UID) -> None:
     _check_boxes(frames[0])
     picture = Image.open(BytesIO(frames[0]), formats=["JPEG", "JPEG2000"])
     if picture.size != (header.Columns, header.Rows):
-        reason = "a damaged DICOM file: its compressed image is not of the size that it says"
+        reason = "a damaged DICOM file: its compressed image differs in size from its header"
         raise ImageError(Fault.DAMAGED, reason)
 
 
 def _check_runs(frame: bytes, pixels: int) -> None:
-    """Add up what a run-length frame's segments unfold to: pydicom unfolds each before it looks.
+    """Check the decoded size of each run-length segment, which pydicom decodes before checking.
 
-    A segment has a byte for each pixel, and at most one that pads it (DICOM PS3.5, annex G).
+    A segment has one byte per pixel and at most one byte of padding (DICOM PS3.5, annex G).
     """
     count, *starts = struct.unpack("<16L", frame[:64])
     ends = [*starts[1:count], len(frame)]
@@ -176,12 +180,12 @@ def _check_runs(frame: bytes, pixels: int) -> None:
             place += run + 2 if run < 128 else 2 if run > 128 else 1
             size += run + 1 if run < 128 else 257 - run if run > 128 else 0
         if size > pixels + _SLACK:
-            reason = "a damaged DICOM file: its run lengths unfold to more than its image"
+            reason = "a damaged DICOM file: its run lengths decode to more than its image"
             raise ImageError(Fault.DAMAGED, reason)
 
 
 def _check_boxes(frame: bytes) -> None:
-    """Walk a JP2 wrapping to its image as pydicom will, which never ends at a box of length 0."""
+    """Walk the boxes of a JP2 file as pydicom will, which never ends at a box of length 0."""
     place = 12
     if not frame.startswith(b"\0\0\0\x0cjP  "):
         return
@@ -193,11 +197,11 @@ def _check_boxes(frame: bytes) -> None:
 
 
 def _grey(pixels: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
-    """Stored values [H, W] as the grey uint8 [H, W] that a viewer shows first."""
+    """Convert stored values [H, W] to the grey levels, uint8 [H, W], that a viewer first shows."""
     first, last = int(pixels.min()), int(pixels.max())
     if last - first >= 2**16:
         return _shades(pixels, header)
-    # Each value is computed once and looked up: 16 million pixels take 0.06 s, not 0.2 to 1.
+    # A lookup table: 16 million pixels take 0.06 s instead of 0.2 to 1 s.
     place = pixels.astype(np.int64) - first
     present = np.flatnonzero(np.bincount(place.ravel()))
     table = np.zeros(last - first + 1, np.uint8)
@@ -206,13 +210,13 @@ def _grey(pixels: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
 
 
 def _shades(stored: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
-    """Stored values of any shape as uint8 from black to white."""
+    """Convert stored values of any shape to uint8 grey levels."""
     values, low, high = _windowed(apply_modality_lut(stored, header), header)
     if low == high:
         return np.zeros(values.shape, np.uint8)
     shown = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
     if not np.isfinite(shown).all():
-        reason = "a damaged DICOM file: its rescaling or its window is no number"
+        reason = "a damaged DICOM file: its rescaling or its window is not a number"
         raise ImageError(Fault.DAMAGED, reason)
     if header.PhotometricInterpretation == "MONOCHROME1":  # the lowest value is white
         shown = 1 - shown
@@ -220,11 +224,11 @@ def _shades(stored: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
 
 
 def _windowed(values: NDArray[Any], header: Dataset) -> tuple[NDArray[Any], float, float]:
-    """Values after the first window, and which of them are black and white."""
+    """Return the values after the first window, and the values that are black and white."""
     if "VOILUTSequence" in header:
         table = header.VOILUTSequence[0]
         entries, first, bits = table.LUTDescriptor
-        table.LUTDescriptor = [entries, first, 16]  # pydicom counts the entries in as many bits
+        table.LUTDescriptor = [entries, first, 16]  # pydicom expects entries of 16 bits
         return apply_voi(values, header), 0.0, 2.0**bits - 1
     if "WindowCenter" in header and np.ravel(header.get("WindowWidth", 0))[0] > 0:
         low, high = apply_windowing(np.array([-np.inf, np.inf]), header)
@@ -233,7 +237,10 @@ def _windowed(values: NDArray[Any], header: Dataset) -> tuple[NDArray[Any], floa
 
 
 def _colour(pixels: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
-    """Palette indices [H, W] or RGB [H, W, 3] as RGB uint8 [H, W, 3]; pydicom has undone YBR."""
+    """Convert palette indices [H, W] or RGB [H, W, 3] to uint8 [H, W, 3].
+
+    pydicom has already converted YBR to RGB.
+    """
     if header.PhotometricInterpretation == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, header)[..., :3]
         if pixels.dtype == np.uint16:

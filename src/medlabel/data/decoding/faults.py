@@ -1,4 +1,4 @@
-"""Why a file is refused, and the limits that every format shares."""
+"""The reasons for which a file is refused, and the limits shared by all formats."""
 
 from contextvars import ContextVar
 from enum import StrEnum
@@ -17,26 +17,30 @@ __all__ = [
 ]
 
 MAX_PIXELS = 4096 * 4096
-declared_pixels = ContextVar("promised_pixels", default=0)  # by the header that was checked last
-TOO_DEEP = "more than 8 bits a channel: window it to 8 bits first, as you want it seen"
-COLOURS = "colours that are neither grey nor RGB (such as CMYK): save it as RGB first"
+declared_pixels = ContextVar("declared_pixels", default=0)  # by the last checked header
+TOO_DEEP = "more than 8 bits per channel: convert it to 8 bits first, with the window you want"
+COLOURS = "a colour space other than grey or RGB (such as CMYK): save it as RGB first"
 
 
 class Fault(StrEnum):
-    """What is wrong with a file that is refused."""
+    """The kinds of reasons for which a file is refused."""
 
-    UNSUPPORTED = "unsupported"  # no format, or no transfer syntax, that can be read here
+    UNSUPPORTED = "unsupported"  # the format or transfer syntax cannot be read here
     TOO_LARGE = "too_large"  # more than MAX_PIXELS
-    DAMAGED = "damaged"  # empty, cut short or contradicting itself
-    UNSUITABLE = "unsuitable"  # whole, but not one image of 8 bits in grey or RGB
+    DAMAGED = "damaged"  # empty, truncated or inconsistent
+    UNSUITABLE = "unsuitable"  # intact, but not a single 8-bit grey or RGB image
 
 
 class ImageError(MedlabelError):
-    """A file that is no image we can use: its `kind`, and a `reason` of one line.
+    """A file that cannot be used as an image.
 
-    Neither holds anything that may name a patient: of a DICOM file's header no more than sizes
-    and the public name of a transfer syntax. `pixels` are those that may have been decoded before
-    it turned out.
+    Kind and reason never contain patient data: of a DICOM header they repeat sizes and the public
+    name of a transfer syntax at most.
+
+    Attributes:
+        kind: the kind of fault.
+        reason: one line for the user.
+        pixels: how many pixels may have been decoded before the fault was found.
     """
 
     def __init__(self, kind: Fault, reason: str, pixels: int = 0) -> None:
@@ -44,12 +48,12 @@ class ImageError(MedlabelError):
         self.kind, self.reason, self.pixels = kind, reason, pixels
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[Fault, str, int]]:
-        """Let it travel between Ray's workers whole."""
+        """Keep all attributes when pickled, as between Ray workers."""
         return ImageError, (self.kind, self.reason, self.pixels)
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Refuse what a header promises before any of it is decoded; sizes in pixels."""
+    """Raise an `ImageError` if the declared size, in pixels, exceeds `MAX_PIXELS`."""
     if width * height > MAX_PIXELS:
         raise ImageError(
             Fault.TOO_LARGE,
@@ -59,6 +63,6 @@ def check_pixels(width: int, height: int) -> None:
 
 
 def check_frames(count: int) -> None:
-    """Refuse all but one frame: which of them were the image would be a guess."""
+    """Raise an `ImageError` if there are several frames, because choosing one would be a guess."""
     if count > 1:
-        raise ImageError(Fault.UNSUITABLE, f"{count} frames: send one image a file")
+        raise ImageError(Fault.UNSUITABLE, f"{count} frames: send one image per file")

@@ -1,10 +1,10 @@
-"""Files of many images: npy stacks and npz archives, which never unfold to more than is allowed.
+"""Decode files of many images: npy stacks and npz archives, with limits on their unpacked size.
 
 | file | images |
 | --- | --- |
-| npy [N, H, W], [N, H, W, 1], [N, H, W, 3] | N; but [H, W, 3] is one image in colour |
-| npz with one array | as that array alone |
-| npz in MedMNIST's layout | those of every array named `...images`, in the archive's order |
+| npy [N, H, W], [N, H, W, 1], [N, H, W, 3] | N; but [H, W, 3] is one colour image |
+| npz with one array | as an npy of that array |
+| npz in MedMNIST's layout | of every array named `...images`, in the order of the archive |
 | anything else | one (see `medlabel.data.decoding`) |
 """
 
@@ -20,36 +20,40 @@ from medlabel.data.decoding.faults import Fault, ImageError, check_pixels
 
 __all__ = ["MAX_UNPACKED_BYTES", "decode_stack", "is_stack"]
 
-MAX_UNPACKED_BYTES = 2**28  # bytes of pixels that one file may unfold to
+MAX_UNPACKED_BYTES = 2**28  # bytes of pixels, after decompression, per file
 _ZIP, _NPY = b"PK\x03\x04", b"\x93NUMPY"
 
 Image = NDArray[np.uint8]
 
 
 def is_stack(data: bytes) -> bool:
-    """Whether the file may hold several images, by its first bytes."""
+    """Whether the first bytes are those of an npy or npz, which may hold several images."""
     return data.startswith((_ZIP, _NPY))
 
 
 def decode_stack(data: bytes, most: int) -> list[Image]:
-    """The images of an npy or npz, uint8 [H, W] or [H, W, 3] each.
+    """Decode the images of an npy or npz, each uint8 [H, W] or [H, W, 3].
+
+    Args:
+        data: the whole content of the file.
+        most: the maximal number of images.
 
     Raises:
-        ImageError: it holds none, more than `most`, or something else; or it is damaged.
+        ImageError: the file is damaged, holds no images, more than `most`, or anything else.
     """
     try:
         arrays = _unpack_npz(data) if data.startswith(_ZIP) else [data]
         stacks = [_stack(array, most) for array in arrays]
     except (ImageError, MemoryError):
         raise
-    except Exception:  # both libraries raise nearly anything of a file that was tampered with
-        raise ImageError(Fault.DAMAGED, "a damaged npy or npz: it cannot be unfolded") from None
+    except Exception:  # numpy and zipfile raise various errors for crafted files
+        raise ImageError(Fault.DAMAGED, "a damaged npy or npz: it cannot be unpacked") from None
     _check_count(sum(map(len, stacks)), most)
     return [image for stack in stacks for image in stack]
 
 
 def _unpack_npz(data: bytes) -> list[bytes]:
-    """The npy files of an archive that hold images, unfolded once their sizes are known."""
+    """Unpack the arrays of images from an archive after checking their declared sizes."""
     with zipfile.ZipFile(BytesIO(data)) as archive:
         chosen = _image_members(archive.infolist())
         if sum(member.file_size for member in chosen) > MAX_UNPACKED_BYTES:
@@ -72,7 +76,7 @@ def _image_members(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
 def _stack(data: bytes, most: int) -> list[Image]:
     stream = BytesIO(data)
     if not data.startswith(_NPY):
-        raise ImageError(Fault.DAMAGED, "a damaged npz: it holds something that is no npy")
+        raise ImageError(Fault.DAMAGED, "a damaged npz: it holds something other than npy arrays")
     shape, dtype = npy_header(stream)
     if dtype != np.uint8:
         held = "pickled objects" if dtype.hasobject else f"dtype {dtype}"
@@ -99,5 +103,5 @@ def _check_count(count: int, most: int) -> None:
     if count == 0:
         raise ImageError(Fault.UNSUITABLE, "a stack of no images")
     if count > most:
-        reason = f"a stack of {count:,} images: at most {most:,} are allowed at once"
+        reason = f"a stack of {count:,} images: at most {most:,} are allowed per file"
         raise ImageError(Fault.TOO_LARGE, reason)
