@@ -159,7 +159,7 @@ def teacher_training() -> Outputs:
             f"first weights: {key}": value for key, value in _sizes(build_clip(config)).items()
         }
         dice = np.random.default_rng(3)
-        found["captions"] = training.book.draw(dice).numpy().astype(np.int32)
+        found["captions"] = training.book.sample(dice).numpy().astype(np.int32)
         found["words"] = training.book.words.astype(np.int32)
         batch = torch.from_numpy(_images(4, channels=3)).permute(0, 3, 1, 2)
         augmented = phantom_training._augment(batch, np.array([True, True, False, False]), 32, dice)

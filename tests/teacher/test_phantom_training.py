@@ -103,7 +103,7 @@ def test_the_trained_clip_knows_the_words_of_captions_and_leaves_the_others_alon
 
 def test_captions_end_where_open_clip_looks_for_their_end(drawn):
     training = Pretraining(CONFIG, drawn)
-    tokens = training.book.draw(np.random.default_rng(0))
+    tokens = training.book.sample(np.random.default_rng(0))
     assert (training.book.words[tokens.max(1).values] == 49407).all()
     assert (training.book.words[tokens[:, 0]] == 49406).all()
 

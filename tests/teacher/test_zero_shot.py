@@ -54,7 +54,7 @@ def table(**changes):
     ("frame", "reason"),
     [
         (table().iloc[:2], "no scores for 1 of 3 images of this task, first s/test/0"),
-        (table(image_id=[IDS[0], IDS[0], IDS[2]]), "1 ids come twice, first s/train/0"),
+        (table(image_id=[IDS[0], IDS[0], IDS[2]]), "1 ids are duplicated, the first is s/train/0"),
         (table(a=[0.9, np.nan, 0.5]), "NaN.*first s/train/1"),
         (table(a=[1.9, 0.2, 0.5], b=[-0.9, 0.8, 0.5]), "negative.*s/train/0"),
         (table(a=[0.3, 0.2, 0.5]), "sums to 1.*s/train/0"),

@@ -1,5 +1,6 @@
-"""CLIP models, captions, zero-shot scores and their adjustment, and the embedding table.
+"""The teacher: CLIP models, captions, zero-shot scores and their adjustment, embeddings.
 
-In: images and class names. Out: embeddings [N, D] and scores [N, K] whose rows sum to one.
-Imports `data`, `phantoms` and `storage`.
+In: uint8 images and class names.
+Out: embeddings [N, D] of unit length and scores [N, K] whose rows sum to one.
+Imports `data`, `phantoms`, `storage` and `errors`.
 """

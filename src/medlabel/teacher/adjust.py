@@ -1,15 +1,15 @@
-"""Better scores from scores, without truth: a vote of several teachers, then steps in order.
+"""Adjust scores without labels: combine several teachers by a vote, then apply steps in order.
 
-| what is typed | step | what it knows |
+| specification | effect | uses |
 | --- | --- | --- |
-| `temperature=2` | softer (above 1) or sharper (below 1) scores | nothing |
-| `prior` | classes are as frequent as they are known to be: equally, as a cell is drawn | a prior |
-| `prior=0.3:0.7` | the same, with a stated share a class | a prior |
-| `em-prior` | classes are as frequent as the scores make them likeliest to be | nothing |
-| `transduct` | images that look alike get scores that are alike | embeddings |
+| `temperature=2` | softens scores (above 1) or sharpens them (below 1) | nothing |
+| `prior` | matches class frequencies to equal ones, as in a cell | a prior |
+| `prior=0.3:0.7` | the same with given frequencies | a prior |
+| `em-prior` | estimates class frequencies from the scores by EM | nothing |
+| `transduct` | propagates scores between similar images | embeddings |
 
-Scores are float32 [N, K], rows sum to one, and every step returns such scores. A step may use the
-statistics of the N images it is given, so the images of a pool and of a test never go in together.
+Scores are float32 [N, K] with rows that sum to one; every step takes and returns such scores. A
+step may use statistics of its N images, so a pool and a test set are always adjusted separately.
 """
 
 import warnings
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 Scores = NDArray[np.float32]
-_SWEEPS = 100  # of match_prior; real scores need three to five
+_SWEEPS = 100  # at most, in match_prior; real scores need three to five
 _NEIGHBOURS, _SHARPNESS, _SPREAD = 10, 5, 0.8  # k, gamma and alpha of transduct
 _NO_EMBEDDINGS = (
     "transduct needs embeddings, and a file of scores has none: leave it out, or name a CLIP"
@@ -52,23 +52,27 @@ _NO_EMBEDDINGS = (
 
 
 def temperature(scores: Scores, t: float) -> Scores:
-    """softmax(log scores / t): the same order of classes, surer (t < 1) or less sure (t > 1)."""
+    """Return softmax(log(scores) / t), which keeps the order of classes.
+
+    >>> temperature(np.float32([[0.8, 0.2]]), 2.0).round(2).tolist()
+    [[0.6700000166893005, 0.33000001311302185]]
+    """
     return np.asarray(softmax(_logs(scores) / t, axis=1), dtype=np.float32)
 
 
 def match_prior(scores: Scores, prior: Sequence[float] | None = None) -> Scores:
-    """Scores whose likeliest classes are as frequent as a known prior says.
+    """Adjust scores so that the predicted classes are as frequent as in a known prior.
 
-    The optimum of OTTER (Shin et al. 2024) in its dual form: the likeliest assignment of images to
-    classes with these counts is the argmax of log scores plus one offset a class, and the offsets
-    are kept, so that the scores stay soft. With two classes that is the quantile of the log-odds.
-    Each offset is put, in turn, where its class wins its share against the others as they stand;
-    when all win their shares at once, nothing can be better. Equal images cannot be told apart, so
-    that counts may differ by them. `teacher.balance` makes sums equal where this makes counts so.
+    This is the optimum of OTTER (Shin et al. 2024) in its dual form: the likeliest assignment of
+    images to classes with given counts is the argmax of the log scores plus one offset per class.
+    The softmax with these offsets is returned, so scores stay soft. For two classes the offset is a
+    quantile of the log-odds. In general, each offset in turn is set so that its class gets its
+    count, until all counts are right. Equal scores cannot be separated, so counts may differ by
+    ties. `zero_shot.balance` equalises the sums of scores where this equalises counts.
 
     Args:
-        scores: [N, K].
-        prior: K shares that sum to one; equal ones when None, as cells are drawn.
+        scores: float32 [N, K].
+        prior: K class frequencies that sum to one; equal frequencies if None.
     """
     # POT's exact solver (ot.emd) assigns the same labels, but the argmax under its dual potentials
     # breaks ties at their edge: up to 5 of 5,000 images got another class than in its own plan.
@@ -88,7 +92,7 @@ def match_prior(scores: Scores, prior: Sequence[float] | None = None) -> Scores:
 
 
 def _counts(prior: NDArray[np.float64], n: int) -> NDArray[np.int64]:
-    """Whole numbers of images that sum to n: rounded down, the largest remainders rounded up."""
+    """Return integer counts per class that sum to n, by the largest-remainder method."""
     exact = prior / prior.sum() * n
     counts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     counts[np.argsort(counts - exact, kind="stable")[: n - counts.sum()]] += 1
@@ -96,7 +100,7 @@ def _counts(prior: NDArray[np.float64], n: int) -> NDArray[np.int64]:
 
 
 def _misplaced(logs: NDArray[np.float64], wanted: NDArray[np.int64]) -> int:
-    """How many images are in a class that has too many."""
+    """Return how many images must change their class to match the counts."""
     found = np.bincount(logs.argmax(axis=1), minlength=len(wanted))
     return int(np.abs(found - wanted).sum()) // 2
 
@@ -104,7 +108,10 @@ def _misplaced(logs: NDArray[np.float64], wanted: NDArray[np.int64]) -> int:
 def _fit_offset(
     logs: NDArray[np.float64], offsets: NDArray[np.float64], k: int, wanted: int
 ) -> NDArray[np.float64]:
-    """The offsets with class k's such that it wins `wanted` images, or as near as ties allow."""
+    """Return the offsets with that of class k changed so that it gets `wanted` images.
+
+    Ties may prevent the exact count; then the nearest possible one is taken.
+    """
     others = np.delete(logs + offsets, k, axis=1).max(axis=1)
     needed = np.sort(others - logs[:, k])
     gaps = np.flatnonzero(np.diff(needed) > 1e-9) + 1
@@ -116,17 +123,17 @@ def _fit_offset(
 
 
 def em_prior(scores: Scores, tolerance: float = 1e-6, iterations: int = 1000) -> Scores:
-    """Scores under the prior that makes them likeliest (Saerens, Latinne & Decaestecker 2002).
+    """Adjust scores to the maximum-likelihood prior (Saerens, Latinne & Decaestecker 2002).
 
-    Expectation and maximisation in turn: the prior is the mean of the scores, and the scores are
-    the first ones times the prior, summing to one again. The first ones are taken to have been
-    made under equal priors, as zero-shot scores are. It trusts the scores' probabilities: an
-    overconfident teacher is moved too little, and a rare class may vanish.
+    Expectation maximisation: the prior is the mean of the scores, and the scores are the original
+    ones times the prior, normalised. The original scores are assumed to have a uniform prior, as
+    zero-shot scores have. The method relies on calibrated scores: those of an overconfident teacher
+    change too little, and a rare class may vanish.
 
     Args:
-        scores: [N, K].
-        tolerance: the largest change of the prior at which it stops.
-        iterations: at most so many.
+        scores: float32 [N, K].
+        tolerance: stop when no prior changes by more than this.
+        iterations: maximal number of iterations.
     """
     first = scores.astype(np.float64)
     found, prior = first, np.full(first.shape[1], 1 / first.shape[1])
@@ -140,18 +147,18 @@ def em_prior(scores: Scores, tolerance: float = 1e-6, iterations: int = 1000) ->
 
 
 def transduct(scores: Scores, embeddings: NDArray[np.floating]) -> Scores:
-    """Scores spread over the graph of nearest neighbours, so that alike images score alike.
+    """Propagate scores over the graph of nearest neighbours, so that similar images agree.
 
-    Label propagation with local and global consistency (Zhou et al. 2004), on images' embeddings
-    and zero-shot scores as in ZLaP (Stojnic et al. 2024): F = a S F + (1 - a) scores, where S is
-    the graph of the ten nearest by cosine, its weights normalised by the degrees at both ends.
+    Label propagation with local and global consistency (Zhou et al. 2004) on image embeddings and
+    zero-shot scores, as in ZLaP (Stojnic et al. 2024): F = a S F + (1 - a) scores, where S is the
+    symmetrically normalised graph of the ten nearest neighbours by cosine similarity.
 
     Args:
-        scores: [N, K].
-        embeddings: of the same images, [N, D] of length one.
+        scores: float32 [N, K].
+        embeddings: of the same images, [N, D], of unit length.
     """
     if len(scores) < 2:
-        return scores  # nobody is near
+        return scores  # a single image has no neighbours
     graph = _neighbour_graph(embeddings)
     first = scores.astype(np.float64)
     found = first
@@ -163,7 +170,7 @@ def transduct(scores: Scores, embeddings: NDArray[np.floating]) -> Scores:
 
 
 def _neighbour_graph(embeddings: NDArray[np.floating]) -> csr_array:
-    """Symmetric sparse [N, N]: cosine ** gamma of near neighbours over the root of the degrees."""
+    """Return the normalised graph, sparse symmetric [N, N], with weights cosine ** gamma."""
     points = embeddings.astype(np.float32)
     near = min(_NEIGHBOURS, len(points) - 1)
     distances = csr_array(kneighbors_graph(points, near, mode="distance", metric="cosine"))
@@ -176,21 +183,24 @@ def _neighbour_graph(embeddings: NDArray[np.floating]) -> csr_array:
 
 
 def mean_vote(votes: Sequence[Scores]) -> Scores:
-    """The mean of several teachers' scores, each [N, K]."""
+    """Return the mean of several teachers' scores, each [N, K]."""
     return np.asarray(np.mean(votes, axis=0, dtype=np.float64), dtype=np.float32)
 
 
 def dawid_skene(votes: Sequence[Scores]) -> Scores:
-    """Scores from the labels of three teachers or more, each as right as the others make it look.
+    """Combine the labels of three or more teachers by the model of Dawid & Skene (1979).
 
-    A teacher's confusion of the classes is estimated along with the labels (Dawid & Skene 1979).
-    With two teachers that disagree nothing says who is right.
+    The confusion matrix of each teacher is estimated together with the labels. Two teachers are not
+    enough: where they disagree, nothing says which one is right.
 
     Args:
-        votes: each teacher's scores [N, K]; only the likeliest classes count.
+        votes: each teacher's scores [N, K]; only the likeliest class counts.
+
+    Returns:
+        Class probabilities, float32 [N, K].
 
     Raises:
-        MedlabelError: fewer than three teachers, or no crowd-kit, which computes it.
+        MedlabelError: there are fewer than three teachers, or crowd-kit is not installed.
     """
     _check_teacher_count("dawid-skene", len(votes))
     model = _crowd_kit()(n_iter=100)
@@ -222,12 +232,12 @@ def _crowd_kit() -> Any:
 VOTE_METHODS: Mapping[str, Callable[[Sequence[Scores]], Scores]] = MappingProxyType(
     {"mean": mean_vote, "dawid-skene": dawid_skene}
 )
-"""Ways to make one teacher's scores of several teachers', by what is typed."""
+"""Methods that combine the scores of several teachers, by name."""
 
 
 @dataclass(frozen=True)
 class AdjustmentStep:
-    """One step by name, with the numbers that were typed behind it."""
+    """One step: its name and numeric arguments."""
 
     name: str
     values: tuple[float, ...] = ()
@@ -255,14 +265,17 @@ STEPS: Mapping[str, _Apply] = MappingProxyType(
         "transduct": _transduct_step,
     }
 )
-"""Steps by what is typed."""
+"""The steps by name."""
 
 
 def parse_steps(text: str) -> tuple[AdjustmentStep, ...]:
-    """Read steps from `temperature=2,prior=0.3:0.7,transduct`, in the order they are taken.
+    """Parse steps, which are applied in the given order.
+
+    >>> [str(step) for step in parse_steps("temperature=2,prior=0.3:0.7,transduct")]
+    ['temperature=2', 'prior=0.3:0.7', 'transduct']
 
     Raises:
-        MedlabelError: an unknown step, or numbers that it cannot have.
+        MedlabelError: a step is unknown, or its arguments are invalid.
     """
     return tuple(_parse_step(part.strip()) for part in text.split(",") if part.strip())
 
@@ -288,7 +301,7 @@ def _parse_step(text: str) -> AdjustmentStep:
 def apply_steps(
     steps: Sequence[AdjustmentStep], scores: Scores, embeddings: NDArray[np.floating] | None = None
 ) -> Scores:
-    """The scores [N, K] after all steps; `embeddings` [N, D] are of the same images."""
+    """Apply steps in order to scores [N, K]; `embeddings` [N, D] are of the same images."""
     for step in steps:
         scores = STEPS[step.name](scores, step.values, embeddings)
     return scores
@@ -296,11 +309,11 @@ def apply_steps(
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What becomes of raw scores before anyone learns from them or is compared with them.
+    """How raw scores are adjusted before training and evaluation.
 
     Attributes:
-        steps: taken in order, on the images of one pool or one test.
-        vote: how the scores of several teachers become one's, by name, before the steps.
+        steps: applied in order to the images of one pool or one test set.
+        vote: method that combines the scores of several teachers, before the steps.
     """
 
     steps: tuple[AdjustmentStep, ...] = ()
@@ -308,21 +321,27 @@ class Adjustment:
 
     @property
     def needs_embeddings(self) -> bool:
-        """Whether a step needs embeddings."""
+        """Whether a step uses embeddings."""
         return any(step.name == "transduct" for step in self.steps)
 
     def __call__(self, scores: Scores, embeddings: NDArray[np.floating] | None = None) -> Scores:
-        """Adjusted scores [N, K].
+        """Return adjusted scores, float32 [N, K].
 
         Args:
             scores: [N, K] of one teacher, or [T, N, K] of several.
-            embeddings: [N, D] of the same images, if a step needs them.
+            embeddings: of the same images, [N, D], if a step uses them.
         """
         voted = VOTE_METHODS[self.vote](list(scores)) if scores.ndim == 3 else scores
         return apply_steps(self.steps, voted, embeddings if self.needs_embeddings else None)
 
     def check(self, classes: int, teachers: int, *, embeddings: bool) -> None:
-        """Raise a `MedlabelError` for what cannot work, before any work is done."""
+        """Raise a `MedlabelError` if the adjustment cannot work for this task.
+
+        Args:
+            classes: number of classes.
+            teachers: number of teachers.
+            embeddings: whether embeddings are available.
+        """
         if self.vote not in VOTE_METHODS:
             raise MedlabelError(
                 f"unknown vote {self.vote!r}: choose from {', '.join(VOTE_METHODS)}"
@@ -340,7 +359,7 @@ class Adjustment:
 
 
 NO_ADJUSTMENT = Adjustment()
-"""Nothing becomes of raw scores."""
+"""Leaves scores as they are; several teachers are averaged."""
 
 
 def _check_teacher_count(vote: str, teachers: int) -> None:
@@ -351,5 +370,5 @@ def _check_teacher_count(vote: str, teachers: int) -> None:
 
 
 def _logs(scores: Scores) -> NDArray[np.float64]:
-    """Log scores, float64; those below what float32 can hold are as low as that."""
+    """Return log scores, float64, clipped at the smallest positive float32."""
     return np.log(np.clip(scores.astype(np.float64), np.finfo(np.float32).tiny, None))

@@ -1,16 +1,16 @@
-"""Caption sets: other ways to tell a teacher what to look for, by name or from a user's file.
+"""Caption sets: alternative captions for the teacher, by name or from a user's file.
 
-| what is typed | captions of a class |
+| name | captions of a class |
 | --- | --- |
-| `table` | the two or three that medlabel has for its name (`medlabel.teacher.captions`) |
-| `paper` | the paper's one |
-| `templates` | some eighty ways to speak of a medical image, filled with an everyday name |
-| `descriptions` | what is seen in such an image, in words |
+| `table` | the two or three in the tables of `medlabel.teacher.captions` |
+| `paper` | the paper's single caption |
+| `templates` | about eighty templates, filled with an everyday name |
+| `descriptions` | descriptions of the appearance of such images |
 | `mine.yaml` | a user's own: lists by class name, `templates` with `{name}`, or both |
-| `table,templates` | those of several sets together; the teacher takes the mean of all |
+| `table,templates` | those of several sets; the teacher averages over all |
 
-Sets live apart from `captions.py`, because the phantom CLIP is trained on that file's captions: a
-word changed there is another model.
+They are kept apart from `captions.py`, because the phantom CLIP is trained on the captions there:
+a changed word gives another model.
 """
 
 from __future__ import annotations
@@ -243,16 +243,16 @@ _CLASS_DESCRIPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({
 def captions_in(
     caption_set: str, name: str, *, flag: str | None = None, label: int | None = None
 ) -> tuple[str, ...]:
-    """The captions that one set, or a user's YAML file, has for a class.
+    """Return the captions for a class in one caption set or in a user's YAML file.
 
     Args:
         caption_set: `table`, `paper`, `templates`, `descriptions`, or a path that ends in .yaml.
-        name: what the task calls the class.
-        flag: the MedMNIST set its images are from, where it is a label within that set.
+        name: of the class in the task.
+        flag: the MedMNIST set of its images, if the class is a label of that set.
         label: the label within `flag`.
 
     Raises:
-        MedlabelError: an unknown set, or a file that is no caption set or lacks the class.
+        MedlabelError: the set is unknown, or the file is invalid or lacks the class.
     """
     if _is_file(caption_set):
         return _own_captions(Path(caption_set), name)
@@ -261,7 +261,7 @@ def captions_in(
 
 
 def check_caption_sets(text: str) -> None:
-    """Raise a `MedlabelError` if a comma-joined list names a set that there is not."""
+    """Raise a `MedlabelError` if a comma-separated list names an unknown caption set."""
     for part in text.split(","):
         if part not in _SETS and not _is_file(part):
             raise MedlabelError(
@@ -284,7 +284,7 @@ def _template_captions(name: str, flag: str | None, label: int | None) -> tuple[
 
 
 def _descriptions(name: str, flag: str | None, label: int | None) -> tuple[str, ...]:
-    """What is seen; the table's captions where nobody can say it in words."""
+    """Return descriptions of the appearance, or the captions of the tables if there are none."""
     known, number = _place(name, flag, label)
     if known is not None and number is None:
         return DESCRIPTIONS[known]
@@ -294,7 +294,7 @@ def _descriptions(name: str, flag: str | None, label: int | None) -> tuple[str, 
 
 
 def _place(name: str, flag: str | None, label: int | None) -> tuple[str | None, int | None]:
-    """The set, and the label within it, that a class is: what `captions.captions_for` goes by."""
+    """Return the set and label of a class, by the same rules as `captions.captions_for`."""
     if flag is not None and label is not None and 0 <= label < len(CLASS_NAMES.get(flag, ())):
         return flag, label
     key = name.strip().lower()
@@ -303,7 +303,7 @@ def _place(name: str, flag: str | None, label: int | None) -> tuple[str | None, 
 
 
 def _own_captions(path: Path, name: str) -> tuple[str, ...]:
-    """A user's captions: the class's own list and the file's templates, whichever there are."""
+    """Return a user's captions: those of the class and those from the templates of the file."""
     content = _read_captions(path)
     templates = content.pop("templates", ())
     for template in templates:
@@ -316,7 +316,7 @@ def _own_captions(path: Path, name: str) -> tuple[str, ...]:
 
 
 def _read_captions(path: Path) -> dict[str, tuple[str, ...]]:
-    """Lists of captions by class name (or `templates`); every way to be wrong is one line."""
+    """Read lists of captions by class name (or `templates`), with one-line errors."""
     advice = f"{path}: write lists of captions by class name, or templates"
     content = read_mapping(path, "captions", advice)
     for key, captions in content.items():

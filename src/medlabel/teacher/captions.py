@@ -1,12 +1,12 @@
-"""What a teacher is told to look for: captions for every MedMNIST set and each of its classes.
+"""The caption tables: captions for every MedMNIST set and each of its classes.
 
-A class of a task is named by a person, and the name picks its captions. `chest` and `chestmnist`
-are the set, its images of every label; a label within a set has captions of its own; a name that
-is in no table gets the paper's one template.
+The name of a class selects its captions. `chest` and `chestmnist` stand for the whole set, with
+images of every label; each label of a set has captions of its own; any other name fills the
+paper's template.
 
     captions_for("breast")                                   # the set BreastMNIST
     captions_for("my class", flag="bloodmnist", label=1)     # eosinophils
-    captions_for("eosinophil")                               # the same, by its name
+    captions_for("eosinophil")                               # the same, by name
     captions_for("knee")                                     # the paper's template
     paper_captions("knee")                                   # the paper's template, always
 
@@ -101,7 +101,7 @@ SET_CAPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({
 SHORT_NAMES: Mapping[str, str] = MappingProxyType(
     {flag.removesuffix("mnist"): flag for flag in SET_CAPTIONS}
 )
-"""`breast` to `breastmnist`, and so on for all twelve."""
+"""Maps `breast` to `breastmnist`, and so on for all twelve sets."""
 
 _ORGANS = (
     "bladder", "left femur", "right femur", "heart", "left kidney", "right kidney", "liver",
@@ -150,7 +150,7 @@ NO_FINDING: Mapping[str, tuple[str, ...]] = MappingProxyType({
         "a normal adult chest radiograph with clear lungs",
     ),
 })  # fmt: skip
-"""Captions of images that have none of a set's labels, where there are such."""
+"""Captions of images with none of the labels of a set, for sets that have such images."""
 
 _CLASS_WORDINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -230,18 +230,21 @@ _WRITTEN_OUT: Mapping[tuple[str, int], tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-"""Classes whose captions a template would put badly."""
+"""Classes for which a template would give awkward captions."""
 
 
 def captions_for(
     name: str, *, flag: str | None = None, label: int | None = None
 ) -> tuple[str, ...]:
-    """The captions of a class: of a label of a set, else of a set, else of a known class name.
+    """Return the captions of a class: of a label of a set, of a set, or of a known class name.
 
     Args:
-        name: what the task calls the class: a flag, a short name, a class's name, or anything.
-        flag: the MedMNIST set its images are from, where it is a label within that set.
-        label: the label within `flag`; both are needed, and a label no table has is ignored.
+        name: of the class in the task: a flag, a short name, the name of a class, or any other.
+        flag: the MedMNIST set of its images, if the class is a label of that set.
+        label: the label within `flag`. Both are needed; unknown labels are ignored.
+
+    >>> captions_for("knee") == paper_captions("knee")
+    True
     """
     if flag is not None and label is not None and 0 <= label < len(CLASS_NAMES.get(flag, ())):
         return _class_captions(flag, label)
@@ -263,12 +266,12 @@ def captions_for(
 
 
 def class_labels(flag: str) -> range:
-    """The labels of a set, one of medlabel's twelve or one that the user has added."""
+    """Return the labels of a set: one of the twelve MedMNIST sets or one added by the user."""
     return range(len(CLASS_NAMES[flag]) if flag in CLASS_NAMES else len(LOOKS[flag].kinds))
 
 
 def _own_captions(look: Look, label: int | None) -> tuple[str, ...]:
-    """The captions of a look that a user has added, or of one of its kinds."""
+    """Return the captions of a look added by the user, or of one of its kinds."""
     if label is None or not 0 <= label < len(look.kinds):
         return look.captions or paper_captions(look.flag)
     kind = look.kinds[label]
@@ -276,12 +279,12 @@ def _own_captions(look: Look, label: int | None) -> tuple[str, ...]:
 
 
 def paper_captions(name: str) -> tuple[str, ...]:
-    """The paper's one caption for a class of this name."""
+    """Return the paper's single caption for a class of this name."""
     return (PAPER_TEMPLATE.format(name=name),)
 
 
 def _class_captions(flag: str, label: int) -> tuple[str, ...]:
-    """The captions of one label of one set."""
+    """Return the captions of one label of a set."""
     if (flag, label) in _WRITTEN_OUT:
         return _WRITTEN_OUT[flag, label]
     name = CLASS_NAMES[flag][label]
@@ -289,7 +292,7 @@ def _class_captions(flag: str, label: int) -> tuple[str, ...]:
 
 
 def _unique_names() -> dict[str, tuple[str, int]]:
-    """Class names that one set alone has, such as `eosinophil`: name to (flag, label)."""
+    """Map class names that occur in a single set, such as `eosinophil`, to (flag, label)."""
     owners: dict[str, list[tuple[str, int]]] = {}
     for flag, names in CLASS_NAMES.items():
         for label, name in enumerate(names):

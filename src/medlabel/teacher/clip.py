@@ -1,16 +1,16 @@
-"""CLIP models by name, and the two things asked of them: embed images, embed captions.
+"""Load CLIP models by name, and embed images and captions with them.
 
-| what is typed | model |
+| name | model |
 | --- | --- |
-| `phantom` | the small CLIP that medlabel trains itself on drawn phantoms |
-| `phantom-1`, `phantom-2`, … | the same of other seeds, to vote with it |
+| `phantom` | the small CLIP that medlabel trains on phantoms |
+| `phantom-1`, `phantom-2`, … | the same with other seeds, for votes of several teachers |
 | `ViT-L/14`, `RN50x64`, … | the paper's eight, with OpenAI's weights (downloaded once) |
-| `ViT-B-16:laion2b_s34b_b88k` | any open_clip architecture and tag |
+| `ViT-B-16:laion2b_s34b_b88k` | any open_clip architecture and pretrained tag |
 | `ViT-B-32:weights.pt` | an open_clip architecture with weights from a file |
-| `hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224` | a model on a hub |
+| `hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224` | a model on the Hub |
 | `folder/` | an open_clip model folder (`open_clip_config.json` and weights) |
 | `ViT-B-32.pt` | a checkpoint in OpenAI's format; its architecture is read from the weights |
-| any of these and `+views` | embeds an image five times, moved a little, and takes the mean |
+| any of these with `+views` | test-time augmentation: the mean of five shifted views |
 """
 
 import json
@@ -52,9 +52,9 @@ PAPER_MODELS = {
     )
 }
 VIEWS = "+views"
-"""What is typed behind a model's name for test-time augmentation (see `Clip.views`)."""
+"""Suffix of a model's name for test-time augmentation (see `Clip`)."""
 
-_MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))  # down and right, in 28ths of the side
+_MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))  # shifts down and right, in 28ths of the side
 _MODES = {"bicubic": v2.InterpolationMode.BICUBIC, "bilinear": v2.InterpolationMode.BILINEAR}
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _PREPROCESS_FIELDS = ("size", "mean", "std", "interpolation", "resize_mode")
@@ -109,13 +109,13 @@ class Clip:
 
     @cached_property
     def logit_scale(self) -> float:
-        """What cosines are multiplied with before the softmax (100 in OpenAI's models)."""
+        """Factor of the cosine similarities in the softmax, 100 in OpenAI's models."""
         scale: Any = self.model.logit_scale
         return float(scale.detach().exp())
 
     @cached_property
     def framing(self) -> Framing:
-        """How images that are not small squares are made square, before `preprocess`."""
+        """The framing that makes images of any shape square, before `preprocess`."""
         visual: Any = self.model.visual
         config: dict[str, Any] = visual.preprocess_cfg
         mode = config.get("resize_mode") or "shortest"
@@ -123,10 +123,10 @@ class Clip:
 
     @cached_property
     def preprocess(self) -> v2.Transform:
-        """Tensor transform, uint8 [B, C, S, S] to float32 [B, C, size, size], on any device.
+        """Transform from uint8 [B, C, S, S] to float32 [B, C, size, size], on any device.
 
-        Equal to open_clip's own transform for square images, where its ways of resizing
-        (shortest side, longest side, squash) are one.
+        For square images it equals open_clip's transform, because the resize modes (shortest,
+        longest, squash) only differ for others.
         """
         visual: Any = self.model.visual
         config: dict[str, Any] = visual.preprocess_cfg
@@ -140,25 +140,32 @@ class Clip:
 
     @cached_property
     def size(self) -> int:
-        """Side of the images that the model sees, in pixels."""
+        """Side of the model's input in pixels."""
         visual: Any = self.model.visual
         size: int | Sequence[int] = visual.preprocess_cfg["size"]
         return size if isinstance(size, int) else int(size[0])
 
     @cached_property
     def image_weights(self) -> int:
-        """Number of weights of the image tower: roughly what an image costs."""
+        """Number of parameters of the image tower, roughly proportional to the cost per image."""
         visual: Any = self.model.visual
         return sum(int(weight.numel()) for weight in visual.parameters())
 
     def embed_images(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
-        """Embed uint8 [N, S, S] or [N, S, S, 3] as float32 [N, D] of length one.
+        """Embed images.
 
-        Every batch is padded to `batch_size`, so that an image's embedding does not depend on how
-        many others come with it. Where memory does not suffice for a batch, it is halved.
+        Every batch is padded to `batch_size`, so that an embedding does not depend on the number
+        of images. If a batch does not fit in memory, the batch size is halved.
+
+        Args:
+            images: uint8 [N, S, S] or [N, S, S, 3].
+            batch_size: images per forward pass.
+
+        Returns:
+            Embeddings of unit length, float32 [N, D].
 
         Raises:
-            MedlabelError: memory does not suffice for a single image.
+            MedlabelError: a single image does not fit in memory.
         """
         parts, start = [], 0
         while start < len(images):
@@ -175,18 +182,18 @@ class Clip:
 
     @torch.inference_mode()
     def _embed_batch(self, batch: NDArray[np.uint8], rows: int) -> NDArray[np.float32]:
-        """Encode at the model's precision; lengths are made one in float32."""
+        """Encode at the model's precision; normalise in float32."""
         encode: Any = self.model.encode_image
         pixels = self.preprocess(self._to_tensor(batch, rows))
         kind = torch.device(self.device).type
         with torch.autocast(kind, _DTYPES[self.precision], enabled=self.precision != "fp32"):
-            views = [encode(moved) for moved in (_moved(pixels) if self.views else (pixels,))]
-        lengths_one = [functional.normalize(view[: len(batch)].float(), dim=1) for view in views]
-        mean = torch.stack(lengths_one).mean(0) if self.views else lengths_one[0]
+            views = [encode(view) for view in (_shifted_views(pixels) if self.views else (pixels,))]
+        unit_length = [functional.normalize(view[: len(batch)].float(), dim=1) for view in views]
+        mean = torch.stack(unit_length).mean(0) if self.views else unit_length[0]
         return np.asarray(functional.normalize(mean, dim=1).cpu())
 
     def _to_tensor(self, batch: NDArray[np.uint8], rows: int) -> Tensor:
-        """To uint8 [rows, 3, S, S] on the device; the missing rows are black."""
+        """Convert to uint8 [rows, 3, S, S] on the device, padded with black images."""
         stack = batch if batch.ndim == 4 else batch[..., None]
         padding = [(0, rows - len(stack)), (0, 0), (0, 0), (0, 0)]
         tensor = torch.from_numpy(np.pad(stack, padding)).to(self.device)
@@ -194,14 +201,14 @@ class Clip:
 
     @torch.inference_mode()
     def embed_texts(self, captions: Sequence[str]) -> NDArray[np.float32]:
-        """Embed K captions as float32 [K, D] of length one."""
+        """Embed K captions as float32 [K, D] of unit length."""
         encode: Any = self.model.encode_text
         tokens = self.tokenizer(list(captions)).to(self.device)
         return np.asarray(encode(tokens, normalize=True).float().cpu())
 
 
-def _moved(pixels: Tensor) -> Iterator[Tensor]:
-    """The views of a batch [N, C, S, S]: moved by a 28th of the side, the edge repeated."""
+def _shifted_views(pixels: Tensor) -> Iterator[Tensor]:
+    """Yield the views of a batch [N, C, S, S]: shifted by a 28th of the side, edges repeated."""
     step = max(1, round(pixels.shape[-1] / 28))
     wide = functional.pad(pixels, (step, step, step, step), mode="replicate")
     side = pixels.shape[-1]
@@ -211,7 +218,11 @@ def _moved(pixels: Tensor) -> Iterator[Tensor]:
 
 
 def base_name(name: str) -> str:
-    """A model's name without `+views`."""
+    """Return a model's name without the suffix `+views`.
+
+    >>> base_name("ViT-L/14+views")
+    'ViT-L/14'
+    """
     return name.removesuffix(VIEWS)
 
 
@@ -233,7 +244,7 @@ def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> 
 def check_clip(name: str, precision: str = "fp32") -> None:
     """Raise a `MedlabelError` for a name or precision that `load_clip` does not know.
 
-    Cheap: nothing is downloaded or read, so that a mistake is told before hours of work.
+    Cheap: nothing is downloaded or read, so that a mistake is reported before hours of work.
     """
     _check_precision(precision)
     base = base_name(name)
@@ -290,7 +301,7 @@ def _create(name: str, weights: str | None) -> _Loaded:
             name, weights, force_quick_gelu=quick, require_pretrained=True, weights_only=True
         )
         return model, open_clip.get_tokenizer(name), _architecture(name, quick)
-    except Exception as error:  # the hub, the network and torch each have their own kinds
+    except Exception as error:  # the Hub, the network and torch raise many kinds
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise MedlabelError(
             f"model {name} could not be loaded ({reason}). Weights are downloaded once, to the "
@@ -312,7 +323,7 @@ def _load_openai_file(path: Path) -> _Loaded:
         model = open_clip.model.build_model_from_openai_state_dict(
             state, quick_gelu=True, cast_dtype=torch.float32
         )
-    except Exception as error:  # a foreign file can fail in any way
+    except Exception as error:  # an unknown file can fail in any way
         raise MedlabelError(
             f"{path} is not a CLIP checkpoint in OpenAI's format ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); for open_clip's "

@@ -1,12 +1,12 @@
-"""Write what the embedding table holds of some sources as one Parquet table that anyone can read.
+"""Export the embeddings of some sources as a Parquet data set.
 
 ```
 OUT/model=KEY/source=NAME/split=SPLIT/part-*.parquet   image_id, digest, embedding float16[D]
 OUT/rejects.parquet                                     image_id, reason
-OUT/embed.json                                          what was asked for last, and the counts
+OUT/embed.json                                          the last configuration, and the counts
 ```
 
-Images in = rows + rejects, always: it is counted here, and a difference is an error.
+The number of images always equals the number of rows plus rejects; a difference is an error.
 """
 
 import glob
@@ -28,7 +28,7 @@ from medlabel.teacher.embeddings import Contents, EmbeddingTable, Shard
 __all__ = ["EXPORT_MANIFEST", "REJECTS", "export", "write_rejects"]
 
 EXPORT_MANIFEST, REJECTS = "embed.json", "rejects.parquet"
-_PIECE = 8192  # rows per file; the most that is in memory at once
+_PIECE = 8192  # rows per file, and the largest number in memory at once
 
 
 def export(
@@ -39,10 +39,13 @@ def export(
     table: EmbeddingTable,
     on_progress: StageProgress = ignore_progress,
 ) -> dict[str, str]:
-    """Write the rows of these parts; returns the rejects, a reason by image id.
+    """Write the rows of some parts, and remove outdated files of an earlier export.
 
-    Files of these sources and this model that an earlier export left and this one does not are
-    removed, for an image may have changed or gone since.
+    Returns:
+        The reason for each rejected image, by image id.
+
+    Raises:
+        MedlabelError: images changed while they were read.
     """
     contents, rejects = table.contents(), dict[str, str]()
     written: set[str] = set()
@@ -76,7 +79,7 @@ def _piece(
     contents: Contents,
     table: EmbeddingTable,
 ) -> tuple[pa.Table, dict[str, str]]:
-    """Some rows of a part as a table, and those that are rejects."""
+    """Return some rows of a part as a table, and the reasons for rejected images by id."""
     ids = [part.image_id(int(row)) for row in rows]
     reasons = {i: r for i, row in zip(ids, rows, strict=True) if (r := entry.reasons[row])}
     readable = np.array([image_id not in reasons for image_id in ids])
@@ -109,9 +112,9 @@ def _to_bytes(table: pa.Table) -> bytes:
 
 
 def write_rejects(out: Store, rejects: Mapping[str, str], sources: Collection[str]) -> None:
-    """`rejects.parquet`: one row per image that has no embedding.
+    """Write `rejects.parquet`, one row per image without an embedding.
 
-    What an earlier export left there of other sources than these stays.
+    Rows of other sources than `sources`, from earlier exports, are kept.
     """
     rows = dict(rejects)
     if out.exists(REJECTS):

@@ -1,4 +1,4 @@
-"""The embedding table: each distinct image encoded once for each model, whatever is asked later.
+"""The embedding table: each distinct image is encoded only once for each model.
 
 It is a folder of Parquet files a model, `model=KEY/shard-DIGESTS-CHECKSUM.parquet`. A row is one
 distinct content (an image; in a table of its own a caption): its digest, and its embedding or the
@@ -30,15 +30,17 @@ __all__ = [
     "embed_captions",
 ]
 
-SHARD_SIZE = 2048  # images a shard, at most: a file worth writing, and no more lost when killed
+SHARD_SIZE = 2048  # images per shard at most: what a killed job may lose
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What was made of some distinct contents: `embeddings` [N, D] and N reasons.
+    """Embeddings of N distinct contents, or the reasons why they have none.
 
-    Images' embeddings are float16, captions' float32. A reason is None where there is an
-    embedding; the embedding is zero where there is a reason.
+    Attributes:
+        digests: of the contents, `S16` [N].
+        embeddings: [N, D], float16 for images and float32 for captions; zero for rejects.
+        reasons: why a content was rejected, or None.
     """
 
     digests: Digests
@@ -48,7 +50,14 @@ class Shard:
 
 @dataclass(frozen=True)
 class Contents:
-    """Which contents the table holds, where, and which of them are rejects; digests are sorted."""
+    """Index of the contents of the table.
+
+    Attributes:
+        names: file names of the shards.
+        digests: sorted digests of all contents, `S16` [M].
+        shards: number of the shard of each content, int32 [M].
+        rows: row of each content in its shard, int32 [M].
+    """
 
     names: tuple[str, ...] = ()
     digests: Digests = field(default_factory=lambda: to_digests([]))
@@ -56,7 +65,7 @@ class Contents:
     rows: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def find(self, digests: Digests) -> NDArray[np.int64]:
-        """Where each is in these contents, int64 [N]; -1 where it is not."""
+        """Return the position of each digest in the index, int64 [N]; -1 if it is missing."""
         if not len(self.digests):
             return np.full(len(digests), -1)
         at = np.searchsorted(self.digests, digests).clip(max=len(self.digests) - 1)
@@ -64,7 +73,7 @@ class Contents:
 
 
 class EmbeddingTable:
-    """Embeddings by one model, named by all that decides them (`Clip.key`)."""
+    """The embeddings of one model, identified by `Clip.key`."""
 
     def __init__(self, store: Store, model_key: str) -> None:
         self._store = store / f"model={model_key}"
@@ -75,7 +84,7 @@ class EmbeddingTable:
         return self._store.uri
 
     def contents(self) -> Contents:
-        """The complete shards; damaged ones are removed. It takes 24 bytes per image in memory."""
+        """Read the index; damaged shards are removed. It takes 24 bytes of memory per image."""
         names: list[str] = []
         digests, shards, rows = [], [], []
         for name in self._store.list("shard-*.parquet"):
@@ -95,9 +104,10 @@ class EmbeddingTable:
         )
 
     def gather(self, contents: Contents, digests: Digests) -> Shard:
-        """The rows of some digests, in their order; all must be in `contents`.
+        """Return the rows of some digests, in their order, reading one shard at a time.
 
-        One shard is in memory at a time.
+        Raises:
+            MedlabelError: a digest is not in the index.
         """
         at = contents.find(digests)
         if (at < 0).any():
@@ -118,12 +128,12 @@ class EmbeddingTable:
         return Shard(digests, embeddings, tuple(reasons))
 
     def write(self, shard: Shard) -> None:
-        """Add a shard, whole or not at all. The same content again is the same file."""
+        """Write a shard atomically. Equal contents have the same file name."""
         contents = hex_digest(shard.digests.tobytes(), 16)
         self._store.write_checked(f"shard-{contents}", ".parquet", _to_parquet(shard))
 
     def _read(self, name: str) -> Shard | None:
-        """A shard, or None when it was damaged after it was written."""
+        """Read a shard; return None if it was damaged after it was written."""
         data = self._store.read_checked(name)
         return None if data is None else _from_parquet(data)
 
@@ -133,7 +143,13 @@ def embed_captions(
     captions: Sequence[str],
     embed: Callable[[Sequence[str]], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """Embeddings float32 [K, D] of captions; `embed` is asked for those that are not kept yet."""
+    """Return the embeddings of K captions, float32 [K, D], from the table if possible.
+
+    Args:
+        table: that of the captions of a model; new embeddings are added to it.
+        captions: the texts.
+        embed: maps captions to embeddings; called for those that the table lacks.
+    """
     digests = to_digests([digest_bytes(caption.encode()) for caption in captions])
     missing = np.flatnonzero(table.contents().find(digests) < 0)
     if len(missing):
@@ -156,7 +172,8 @@ def _to_parquet(shard: Shard) -> bytes:
         }
     )
     buffer = BytesIO()
-    pq.write_table(table, buffer, compression="none", use_dictionary=False)  # it is all noise
+    # Embeddings do not compress.
+    pq.write_table(table, buffer, compression="none", use_dictionary=False)
     return buffer.getvalue()
 
 

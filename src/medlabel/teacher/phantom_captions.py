@@ -1,7 +1,7 @@
-"""What the small CLIP is told of a drawing in training: sets and their classes, in many words.
+"""Training captions of the phantom CLIP: paraphrases of the sets and their classes.
 
-`captions.py` has what a teacher is asked; here are the other ways in which people say the same, so
-that a task may name its classes as its author likes. Both files are part of the small CLIP.
+`captions.py` has the captions that teachers read. The paraphrases here let the phantom CLIP
+understand other names that a user may give to a class. Both files decide its weights.
 """
 
 from __future__ import annotations
@@ -152,9 +152,9 @@ _KIND_WORDINGS = (
 
 @cache
 def set_paraphrases(flag: str) -> tuple[tuple[str, ...], ...]:
-    """What is said of a look as a whole, in groups that are used equally often.
+    """Return the training captions of a look, in groups that are sampled equally often.
 
-    The table's captions of the set and the paper's template; paraphrases.
+    The groups are the captions of the tables with the paper's template, and paraphrases.
     """
     own = LOOKS[flag].captions
     if flag not in SET_CAPTIONS:
@@ -167,9 +167,9 @@ def set_paraphrases(flag: str) -> tuple[tuple[str, ...], ...]:
 
 @cache
 def kind_paraphrases(flag: str, kind: int) -> tuple[tuple[str, ...], ...]:
-    """What is said of one kind of a look, in groups that are used equally often.
+    """Return the training captions of a kind, in groups that are sampled equally often.
 
-    The table's captions of the class; its other names in several wordings; what is seen in it.
+    The groups are the captions of the tables, synonyms in several wordings, and the appearance.
     """
     drawn = LOOKS[flag].kinds[kind]
     if flag not in SET_CAPTIONS:

@@ -1,12 +1,13 @@
-"""The training of the small CLIP, on phantoms and their captions alone.
+"""Train the phantom CLIP on phantoms and their captions.
 
-Training is contrastive, image against caption, as CLIP's is, with captions of whole sets and of the
-classes within them in one space. Several images of a batch share a caption and several captions an
-image, so the target of each row is spread over all its matches.
-Captions lose words and gain random ones, so that words the model never met do little.
+The training is contrastive, like CLIP's (Radford et al. 2021), with captions of whole sets and of
+the classes within them in one embedding space. Several images of a batch may share a caption and
+several captions an image, so the target of each row is spread over all its matches. Words of
+captions are dropped and random words inserted, so that unknown words have little effect.
 
-`Pretraining` is the training as an object: call `step` until `done`. Its `state_dict` is the whole
-of it, dice included: stopped and resumed, it ends in the weights of one that never stopped.
+`Pretraining` is the training as an object: call `step` until `done`. Random numbers depend only on
+the seed and the step, so a training resumed from its `state_dict` ends with the same weights as one
+that never stopped.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from medlabel.teacher.phantom_clip import (
 __all__ = ["LabelledPhantoms", "Pretraining", "clip_from_state"]
 
 LabelledPhantoms = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Phantoms of one look, and the kind of each."""
+"""Phantoms of one look, uint8 [n, S, S] or [n, S, S, 3], and their kinds, int64 [n]."""
 
-_STRANGE = 500  # words that mean nothing, to be put into captions
+_STRANGE = 500  # number of random tokens that may be inserted into captions
 
 
 def clip_from_state(config: PretrainingConfig, state: Mapping[str, Any]) -> open_clip.CLIP:
-    """The model of a training's `state_dict`, with all words of the tokenizer.
+    """Return the model of a training's `state_dict`, with the tokenizer's whole vocabulary.
 
-    Words that no caption has keep the small random vectors that they were built with.
+    Tokens that occur in no caption keep the small random vectors of their initialisation.
     """
     model = build_clip(config)
     table = model.token_embedding.weight.detach().clone()
@@ -54,40 +55,43 @@ def clip_from_state(config: PretrainingConfig, state: Mapping[str, Any]) -> open
     return model
 
 
-# --- Captions to train on ------------------------------------------------------------------------
+# --- Training captions ---------------------------------------------------------------------------
 
 
 def _perturb(
-    tokens: Sequence[int], dice: np.random.Generator, strange: NDArray[np.int64]
+    tokens: Sequence[int], rng: np.random.Generator, strange: NDArray[np.int64]
 ) -> list[int]:
-    """A caption's word tokens with a few lost and a few `strange` ones put in."""
-    kept = [token for token in tokens if dice.random() > 0.06] or list(tokens)
-    for _ in range(int(dice.integers(0, 4)) if dice.random() < 0.4 else 0):
-        kept.insert(int(dice.integers(0, len(kept) + 1)), int(dice.choice(strange)))
+    """Drop a few tokens of a caption and insert a few of `strange`."""
+    kept = [token for token in tokens if rng.random() > 0.06] or list(tokens)
+    for _ in range(int(rng.integers(0, 4)) if rng.random() < 0.4 else 0):
+        kept.insert(int(rng.integers(0, len(kept) + 1)), int(rng.choice(strange)))
     return kept
 
 
 class _CaptionBook:
-    """The training captions of every look and of every kind as tokens; a batch is drawn from it.
+    """The tokenised training captions of all looks and kinds, from which batches are sampled.
 
-    The captions of looks come first, `per_look` of each, then one of each kind of each look.
-    `looks` [T] is whose caption each is, `kinds` [T] its kind, or -1 where it is the look's.
-    `words` are the tokenizer's numbers of all tokens that are ever drawn, in order. What is drawn
-    are places in that list: a table of some thousand rows trains faster than one of 49,408. The
-    order keeps the caption's end the highest number, by which open_clip finds it.
+    A batch has T captions: first `per_look` captions of each look, then one of each kind of each
+    look. `looks` [T] is the look of each, `kinds` [T] its kind, or -1 for captions of a look.
+    `words` are the ids of all tokens that can occur, sorted. Batches hold positions in `words`,
+    because an embedding table of some thousand rows trains faster than one of 49,408. Sorting
+    keeps the end-of-text token the highest number, by which open_clip finds it.
     """
 
     def __init__(self, kinds: Mapping[str, int], per_look: int, config: PretrainingConfig) -> None:
-        groups_said = None if config.paraphrases else 1  # the first is what teachers say
+        # The first group of each look and kind has the captions that teachers read.
+        n_groups = None if config.paraphrases else 1
         tokenizer = open_clip.SimpleTokenizer(context_length=CAPTION_LENGTH)
-        said = [(look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)] * per_look
+        groups_of = [
+            (look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)
+        ] * per_look
         for look, (flag, count) in enumerate(kinds.items()):
-            said += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
-        self.looks = torch.tensor([look for look, _, _ in said])
-        self.kinds = torch.tensor([kind for _, kind, _ in said])
+            groups_of += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
+        self.looks = torch.tensor([look for look, _, _ in groups_of])
+        self.kinds = torch.tensor([kind for _, kind, _ in groups_of])
         encoded = [
-            [[tokenizer.encode(text) for text in group] for group in groups[:groups_said]]
-            for _, _, groups in said
+            [[tokenizer.encode(text) for text in group] for group in groups[:n_groups]]
+            for _, _, groups in groups_of
         ]
         start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
         strange = np.random.default_rng([config.seed, _STRANGE]).choice(
@@ -103,12 +107,12 @@ class _CaptionBook:
             for groups in encoded
         ]
 
-    def draw(self, dice: np.random.Generator) -> Tensor:
-        """Places in `words`, int64 [T, 32]."""
+    def sample(self, rng: np.random.Generator) -> Tensor:
+        """Sample the captions of a batch: positions in `words`, int64 [T, 32]."""
         rows = np.zeros((len(self.groups), CAPTION_LENGTH), np.int64)
         for groups, tokens in zip(self.groups, rows, strict=True):
-            group = groups[int(dice.integers(len(groups)))]
-            words = _perturb(group[int(dice.integers(len(group)))], dice, self.strange)
+            group = groups[int(rng.integers(len(groups)))]
+            words = _perturb(group[int(rng.integers(len(group)))], rng, self.strange)
             line = [self.start, *words[: CAPTION_LENGTH - 2], self.end]
             tokens[: len(line)] = line
         return torch.from_numpy(rows)
@@ -118,7 +122,7 @@ class _CaptionBook:
 
 
 def _as_colour(images: NDArray[np.uint8]) -> Tensor:
-    """Grey [n,size,size] or colour [n,size,size,3] images as uint8 [n,3,size,size]."""
+    """Convert grey [n, S, S] or colour [n, S, S, 3] images to uint8 [n, 3, S, S]."""
     pixels = torch.from_numpy(np.ascontiguousarray(images))
     if pixels.ndim == 3:
         return pixels[:, None].expand(-1, 3, -1, -1)
@@ -131,13 +135,15 @@ def _match_loss(
     allowed: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy of each row against all its matches alike; rows without any are left out.
+    """Return the mean cross-entropy of rows against a uniform target over their matches.
+
+    Rows without a match are left out.
 
     Args:
         logits: [rows, columns].
         matches: bool [rows, columns].
-        allowed: bool [rows, columns], what a row is compared with; None: everything.
-        weights: float [rows], how much each row counts; None: all alike.
+        allowed: bool [rows, columns], the columns that a row is compared with; all if None.
+        weights: float [rows], of the rows; equal if None.
     """
     if allowed is not None:
         logits = logits.masked_fill(~allowed, -1e4)
@@ -150,12 +156,11 @@ def _match_loss(
 
 
 class Pretraining:
-    """The training of the small CLIP, one step at a time.
+    """The training of the phantom CLIP, one step at a time.
 
     Args:
-        config: how it is trained.
-        phantoms: by flag, images uint8 [n,size,size] or [n,size,size,3], all of one size, and the
-            kind of each, int64 [n].
+        config: hyperparameters.
+        phantoms: for each flag, images of equal size and their kinds.
     """
 
     captions_per_look = 2
@@ -166,7 +171,9 @@ class Pretraining:
         self.kinds = [torch.tensor(kinds) for _, kinds in phantoms.values()]
         self.mirrored = [LOOKS[flag].mirrored for flag in phantoms]
         counts = {flag: len(LOOKS[flag].kinds) for flag in phantoms}
-        share = np.sqrt(list(counts.values()))  # more kinds take more images, though less for each
+        share = np.sqrt(
+            list(counts.values())
+        )  # looks with more kinds get more images, but fewer per kind
         share *= config.batch_size / share.sum()
         self.per_look = np.maximum(np.round(share), 1).astype(np.int64)
         self.book = _CaptionBook(counts, self.captions_per_look, config)
@@ -184,16 +191,16 @@ class Pretraining:
 
     @property
     def done(self) -> bool:
-        """Whether all steps are taken."""
+        """Whether all steps have been taken."""
         return self.steps_done >= self.config.steps
 
     def step(self) -> float:
-        """Take one optimiser step; the loss before it."""
-        dice = np.random.default_rng([self.config.seed, self.steps_done])
+        """Take one optimiser step and return the loss before it."""
+        rng = np.random.default_rng([self.config.seed, self.steps_done])
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self.model.train()
-        loss = self._loss(dice)
+        loss = self._loss(rng)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]  # untyped in some torch
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -204,38 +211,38 @@ class Pretraining:
         return float(loss.detach())
 
     def _learning_rate(self) -> float:
-        """Linear warm-up over a twentieth of the steps, then a cosine fall to a hundredth."""
+        """Return the rate: linear warm-up over 5 % of the steps, then cosine decay to 1 %."""
         share = (self.steps_done + 1) / self.config.steps
         fall = 0.01 + 0.99 * (1 + math.cos(math.pi * min(share, 1.0))) / 2
         return self.config.learning_rate * min(1.0, share / 0.05) * fall
 
-    def _loss(self, dice: np.random.Generator) -> Tensor:
-        """The contrastive loss of one batch, both ways: of looks, and of kinds within them."""
+    def _loss(self, rng: np.random.Generator) -> Tensor:
+        """Return the contrastive loss of one batch in both directions, for looks and for kinds."""
         looks = len(self.images)
         picks = [
-            dice.integers(0, len(images), n)
+            rng.integers(0, len(images), n)
             for images, n in zip(self.images, self.per_look, strict=True)
         ]
         batch = torch.cat([images[pick] for images, pick in zip(self.images, picks, strict=True)])
         kinds = torch.cat([kinds[pick] for kinds, pick in zip(self.kinds, picks, strict=True)])
         turned = np.repeat(self.mirrored, self.per_look)
         image, text, scale = self.model(
-            _augment(batch, turned, self.config.image_size, dice), self.book.draw(dice)
+            _augment(batch, turned, self.config.image_size, rng), self.book.sample(rng)
         )
         number = np.repeat(np.arange(looks), self.per_look)
         of_look = torch.from_numpy(number)[:, None] == self.book.looks[None]
         whole = self.book.kinds[None] < 0
         of_kind = of_look & (kinds[:, None] == self.book.kinds[None])
         logits = scale * image @ text.T
-        # a look's caption and its kind's are both right: neither is held against the other
+        # The captions of a look and of its kind are both correct, so neither is a negative.
         alike = torch.from_numpy(1 / self.per_look[number]).float()
-        looked = _match_loss(logits, of_look & whole, ~of_look | whole, alike)
-        kinded = _match_loss(logits, of_kind, ~of_look | ~whole)
-        told = _match_loss(logits.T, (of_look & (whole | of_kind)).T)
-        return (2 * looked + 2 * kinded + told) / 5
+        look_loss = _match_loss(logits, of_look & whole, ~of_look | whole, alike)
+        kind_loss = _match_loss(logits, of_kind, ~of_look | ~whole)
+        text_loss = _match_loss(logits.T, (of_look & (whole | of_kind)).T)
+        return (2 * look_loss + 2 * kind_loss + text_loss) / 5
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed training needs: weights, words, optimiser, steps done."""
+        """Return what a resumed training needs: weights, words, optimiser state, steps done."""
         return {
             "model": self.model.state_dict(),
             "words": torch.from_numpy(self.book.words),
@@ -244,25 +251,25 @@ class Pretraining:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from a `state_dict`."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps_done = int(state["steps_done"])
 
 
 def _augment(
-    batch: Tensor, mirrored: NDArray[np.bool_], side: int, dice: np.random.Generator
+    batch: Tensor, mirrored: NDArray[np.bool_], side: int, rng: np.random.Generator
 ) -> Tensor:
-    """uint8 [n,3,size,size] as the model's input [n,3,side,side]: zoomed, shifted, normalised.
+    """Augment uint8 [n, 3, S, S] to the model's input [n, 3, side, side]: zoom, shift, normalise.
 
-    Half of those that may be `mirrored` [n] are.
+    Half of the images that may be `mirrored`, bool [n], are.
     """
     n = len(batch)
-    zoom = dice.uniform(0.88, 1.06, (n, 2))
-    zoom[:, 0] *= np.where((dice.random(n) < 0.5) & mirrored, -1, 1)
+    zoom = rng.uniform(0.88, 1.06, (n, 2))
+    zoom[:, 0] *= np.where((rng.random(n) < 0.5) & mirrored, -1, 1)
     move = np.zeros((n, 2, 3), np.float32)
     move[:, 0, 0], move[:, 1, 1] = zoom.T
-    move[:, :, 2] = dice.uniform(-0.1, 0.1, (n, 2))
+    move[:, :, 2] = rng.uniform(-0.1, 0.1, (n, 2))
     grid = functional.affine_grid(torch.from_numpy(move), [n, 3, side, side], align_corners=False)
     pixels = functional.grid_sample(
         batch.float() / 255, grid, "bicubic", padding_mode="reflection", align_corners=False

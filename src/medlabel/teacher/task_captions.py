@@ -12,11 +12,11 @@ _ADVICE = "write `captions:` in a task's file, or name a file of them with --cap
 
 
 def class_captions(spec: ClassSpec, caption_sets: str = "table") -> tuple[str, ...]:
-    """The captions that a teacher reads for a class.
+    """Return the captions that a teacher reads for a class, without duplicates.
 
-    A class of several labels has the captions of all of them. A class that is `without` some
-    labels has those of all other labels and of images without a finding. A class with captions of
-    its own keeps them in place of the caption sets `table` and `paper`.
+    A class of several labels has the captions of all of them. A class `without` some labels has
+    those of all other labels and of images without a finding. Captions in the task itself take the
+    place of the caption sets `table` and `paper`.
 
     Args:
         spec: the class.
@@ -36,7 +36,7 @@ def class_captions(spec: ClassSpec, caption_sets: str = "table") -> tuple[str, .
 
 
 def _labels_with_captions(spec: ClassSpec, flag: str | None) -> tuple[int | None, ...]:
-    """The labels within a known set whose captions are this class's; (None,): the name's."""
+    """Return the labels of a MedMNIST set whose captions are used; (None,) stands for the name."""
     if spec.labels is not None:
         return spec.labels if flag is not None or len(spec.labels) == 1 else (None,)
     if spec.without is not None and flag is not None:
@@ -45,29 +45,16 @@ def _labels_with_captions(spec: ClassSpec, flag: str | None) -> tuple[int | None
     return (None,)
 
 
-def captions_by_name(name: str, caption_sets: str = "table") -> tuple[str, ...]:
-    """The captions of a class that is known by its name alone, each once.
+def unknown_captions(captions_by_class: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return warnings for classes without known captions, whose names fill the paper's template.
 
     Args:
-        name: what the user calls the class.
-        caption_sets: the name of a caption set, or several joined by commas.
-    """
-    texts = [text for part in caption_sets.split(",") for text in captions_in(part, name)]
-    return tuple(dict.fromkeys(texts))
-
-
-def unknown_captions(
-    captions_by_class: Mapping[str, Sequence[str]], advice: str = _ADVICE
-) -> list[str]:
-    """Warnings for classes without known captions, whose name is put into the paper's template.
-
-    Args:
-        captions_by_class: what the teacher reads, by the class's name.
-        advice: what to do about it.
+        captions_by_class: the captions by class name.
     """
     return [
-        f"no captions are known for {name!r}: the teacher reads {captions[0]!r}. If that is no "
-        f"good description, {advice}"
+        f"no captions are known for {name!r}: the teacher reads {captions[0]!r}. If that is "
+        "not a good description, write `captions:` in the file of the task, or give a file of "
+        "captions with --captions"
         for name, captions in captions_by_class.items()
         if tuple(captions) == paper_captions(name)
     ]

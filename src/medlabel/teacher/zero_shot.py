@@ -1,7 +1,7 @@
-"""From embeddings to scores, and from scores to pseudo-labels. No true label comes near.
+"""Zero-shot scores from embeddings, their balancing, and score files. No true label is used.
 
-Scores are float32 [N, K]: a probability a class, rows sum to one. In a file they are one column a
-class beside `image_id`, so that any labeller in the world can be the teacher.
+Scores are class probabilities, float32 [N, K]; rows sum to one. In a file there is one column per
+class and a column `image_id`, so that any other model can take the place of the teacher.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,16 +22,24 @@ _SUM_TOLERANCE = 1e-2
 def class_embeddings(
     captions: Sequence[Sequence[str]], embed: Callable[[Sequence[str]], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """One embedding a class, float32 [K, D]: the mean of its captions', of length one again.
+    """Return one embedding per class: the normalised mean of those of its captions.
+
+    Several captions make a prompt ensemble (Radford et al. 2021, section 3.1.4).
 
     Args:
-        captions: one or more a class; a prompt ensemble when more (Radford et al. 2021, 3.1.4).
-        embed: captions to float32 [captions, D] of length one, or no caption counts like another.
+        captions: one or more captions for each of K classes.
+        embed: maps captions to embeddings of unit length, float32 [captions, D].
+
+    Returns:
+        float32 [K, D] of unit length.
+
+    Raises:
+        ValueError: an embedding is not of unit length, so captions would not count equally.
     """
     embeddings = [embed(class_captions) for class_captions in captions]
     for matrix in embeddings:
         if not np.allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-3):
-            raise ValueError("a caption's embedding is not of length one")
+            raise ValueError("the embedding of a caption is not of unit length")
     stacked = np.stack([matrix.mean(axis=0) for matrix in embeddings])
     return np.asarray(stacked / np.linalg.norm(stacked, axis=1, keepdims=True), dtype=np.float32)
 
@@ -39,30 +47,37 @@ def class_embeddings(
 def score(
     images: NDArray[np.floating], classes: NDArray[np.floating], logit_scale: float = 100.0
 ) -> NDArray[np.float32]:
-    """Zero-shot scores: softmax(logit_scale * cosine), in float32 (Radford et al. 2021, 3.1).
+    """Return zero-shot scores, softmax(logit_scale * cosine) (Radford et al. 2021, section 3.1).
+
+    >>> score(np.eye(2), np.eye(2), logit_scale=10.0).round(3).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
 
     Args:
-        images: [N, D] of length one, of any precision.
-        classes: [K, D] of length one.
-        logit_scale: the model's own; 100 in OpenAI's models and in the paper.
+        images: embeddings [N, D] of unit length, of any floating dtype.
+        classes: embeddings [K, D] of unit length.
+        logit_scale: of the model; 100 in OpenAI's models and in the paper.
+
+    Returns:
+        float32 [N, K].
     """
     cosines = images.astype(np.float32) @ classes.astype(np.float32).T
     return np.asarray(softmax(logit_scale * cosines, axis=1), dtype=np.float32)
 
 
 def balance(scores: NDArray[np.floating], iterations: int = 200) -> NDArray[np.float32]:
-    """Scores under the knowledge that the images are an equal number of each class.
+    """Adjust scores to the prior knowledge that all classes are equally frequent.
 
-    A pool is drawn with equal numbers, so this is part of the protocol, not of the truth. Each
-    class's scores are multiplied with one number, such that the columns' means are equal (Sinkhorn
-    scaling; the soft form of OTTER's optimal transport, Shin et al. 2024).
+    Pools are sampled with equal numbers per class, so this uses the protocol, not the truth. The
+    scores of each class are multiplied by one factor such that the means of all columns are equal
+    (Sinkhorn scaling, the soft form of OTTER's optimal transport, Shin et al. 2024).
 
     Args:
         scores: [N, K], rows sum to one.
-        iterations: alternations of scaling columns and rows; it stops early when nothing moves.
-            Scores of 0 and 1 move slowly: where counts of labels are off by less than a twentieth
-            or so, 200 turns leave part of that, for instance means of 0.487 and 0.513 of 560 and
-            532 labels.
+        iterations: maximal number of scalings of columns and rows. Hard scores (0 and 1) converge
+            slowly: for 560 and 532 labels, means of 0.487 and 0.513 remain after 200 iterations.
+
+    Returns:
+        float32 [N, K], rows sum to one.
     """
     # POT's sinkhorn_log gives the same labels and differs by less than 1e-6 in nine scores of ten,
     # in 1.6 to 19 times the time, and it is 177 MB.
@@ -80,7 +95,7 @@ def balance(scores: NDArray[np.floating], iterations: int = 200) -> NDArray[np.f
 def score_table(
     image_ids: Sequence[str], scores: NDArray[np.float32], class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Scores as the table that files hold: `image_id` and one float32 column per class."""
+    """Return scores as a table with columns `image_id` and one float32 column per class."""
     frame = pd.DataFrame(scores, columns=list(class_names))
     frame.insert(0, "image_id", list(image_ids))
     return frame
@@ -89,19 +104,29 @@ def score_table(
 def read_scores(
     path: Path, image_ids: Sequence[str], class_names: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Read a user's own scores (Parquet or CSV) for the images of a task, float32 [N, K].
+    """Read a user's own scores for the images of a task.
+
+    Args:
+        path: Parquet or CSV file with columns `image_id` and one per class.
+        image_ids: the images; the file may have more.
+        class_names: the classes, in order.
+
+    Returns:
+        float32 [N, K], in the order of `image_ids`; rows sum to one.
 
     Raises:
-        MedlabelError: with the file's name and what is wrong: missing or doubled ids or columns,
-            values that are no probabilities.
+        MedlabelError: the file cannot be read, ids or columns are missing or duplicated, or values
+            are not probabilities.
     """
     frame = _read_table(path)
     missing = [name for name in ("image_id", *class_names) if name not in frame.columns]
     if missing:
         raise MedlabelError(f"{path}: no column {', '.join(missing)}")
-    doubled = frame["image_id"][frame["image_id"].duplicated()]
-    if len(doubled):
-        raise MedlabelError(f"{path}: {len(doubled)} ids come twice, first {doubled.iloc[0]}")
+    duplicated = frame["image_id"][frame["image_id"].duplicated()]
+    if len(duplicated):
+        raise MedlabelError(
+            f"{path}: {len(duplicated)} ids are duplicated, the first is {duplicated.iloc[0]}"
+        )
     absent = sorted(set(image_ids) - set(frame["image_id"]))
     if absent:
         raise MedlabelError(

@@ -38,7 +38,7 @@ def test_figures_are_those_that_are_published(tmp_path, name, millions, gflop, s
     facts = describe_model(name, tmp_path)
     assert facts.parameters / 1e6 == pytest.approx(millions, rel=0.01)
     assert facts.flop / 1e9 == pytest.approx(gflop, rel=0.01)
-    assert (facts.side, facts.width, facts.weights) == (side, width, None)
+    assert (facts.image_size, facts.embedding_dim, facts.weights) == (side, width, None)
 
 
 def test_attention_is_counted_to_the_last_product(tmp_path):
@@ -58,14 +58,14 @@ def test_the_list_has_ten_rows():
 
 def test_a_model_that_only_a_hub_knows_has_no_figures(tmp_path):
     facts = describe_model(BIOMED, tmp_path)
-    assert (facts.parameters, facts.side, facts.width, facts.flop) == (None,) * 4
+    assert (facts.parameters, facts.image_size, facts.embedding_dim, facts.flop) == (None,) * 4
 
 
 def test_an_image_tower_is_measured_though_the_text_tower_is_elsewhere(hub_cache, tmp_path):
     content = json.dumps(BIOMED_CONFIG).encode()
     write_hub_file(hub_cache, BIOMED.removeprefix("hf-hub:"), "open_clip_config.json", content)
     facts = describe_model(BIOMED, tmp_path)
-    assert (facts.parameters, facts.side, facts.width) == (None, 32, 32)
+    assert (facts.parameters, facts.image_size, facts.embedding_dim) == (None, 32, 32)
     assert facts.flop > 0
 
 
@@ -86,7 +86,7 @@ def test_a_checkpoint_in_openais_format(tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "tiny.pt")
     facts = describe_model(str(tmp_path / "tiny.pt"), tmp_path)
     assert facts.parameters == sum(parameter.numel() for parameter in tiny.parameters())
-    assert (facts.side, facts.width) == (32, 32)
+    assert (facts.image_size, facts.embedding_dim) == (32, 32)
 
 
 @pytest.mark.parametrize("name", ["ViT-B-16-SigLIP", "coca_ViT-B-32", "roberta-ViT-B-32"])

@@ -50,7 +50,7 @@ def test_a_set_that_is_here_is_verified_and_not_downloaded(places, downloads, mo
     path = write_npz(places.data_root / "breastmnist.npz")
     promise(monkeypatch, md5(path))
     checked = fetch("breastmnist", places, never)
-    assert (checked.location, checked.verified_by) == (path, "MD5 that MedMNIST states")
+    assert (checked.location, checked.verified_by) == (path, "MD5 stated by MedMNIST")
     assert checked.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert downloads == []
 
@@ -73,7 +73,7 @@ def test_a_damaged_set_is_left_for_its_owner(places, downloads):
 
 def test_weights_that_are_here_are_verified_and_not_loaded(places, downloads, hub_cache):
     write_hub_file(hub_cache, B32, "open_clip_model.safetensors", b"weights")
-    assert fetch("ViT-B/32", places, never).verified_by == "SHA-256 that the hub states"
+    assert fetch("ViT-B/32", places, never).verified_by == "SHA-256 stated by the hub"
     assert downloads == []
 
 

@@ -17,7 +17,7 @@ def test_weights_in_the_hubs_cache_are_found_and_hold_their_promise(hub_cache, t
     assert found.location == hub_cache / "models--timm--vit_base_patch32_clip_224.openai"
     checked = verify_file(found)
     assert (checked.sha256, checked.size) == (blob.name, 7)
-    assert checked.verified_by == "SHA-256 that the hub states"
+    assert checked.verified_by == "SHA-256 stated by the hub"
 
 
 def test_a_damaged_file_of_the_hub_is_named(hub_cache, tmp_path):
@@ -47,7 +47,7 @@ def test_the_phantom_clip_is_checked_against_its_card(tmp_path):
     (folder / "medlabel.json").write_text(json.dumps(card))
     assert (
         verify_file(find_local_weights("phantom", tmp_path)).verified_by
-        == "SHA-256 that its card states"
+        == "SHA-256 stated by its card"
     )
     assert find_local_weights(str(folder), tmp_path).location == folder
 
@@ -56,7 +56,7 @@ def test_weights_given_by_path(tmp_path):
     (tmp_path / "mine.pt").write_bytes(b"weights")
     found = find_local_weights(f"ViT-B-32:{tmp_path / 'mine.pt'}", tmp_path)
     assert found == find_local_weights(str(tmp_path / "mine.pt"), tmp_path)
-    assert verify_file(found).verified_by == "it loads; nobody states a hash"
+    assert verify_file(found).verified_by == "it loads; no digest is published"
 
 
 def test_a_wrong_md5_is_seen(tmp_path):

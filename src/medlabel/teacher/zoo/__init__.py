@@ -1,5 +1,6 @@
-"""Models before they are loaded: their facts, where their weights lie, and how they are fetched.
+"""Information about CLIP models without loading them, their local files, and downloads.
 
-In: the name of a model as a user types it. Out: its size and cost, its file on this machine, and
-whether that file is what its maker published. Imports `teacher.clip` and `teacher.phantom_clip`.
+In: the name of a model, as in `medlabel.teacher.clip`.
+Out: its size and cost, its file on this machine, and whether the file has the published digest.
+Imports `teacher.clip`, `teacher.phantom_clip`, `data.sources`, `storage` and `errors`.
 """

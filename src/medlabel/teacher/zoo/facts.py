@@ -1,7 +1,8 @@
-"""What a CLIP is before it is downloaded: its size, its input, the work an image costs.
+"""Facts about a CLIP before it is downloaded: parameters, input size, operations per image.
 
-All of it is read off the architecture, built on torch's `meta` device, where a tensor has a shape
-and no memory. Only a checkpoint in OpenAI's format has to be read whole: its design is its weights.
+They are measured on the architecture, built on torch's `meta` device, where tensors have a shape
+but no memory. Only checkpoints in OpenAI's format are read, because their architecture is given by
+the shapes of their weights.
 """
 
 import json
@@ -38,35 +39,35 @@ DEFAULT_MODELS = (
     *PAPER_MODELS,
     "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
 )
-"""What `medlabel models` lists when nothing else is asked for."""
+"""The models that `medlabel models` lists by default."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model's figures; None where they are not known on this machine.
+    """Facts about a model; None if they are not known on this machine.
 
-    | field | what |
-    | --- | --- |
-    | parameters | of both towers |
-    | side | of the square input, pixels |
-    | width | of an embedding |
-    | flop | floating-point operations for one image, a multiply-add counted as two |
-    | weights | the file on this machine, if there is one |
+    Attributes:
+        name: of the model.
+        parameters: number of parameters of both towers.
+        image_size: side of the square input in pixels.
+        embedding_dim: length of an embedding.
+        flop: floating-point operations per image; a multiply-add counts as two.
+        weights: the file on this machine, if there is one.
     """
 
     name: str
     parameters: int | None
-    side: int | None
-    width: int | None
+    image_size: int | None
+    embedding_dim: int | None
     flop: int | None
     weights: LocalFile | None
 
 
 def describe_model(name: str, home: Path) -> ModelInfo:
-    """The figures of a model as a user types it, without any network.
+    """Return the facts about a model, without using the network.
 
     Raises:
-        MedlabelError: an unknown model, or one whose architecture cannot be built.
+        MedlabelError: the model is unknown, or its architecture cannot be built.
     """
     weights = find_local_weights(name, home)
     if Path(base_name(name)).is_file():
@@ -79,16 +80,16 @@ def describe_model(name: str, home: Path) -> ModelInfo:
         model = _on_meta(config)
         parameters = None if _text_is_elsewhere(config) else _parameters(model)
         return ModelInfo(name, parameters, *_measure(model), weights)
-    except Exception as error:  # open_clip and timm raise whatever they trip over
+    except Exception as error:  # open_clip and timm raise many kinds
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise MedlabelError(f"the architecture of {name} cannot be built ({reason})") from error
 
 
 def clip_config(name: str) -> Mapping[str, Any] | None:
-    """open_clip's `model_cfg` of a model, or None where only a hub, not asked, knows it.
+    """Return open_clip's `model_cfg` of a model, or None if it is only known on the Hub.
 
     Raises:
-        MedlabelError: an unknown model, or a file that is no configuration.
+        MedlabelError: the model is unknown, or its configuration file is invalid.
     """
     name = base_name(name)
     if is_phantom(name):
@@ -112,12 +113,12 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 
 def _text_is_elsewhere(config: Mapping[str, Any]) -> bool:
-    """Whether the text tower's architecture is on a hub, as BiomedCLIP's is."""
+    """Whether the architecture of the text tower is on the Hub, as BiomedCLIP's is."""
     return "hf_model_name" in config["text_cfg"]
 
 
 def _on_meta(config: Mapping[str, Any]) -> nn.Module:
-    """The model without memory; a text tower that is on a hub is left at open_clip's default."""
+    """Build the model on the meta device; a text tower from the Hub gets open_clip's default."""
     wanted = dict(config)
     wanted["vision_cfg"] = {**config["vision_cfg"], "timm_model_pretrained": False}
     kind: Any = open_clip.CustomTextCLIP if wanted.pop("custom_text", False) else open_clip.CLIP
@@ -136,29 +137,29 @@ def _parameters(model: nn.Module) -> int:
 
 
 def _measure(model: Any) -> tuple[int, int, int]:
-    """Side in pixels, width of an embedding, and FLOP for one image: what the image tower does.
+    """Return input size in pixels, embedding dimension and FLOP per image of the image tower.
 
-    On the meta device attention is spelt out in matrix products, so the counter sees all of it.
+    On the meta device attention is computed by matrix products, all of which are counted.
     """
     size = model.visual.image_size
     side = int(size if isinstance(size, int) else size[0])
     model.eval().requires_grad_(False)
     with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.device("meta"):
         features = model.encode_image(torch.empty(1, 3, side, side))
-    if isinstance(features, tuple):  # CoCa's tower gives its tokens too
+    if isinstance(features, tuple):  # CoCa's tower also returns its tokens
         features = features[0]
     return side, int(features.shape[-1]), int(counter.get_total_flops())
 
 
-# --- For people ----------------------------------------------------------------------------------
+# --- Output for the terminal ---------------------------------------------------------------------
 
 
 def models_table(facts: Sequence[ModelInfo]) -> Table:
-    """The figures as a table for the terminal."""
+    """Return the facts as a table for the terminal."""
     table = Table(
         title="What --clip takes",
-        caption="GFLOP: an image through the image tower, a multiply-add counted as two. "
-        "-: not known before it is fetched (medlabel fetch MODEL).",
+        caption="GFLOP: per image, image tower only; a multiply-add counts as two. "
+        "-: unknown until it is fetched (medlabel fetch MODEL).",
     )
     table.add_column("model", overflow="fold")
     for column in ("parameters", "pixels", "width", "GFLOP"):
@@ -168,8 +169,8 @@ def models_table(facts: Sequence[ModelInfo]) -> Table:
         table.add_row(
             row.name,
             _or_dash(row.parameters, lambda count: f"{count / 1e6:.1f} M"),
-            _or_dash(row.side, str),
-            _or_dash(row.width, str),
+            _or_dash(row.image_size, str),
+            _or_dash(row.embedding_dim, str),
             _or_dash(row.flop, lambda flop: _three_digits(flop / 1e9)),
             with_tilde(row.weights.location) if row.weights else "no",
         )
@@ -185,6 +186,6 @@ def _three_digits(figure: float) -> str:
 
 
 def with_tilde(path: Path) -> str:
-    """A path with the user's own folder as `~`."""
+    """Return a path with the home directory abbreviated as `~`."""
     full, own = path.absolute(), Path.home()
     return f"~/{full.relative_to(own)}" if full.is_relative_to(own) else str(full)

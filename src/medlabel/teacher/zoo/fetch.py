@@ -1,7 +1,7 @@
-"""Bring weights and sets to this machine ahead of a run without a network, and verify them.
+"""Download and verify models and MedMNIST sets ahead of runs without a network.
 
-The downloads are open_clip's and medmnist's own. What is here already is verified, not downloaded;
-a damaged file is named and left for its owner to delete.
+Downloads are made by open_clip and medmnist. Files that exist are verified and not downloaded
+again; a damaged file is reported and left for its owner to delete.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,12 +30,12 @@ SHORTHANDS = {"all-models": DEFAULT_MODELS, "all-sets": MEDMNIST_FLAGS}
 
 @dataclass(frozen=True)
 class DownloadFolders:
-    """Where things go, and at what size.
+    """The folders of downloads, and the image size of MedMNIST sets.
 
     Attributes:
-        home: where medlabel keeps what can be made again.
-        data_root: folder of MedMNIST's files; its own, when None.
-        size: side of the sets' images in pixels.
+        home: the cache folder of medlabel.
+        data_root: folder of MedMNIST's files, or None for `default_data_root()`.
+        size: side of the images in pixels.
     """
 
     home: Path
@@ -44,17 +44,17 @@ class DownloadFolders:
 
 
 def expand_items(items: Iterable[str], places: DownloadFolders) -> list[str]:
-    """The items one by one, each known to be something that can be fetched.
+    """Replace shorthands such as `all-sets` by their items, and check that each can be fetched.
 
     Raises:
-        MedlabelError: an unknown model or set, or a size that MedMNIST does not have.
+        MedlabelError: a model, set or image size is unknown.
     """
     if places.size not in SIZES:
         raise MedlabelError(f"size {places.size} is not one of {', '.join(map(str, SIZES))}")
     wanted = [one for item in items for one in SHORTHANDS.get(item, (item,))]
     for item in wanted:
         if item.startswith("phantom:") or item.endswith(".npz"):
-            raise MedlabelError(f"{item}: nothing to fetch, it is drawn or yours already")
+            raise MedlabelError(f"{item}: nothing to fetch: it is drawn, or a file of your own")
         if item not in MEDMNIST_FLAGS:
             _check_model_name(item, places.home)
     return list(dict.fromkeys(wanted))
@@ -71,15 +71,16 @@ def _check_model_name(item: str, home: Path) -> None:
 def fetch(
     item: str, places: DownloadFolders, train_phantom: Callable[[str], object]
 ) -> VerifiedFile:
-    """Make sure that one item is on this machine, whole.
+    """Download one item unless it is on this machine, and verify it.
 
     Args:
-        item: a MedMNIST flag or a model, as a user types it.
-        places: where things go.
-        train_phantom: trains the phantom CLIP into `places.home` unless it is there, whole.
+        item: a MedMNIST flag or the name of a model.
+        places: folders and image size.
+        train_phantom: called with the name of a phantom CLIP; trains it into `places.home` unless
+            it is there.
 
     Raises:
-        MedlabelError: it could not be downloaded, or what is here is damaged.
+        MedlabelError: the download failed, or the file on this machine is damaged.
     """
     if item in MEDMNIST_FLAGS:
         return _fetch_set(item, places)
@@ -101,7 +102,7 @@ def _fetch_set(flag: str, places: DownloadFolders) -> VerifiedFile:
 
 
 def _fetch_model(name: str, home: Path) -> VerifiedFile:
-    """Verify before loading, so that a damaged file is named; load what may be incomplete."""
+    """Verify before loading, so that a damaged file is reported; load what may be incomplete."""
     here = find_local_weights(name, home)
     checked = verify_file(here) if here else None
     if here and here.expected_digest and checked and not _text_needs_hub(name):
@@ -115,22 +116,22 @@ def _fetch_model(name: str, home: Path) -> VerifiedFile:
 def _check_model(name: str, home: Path) -> VerifiedFile:
     weights = find_local_weights(name, home)
     if weights is None:
-        raise MedlabelError(f"{name} was loaded, but its weights are not where they are looked for")
+        raise MedlabelError(f"{name} was loaded, but its weights are not in the expected place")
     return verify_file(weights)
 
 
 def _text_needs_hub(name: str) -> bool:
-    """Whether a run needs more than weights from the hub: a tokenizer, a text tower's design."""
+    """Whether the text tower needs more from the Hub than weights: a tokenizer, a configuration."""
     config = None if Path(base_name(name)).is_file() else clip_config(name)
     text = config["text_cfg"] if config else {}
     return name.startswith("hf-hub:") or any(key.startswith("hf_") for key in text)
 
 
-# --- For people ----------------------------------------------------------------------------------
+# --- Output for the terminal ---------------------------------------------------------------------
 
 
 def fetched_table(outcomes: Mapping[str, VerifiedFile | MedlabelError | OSError]) -> Table:
-    """What became of each item, as a table for the terminal."""
+    """Return the outcome for each item as a table for the terminal."""
     table = Table(title="On this machine")
     for column in ("item", "size", "SHA-256", "verified by", "lies in"):
         table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")

@@ -1,6 +1,6 @@
-"""Which file a model's weights are, where it lies, and whether it is what it should be.
+"""Find the file of a model's weights on this machine and verify its digest.
 
-Nothing here touches the network: a hub's cache is looked into the way open_clip does.
+Nothing here uses the network: the cache of the Hugging Face Hub is searched as open_clip does.
 """
 
 import json
@@ -41,15 +41,15 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file, and what its maker says of it.
+    """A file on this machine and its published digest.
 
     Attributes:
         path: the file.
-        kept_in: what a person would copy to another machine: a repository's folder in the hub's
-            cache, a model's folder, or the file itself.
-        promise: the digest (hex) it should have; None where nobody states one.
-        algorithm: of that digest, a name that hashlib knows.
-        digest_source: who states it.
+        location: what to copy to another machine: the repository's folder in the Hub's cache, the
+            model's folder, or the file itself.
+        expected_digest: published digest (hex), or None if there is none.
+        algorithm: of the digest: `sha256` or `md5`.
+        digest_source: who publishes it.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class VerifiedFile:
-    """A file found to be whole: its size in bytes, its SHA-256 (hex), and how that is known."""
+    """An intact file: its location, size in bytes, SHA-256 (hex), and how it was verified."""
 
     location: Path
     size: int
@@ -70,20 +70,25 @@ class VerifiedFile:
 
 
 def phantom_folder(home: Path | str, config: PretrainingConfig | None = None) -> Path:
-    """Where the small CLIP of this config is kept once it is trained (the default: `phantom`)."""
+    """Return the folder of the phantom CLIP that is trained with this configuration.
+
+    Args:
+        home: the cache folder of medlabel.
+        config: that of the model `phantom` if None.
+    """
     name = f"phantom-{fingerprint(config or PretrainingConfig())}"
     return Path(home).absolute() / "clip" / name
 
 
 def find_local_weights(name: str, home: Path) -> LocalFile | None:
-    """The weights of a model as a user types it, or None where this machine has none.
+    """Return the file with the weights of a model, or None if it is not on this machine.
 
     Args:
-        name: see the table in `medlabel.teacher.clip`.
-        home: where medlabel keeps what can be made again: the phantom CLIP.
+        name: of the model; see the table in `medlabel.teacher.clip`.
+        home: the cache folder of medlabel, which has the phantom CLIP.
 
     Raises:
-        MedlabelError: an unknown model.
+        MedlabelError: the model is unknown.
     """
     name = base_name(name)
     if is_phantom(name):
@@ -103,10 +108,10 @@ def find_local_weights(name: str, home: Path) -> LocalFile | None:
 
 
 def hub_file(repository: str, file: str) -> Path | None:
-    """A file of a hub's repository as the cache holds it.
+    """Return the cached file of a repository on the Hugging Face Hub, or None.
 
     Raises:
-        MedlabelError: no repository can have this name.
+        MedlabelError: the name of the repository is invalid.
     """
     try:
         found = try_to_load_from_cache(repository, file)
@@ -116,30 +121,30 @@ def hub_file(repository: str, file: str) -> Path | None:
 
 
 def _in_folder(folder: Path) -> LocalFile | None:
-    """Weights in an open_clip folder; medlabel's own folders state their digest on a card."""
+    """Return the weights in an open_clip folder; folders by medlabel state their digest."""
     names = (HF_SAFE_WEIGHTS_NAME, "open_clip_pytorch_model.safetensors", HF_WEIGHTS_NAME)
     others = [file for kind in _KINDS for file in sorted(folder.glob(f"*{kind}"))]
     files = [file for file in (*(folder / name for name in names), *others) if file.is_file()]
     if not files:
         return None
     try:
-        promise = json.loads((folder / "medlabel.json").read_text()).get("sha256")
+        expected = json.loads((folder / "medlabel.json").read_text()).get("sha256")
     except (OSError, ValueError, AttributeError):
-        promise = None
-    return LocalFile(files[0], folder, promise, digest_source="its card")
+        expected = None
+    return LocalFile(files[0], folder, expected, digest_source="its card")
 
 
 def _in_cache(repository: str, file: str) -> LocalFile | None:
     for candidate in _candidates(file):
         if path := hub_file(repository, candidate):
-            blob = path.resolve().name  # large files are kept under their SHA-256
-            promise = blob if _SHA256.fullmatch(blob) else None
-            return LocalFile(path, path.parents[2], promise, digest_source="the hub")
+            blob = path.resolve().name  # the cache names large files by their SHA-256
+            expected = blob if _SHA256.fullmatch(blob) else None
+            return LocalFile(path, path.parents[2], expected, digest_source="the hub")
     return None
 
 
 def _candidates(file: str) -> Iterator[str]:
-    """The names that open_clip asks a hub for, in its order: safetensors come first."""
+    """Yield the file names that open_clip tries, in its order: safetensors come first."""
     if file == HF_WEIGHTS_NAME:
         yield HF_SAFE_WEIGHTS_NAME
     elif file.endswith((".bin", ".pth")):
@@ -148,13 +153,13 @@ def _candidates(file: str) -> Iterator[str]:
 
 
 def verify_file(file: LocalFile) -> VerifiedFile:
-    """Read the file whole and compare it with what its maker promises.
+    """Compute the digest of a file and compare it with the expected one.
 
     Raises:
         MedlabelError: the file is damaged; the message says what to delete.
     """
     sha256 = file_digest(file.path)
-    how = "it loads; nobody states a hash"  # a model's: every other file has a promise
+    verified_by = "it loads; no digest is published"  # only models may have none
     if file.expected_digest:
         found = sha256 if file.algorithm == "sha256" else file_digest(file.path, file.algorithm)
         label = {"sha256": "SHA-256", "md5": "MD5"}[file.algorithm]
@@ -163,5 +168,5 @@ def verify_file(file: LocalFile) -> VerifiedFile:
                 f"{file.path.resolve()} is damaged: its {label} is {found}, but "
                 f"{file.digest_source} states {file.expected_digest}; delete it and fetch it again"
             )
-        how = f"{label} that {file.digest_source} states"
-    return VerifiedFile(file.location, file.path.stat().st_size, sha256, how)
+        verified_by = f"{label} stated by {file.digest_source}"
+    return VerifiedFile(file.location, file.path.stat().st_size, sha256, verified_by)
