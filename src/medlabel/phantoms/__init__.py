@@ -1,8 +1,8 @@
-"""Phantoms: images that a program draws in the look of each 2D MedMNIST set, class by class.
+"""Phantoms: drawn images in the style of each 2D MedMNIST set, class by class.
 
-A phantom shows what a textbook says a kind of image looks like, under heavy randomisation of pose,
-shape, contrast, colour, blur and noise. medlabel's own small CLIP is trained on phantoms and on
-nothing else, so what it does on real images is zero-shot. docs/phantoms.md tells how to add a look.
+A phantom shows what textbooks say a kind of image looks like, with heavy randomisation of pose,
+shape, contrast, colour, blur and noise. medlabel's own CLIP is trained on phantoms only, so its
+scores of real images are zero-shot. docs/phantoms.md explains how to add a look.
 
     from medlabel import phantoms
 
@@ -10,36 +10,38 @@ nothing else, so what it does on real images is zero-shot. docs/phantoms.md tell
     look = phantoms.LOOKS["retinamnist"]                 # five kinds, each with its source
     images, kinds = phantoms.draw_look(look, 100, seed=0)
 
-What was looked at while the drawings were made, for whoever judges what "zero-shot" is worth here:
+In: the flag of a look, a seed and a size. Out: uint8 images and their kinds. Imports `errors`.
 
-- Of all twelve: general medical knowledge of each modality and of each class, as the books and
-  papers named in each kind have it; the published descriptions of the twelve sets (crops, windows,
-  sizes) and their published mean brightness.
-- Of BreastMNIST, PneumoniaMNIST, NIH chest films and the blood cells that BloodMNIST was made from:
+What was consulted while the drawings were made, to judge what "zero-shot" means here:
+
+- All twelve sets: general medical knowledge of each modality and class, from the books and papers
+  named in each kind; the published descriptions of the sets (crops, windows, sizes) and their
+  published mean brightness.
+- BreastMNIST, PneumoniaMNIST, NIH chest films, and the blood cells from which BloodMNIST was made:
   contact sheets of phantoms beside real images, and the accuracy of the trained CLIP on these four,
-  mistakes included, in about six rounds of drawing the sets as wholes.
-- For the classes within them: one canvas of 32 real training images a class of pneumonia and of
-  breast, 16 of each blood cell, none of chest findings; then the area under the curve, or the
-  confusion matrix, of a small network trained on the drawings, on real training and validation
-  images with their labels: once for each of the four sets, twice for blood cells; then the same
-  of one trained CLIP, in which the test splits' figures were seen too. After the first time
-  granules, lobes and tints of the blood cells were redrawn, after the second and the third dents of
-  nuclei, outlines of cells, granules of basophils; poses of healthy children were widened; noise
-  that a picture made small cannot have was taken out of all sets.
-- In a last round, again on all real images of these four sets, test splits included: ten real
-  images of each blood cell, and the chest films that the CLIP took for the other look, beside
-  phantoms; some thirty changes to films and cells, each judged by that network (adults against
-  children, pneumonia's area under the curve, cells' accuracy), of which six were kept: films are
-  exposed more alike, healthy lungs have vessels and collarbones, children's shoulders may be seen,
-  ribs are fainter; cells are crisper, basophils mottled. How long the CLIP is trained (2,500 steps
-  of 1,000 to 4,000), its input's side (32 of 32 and 40) and the looks' shares of a batch were
-  chosen by the same figures: what it reads on these sets is no blind test.
-- Of the other eight sets: how the CLIP names crops of two of scikit-image's sample pictures (a
-  fundus, an immunostained colon). No real image of theirs was looked at; nothing of their classes
-  has been measured.
+  including its mistakes, in about six rounds of drawing the sets as a whole.
+- The classes within them: one contact sheet of 32 real training images per class of pneumonia and
+  of breast, 16 per blood cell, none of chest findings. Then the area under the ROC curve, or the
+  confusion matrix, of a small network trained on the phantoms, on real labelled training and
+  validation images: once for each of the four sets, twice for blood cells. Then the same for one
+  trained CLIP, including the figures of the test splits. After the first time, granules, lobes and
+  tints of the blood cells were redrawn; after the second and third, dents of nuclei, outlines of
+  cells and granules of basophils; poses of healthy children were widened; noise that small images
+  cannot have was removed from all sets.
+- In a last round, again on all real images of these four sets including the test splits: ten real
+  images per blood cell, and the chest films that the CLIP took for the other look, beside phantoms;
+  some thirty changes to films and cells, each evaluated with that network (adults against children,
+  area under the curve for pneumonia, accuracy on cells), of which six were kept: films have more
+  uniform exposure, healthy lungs have vessels and collarbones, the shoulders of children may be
+  visible, ribs are fainter; cells are sharper, basophils mottled. The training length of the CLIP
+  (2,500 steps out of 1,000 to 4,000), its input size (32 out of 32 and 40) and the shares of the
+  looks in a batch were chosen by the same figures, so its results on these sets are not blind.
+- The other eight sets: how the CLIP names crops of two sample pictures of scikit-image (a fundus,
+  an immunostained colon). No real image of these sets was consulted, and nothing about their
+  classes was measured.
 
-Nothing was fitted: no pixel, label or statistic of a real image is in here, and every range was set
-by hand. But for those four sets "never saw a real image" holds for the program, not its authors.
+Nothing was fitted: no pixel, label or statistic of a real image is used, and every range was set by
+hand. But for those four sets "never saw a real image" is true of the program, not of its authors.
 """
 
 from __future__ import annotations
@@ -75,19 +77,23 @@ _OURS = (
 _LOOKS = {look.flag: look for look in _OURS}
 
 LOOKS: Mapping[str, Look] = MappingProxyType(_LOOKS)
-"""The twelve looks by MedMNIST flag, and after them those that the user has added (`own.py`)."""
+"""The twelve looks by MedMNIST flag, followed by those added by the user (see `own.py`)."""
 
 
 def chunk_size(size: int) -> int:
-    """How many images of `size` pixels are drawn at a time: 64 at 28, 8 at 224."""
+    """Return how many images of this size are drawn at once.
+
+    >>> chunk_size(28), chunk_size(224)
+    (64, 8)
+    """
     return max(1, 64 * 28 // size)
 
 
 def get_look(flag: str) -> Look:
-    """The look of this name.
+    """Return the look with this flag.
 
     Raises:
-        MedlabelError: where no look has this flag.
+        MedlabelError: there is no such look.
     """
     if flag not in LOOKS:
         raise MedlabelError(
@@ -98,10 +104,13 @@ def get_look(flag: str) -> Look:
 
 
 def draw(flag: str, n: int, seed: int, size: int = 28) -> NDArray[np.uint8]:
-    """Draw n phantoms of one look: uint8 [n,size,size], or [n,size,size,3] where it is in colour.
+    """Draw n phantoms of one look: uint8 [n, size, size] or, in colour, [n, size, size, 3].
+
+    >>> draw("breastmnist", 2, seed=0).shape
+    (2, 28, 28)
 
     Raises:
-        MedlabelError: where no look has this flag.
+        MedlabelError: there is no such look.
     """
     return draw_look(get_look(flag), n, seed, size)[0]
 
@@ -109,18 +118,21 @@ def draw(flag: str, n: int, seed: int, size: int = 28) -> NDArray[np.uint8]:
 def draw_look(
     look: Look, n: int, seed: int, size: int = 28, even: bool = False, spread: float = 1.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draw n phantoms and say of which kind each is: uint8 [n,size,size(,3)] and int64 [n].
+    """Draw n phantoms of a look, and return the kind of each.
 
-    Deterministic. Images are drawn in whole chunks of `chunk_size(size)`, and the rng of a chunk
-    are rolled from (flag, seed, size, chunk): image i is the same whatever n is.
+    Drawing is deterministic. Images are drawn in chunks of `chunk_size(size)`, each with a
+    generator seeded by (flag, seed, size, chunk), so image i does not depend on n.
 
     Args:
-        look: what is drawn.
-        n: how many.
-        seed: of everything that is random.
-        size: side in pixels.
-        even: each kind as often as any other, whatever its weight.
-        spread: how much of each range is used, see `parts.Canvas`.
+        look: what to draw.
+        n: number of images.
+        seed: of all random numbers.
+        size: side of the images in pixels.
+        even: sample all kinds equally often, regardless of their weights.
+        spread: fraction of each range that is used; see `parts.Canvas`.
+
+    Returns:
+        Images, uint8 [n, size, size] or [n, size, size, 3], and kinds, int64 [n].
     """
     chunks = range(math.ceil(n / chunk_size(size)))
     drawn = [_chunk(look, (seed, size, chunk), even, spread) for chunk in chunks]
@@ -131,11 +143,11 @@ def draw_look(
 
 
 def _chunk(
-    look: Look, rolled: tuple[int, int, int], even: bool, spread: float
+    look: Look, key: tuple[int, int, int], even: bool, spread: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """One whole chunk of images, and their kinds; `rolled` is seed, size and number."""
-    rng = np.random.default_rng([zlib.crc32(look.flag.encode()), *rolled])
-    size = rolled[1]
+    """Draw one chunk of images; `key` is the seed, the size and the number of the chunk."""
+    rng = np.random.default_rng([zlib.crc32(look.flag.encode()), *key])
+    size = key[1]
     kinds = look.sample_kinds(rng, chunk_size(size), even)
     image = look.draw(Canvas(rng, len(kinds), size, spread), kinds)
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8), kinds

@@ -86,7 +86,7 @@ def _bent(fill: Range, bite: Range) -> Nucleus:
 
 
 def _lobed(lobes: tuple[float, ...], size: Range, spread: Range) -> Nucleus:
-    """Round lobes on an arc, joined by threads; each is there with its chance."""
+    """Round lobes on an arc, joined by threads; each is present with its probability."""
 
     def draw(canvas: Canvas, at: Coordinates, radius: Floats) -> Floats:
         nucleus = np.zeros_like(at[0])
@@ -184,7 +184,7 @@ class _Cell:
         return paint(image, 0.6 * purple, np.clip(granules * canvas.uniform(0.5, 0.9), 0, 0.95))
 
     def _tint(self, canvas: Canvas) -> Floats:
-        """The cytoplasm's colour, one of the tints an image."""
+        """Return the colour of the cytoplasm, one of the tints per image."""
         tints = np.stack([random_colour(canvas, *tint) for tint in self.fluid])
         chosen = canvas.rng.integers(len(tints), size=canvas.n)
         return np.asarray(tints[chosen, np.arange(canvas.n)])

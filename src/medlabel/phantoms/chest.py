@@ -140,7 +140,7 @@ def _air(canvas: Canvas, at: Coordinates, lungs: Floats, heart: Range) -> Floats
 
 
 def _side(canvas: Canvas) -> Floats:
-    """-1 or 1 an image: which lung."""
+    """Sample -1 or 1 per image: which lung."""
     return np.where(canvas.bernoulli(0.5) > 0, np.float32(1), np.float32(-1))
 
 

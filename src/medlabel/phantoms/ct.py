@@ -19,7 +19,7 @@ from medlabel.phantoms.parts import Canvas, Coordinates, Floats, Range, paint, s
 __all__ = ["AXIAL", "CORONAL", "SAGITTAL"]
 
 Organ = Callable[[Canvas, Coordinates, Floats], Floats]
-"""Paints an organ over an image [n,size,size], in these coordinates."""
+"""Paints an organ onto an image [n,size,size], in the given coordinates."""
 
 Frame = Callable[[Canvas, Coordinates, Floats, Floats], Floats]
 """Paints what a plane shows around organs; the last argument [n,1,1] is 1 where they lie on the

@@ -35,7 +35,7 @@ class _Nucleus:
 
 
 def _cell(kind: _Nucleus) -> Callable[[Canvas], Floats]:
-    """A drawer: a glowing blob, brightest over seven slices, among dimmer neighbours."""
+    """Return a drawing of a glowing blob, brightest over seven slices, among dim neighbours."""
 
     def draw(canvas: Canvas) -> Floats:
         at = canvas.pose(0.12, (0.85, 1.15), 3.14, bend=0.05)

@@ -36,7 +36,7 @@ def _vessels(canvas: Canvas, at: Coordinates, disc: Coordinates) -> Floats:
 
 @dataclass(frozen=True)
 class _Grade:
-    """How much of what is seen, each as a range of strength an image.
+    """The strength of each sign, as a range from which it is sampled per image.
 
     Dots are microaneurysms, bleeds are blots of blood, exudates are yellow fat, wool is pale
     infarcted nerve fibre, pools are blood before the retina, scars are a laser's burns.
@@ -68,7 +68,7 @@ def _signs(canvas: Canvas, grade: _Grade, image: Floats, glow: Floats) -> Floats
 
 
 def _eye(grade: _Grade) -> Callable[[Canvas], Floats]:
-    """A drawer: an orange disc in the dark, bright optic nerve head, vessels, macula, signs."""
+    """Return a drawing of an orange disc with optic nerve head, vessels, macula and signs."""
 
     def draw(canvas: Canvas) -> Floats:
         at = canvas.pose(0.05, (0.95, 1.2), 0.2, bend=0.02)

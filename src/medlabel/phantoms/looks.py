@@ -1,11 +1,11 @@
-"""What a look is: a kind of image as words and as a program, and the classes within it.
+"""The definition of a look: an image type, and the kinds (classes) within it.
 
     Look("kneemnist", False, "Film of a knee: ...", (
         Kind("intact", draw_intact, "even joint space", "Greenspan, Orthopedic Imaging"),
         Kind("arthrosis", draw_arthrosis, "narrow joint space, white rims", "the same"),
     ), finish=expose)
 
-A kind's number is its place in `kinds`; in the twelve looks of medlabel it is MedMNIST's label.
+The number of a kind is its index in `kinds`; in medlabel's twelve looks it is MedMNIST's label.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Drawing = Callable[[Canvas], Floats]
 class Kind:
     """A class within a look.
 
-    | field | what |
+    | field | meaning |
     | --- | --- |
-    | name | as people say it, `malignant` |
-    | drawing | fills a `Canvas`: brightness about 0 to 1, [n,size,size] or [n,size,size,3] |
-    | seen | what is seen in such an image |
-    | source | the textbook or paper that says so |
-    | weight | how often it is drawn when the look is drawn as a whole |
-    | captions | what a teacher reads; medlabel's own are in `medlabel.teacher.captions` |
+    | name | common name, such as `malignant` |
+    | drawing | draws a `Canvas`: brightness of about 0 to 1, [n,size,size] or [n,size,size,3] |
+    | seen | description of the appearance |
+    | source | textbook or paper for the description |
+    | weight | relative frequency when the look is drawn as a whole |
+    | captions | for the teacher; those of medlabel's looks are in `medlabel.teacher.captions` |
     """
 
     name: str
@@ -51,19 +51,19 @@ def _unchanged(_canvas: Canvas, image: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Look:
-    """How the images of one set look.
+    """An image type, in the style of one MedMNIST set.
 
-    | field | what |
+    | field | meaning |
     | --- | --- |
-    | flag | the set's name, `retinamnist` |
+    | flag | name of the set, such as `retinamnist` |
     | colour | whether its images have three channels |
-    | description | what a textbook says such an image looks like |
+    | description | appearance according to textbooks |
     | kinds | its classes |
-    | finish | what the machine does to every drawing: exposure, blur, noise |
-    | findings | None: an image is of one kind; a number: it may have several of the first so many |
+    | finish | simulates the acquisition of every image: exposure, blur, noise |
+    | findings | multi-label sets: the number of kinds, from the first, that are findings, or None |
     | | kinds as findings, and the kinds after them mean that it has none |
-    | mirrored | whether its mirror image is as good; not so where left is told from right |
-    | captions | what a teacher reads of the set as a whole, as in `Kind` |
+    | mirrored | whether images may be mirrored; false where left and right differ |
+    | captions | for the teacher, of the set as a whole |
     """
 
     flag: str
@@ -76,7 +76,7 @@ class Look:
     captions: tuple[str, ...] = ()
 
     def draw(self, canvas: Canvas, kinds: NDArray[np.int64]) -> Floats:
-        """Each image as the kind of its number; `kinds` [n]."""
+        """Draw each image of a canvas as the kind of its number, `kinds` [n], and finish it."""
         shape = (canvas.n, canvas.size, canvas.size, *((3,) if self.colour else ()))
         image = np.empty(shape, np.float32)
         for kind in np.unique(kinds):
@@ -87,12 +87,12 @@ class Look:
     def sample_kinds(
         self, rng: np.random.Generator, n: int, even: bool = False
     ) -> NDArray[np.int64]:
-        """Numbers of n kinds at random, by their weights or all alike: int64 [n]."""
+        """Sample the numbers of n kinds by their weights, or uniformly if `even`: int64 [n]."""
         odds = np.array([1.0 if even else kind.weight for kind in self.kinds])
         return rng.choice(len(self.kinds), n, p=odds / odds.sum())
 
     def labels(self, kinds: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Kinds [n] as MedMNIST writes labels: [n,1], or a 0/1 column a finding [n,findings]."""
+        """Convert kinds [n] to labels in MedMNIST's format: [n, 1] or [n, findings]."""
         if self.findings is None:
             return kinds[:, None]
         columns: NDArray[np.int64] = (kinds[:, None] == np.arange(self.findings)).astype(np.int64)

@@ -23,7 +23,7 @@ def _band(
 
 @dataclass(frozen=True)
 class _Retina:
-    """What is wrong with a retina, each as a range an image.
+    """The abnormalities of a retina, each as a range from which it is sampled per image.
 
     | field | what |
     | --- | --- |
@@ -42,7 +42,7 @@ class _Retina:
 
 
 def _scan(wrong: _Retina) -> Callable[[Canvas], Floats]:
-    """A drawer of B-scans: bright layers across the dark, brightest at the pigment epithelium."""
+    """Return a drawing of B-scans: bright layers, brightest at the pigment epithelium."""
 
     def draw(canvas: Canvas) -> Floats:
         x, y = canvas.pose(0.2, (0.85, 1.25), 0.2, bend=0.015)

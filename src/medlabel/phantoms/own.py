@@ -1,8 +1,8 @@
-"""A look of one's own: a Python file that a user names with `--looks`.
+"""Looks that users define in a Python file, given with `--looks`.
 
-The file is a program and is run, with all the rights of the user: it must be one's own, or read
-first. Only the command line names such files; a task's YAML cannot. In the file, `LOOKS` is a list
-of `Look`. Its text is kept, for other processes must draw the same, and it decides the teacher.
+The file is executed with all rights of the user, so it must be trusted. Only the command line can
+name such files, not the YAML file of a task. The file defines `LOOKS`, a list of `Look`. Its text
+is kept, because other processes must draw the same images and because it decides the teacher.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from medlabel.phantoms import _LOOKS, Look, draw_look
 
 __all__ = ["add_look_files", "add_looks", "added_sources"]
 
-_TEXTS: dict[str, tuple[Look, ...]] = {}  # by the text of the file: what this process has added
+_TEXTS: dict[str, tuple[Look, ...]] = {}  # looks added to this process, by the text of their file
 
 
 def added_sources() -> tuple[str, ...]:
-    """The texts of the files whose looks were added to this process, sorted."""
+    """Return the sorted texts of the files whose looks were added to this process."""
     return tuple(sorted(_TEXTS))
 
 
 def add_look_files(paths: Sequence[Path]) -> None:
-    """Add the looks of these Python files to `medlabel.phantoms.LOOKS`.
+    """Add the looks in Python files to `medlabel.phantoms.LOOKS`.
 
     Raises:
-        MedlabelError: a file cannot be read or run, or holds no looks that can be drawn.
+        MedlabelError: a file cannot be read or executed, or has no looks that can be drawn.
     """
     for path in paths:
         try:
@@ -39,7 +39,7 @@ def add_look_files(paths: Sequence[Path]) -> None:
 
 
 def add_looks(texts: Sequence[str], name: str = "looks.py") -> None:
-    """Add the looks that these texts of Python files define, those once that come twice.
+    """Add the looks defined by the texts of Python files; repeated texts are ignored.
 
     Raises:
         MedlabelError: as in `add_look_files`.
@@ -70,11 +70,11 @@ def _looks_in(text: str, name: str) -> tuple[Look, ...]:
 
 
 def _check(look: Look, name: str) -> None:
-    """Raise unless the look has a name of its own, kinds, and images of the shape it promises."""
+    """Raise unless the look has an unused flag, kinds, and images of the declared shape."""
     if not look.flag.isidentifier() or look.flag in _LOOKS:
-        raise MedlabelError(f"{name}: {look.flag!r} is taken or is no name: use letters and digits")
+        raise MedlabelError(f"{name}: {look.flag!r} is taken or invalid: use letters and digits")
     if not look.kinds:
-        raise MedlabelError(f"{name}: look {look.flag!r} has no kinds: give it one at least")
+        raise MedlabelError(f"{name}: look {look.flag!r} has no kinds: define at least one")
     try:
         draw_look(look, 8, 0, even=True)
     except Exception as error:  # whatever a user's program may raise

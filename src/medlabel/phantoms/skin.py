@@ -25,7 +25,7 @@ Lesion = Callable[[Canvas, Coordinates, Floats], Floats]
 
 
 def _tone(canvas: Canvas, red: Range, green: Range, blue: Range) -> Floats:
-    """A colour [n,1,1,3]: red, then green as a part of red and blue as a part of green."""
+    """Sample a colour [n,1,1,3]: red, green as a fraction of red, blue as a fraction of green."""
     tint = random_colour(canvas, red, green, blue)
     tint[..., 1] *= tint[..., 0]
     tint[..., 2] *= tint[..., 1]
@@ -116,7 +116,7 @@ def _vascular(canvas: Canvas, at: Coordinates, skin: Floats) -> Floats:
 
 
 def _on_skin(lesion: Lesion) -> Callable[[Canvas], Floats]:
-    """A drawer: a lesion on pink or tan skin, through a dermatoscope; hairs, dark corners."""
+    """Return a drawing of a lesion on pink or tan skin, with hairs and dark corners."""
 
     def draw(canvas: Canvas) -> Floats:
         at = canvas.pose(0.12, (0.8, 1.2), 0.3, bend=0.05)

@@ -70,7 +70,7 @@ def _no_mass(canvas: Canvas, _at: Coordinates, image: Floats) -> Floats:
 
 
 def _scan(tissue: Tissue) -> Callable[[Canvas], Floats]:
-    """A drawer: bright skin on top, layers of fat and gland with a mass in it, dark depth."""
+    """Return a drawing of a scan: bright skin, layers of fat and gland, a mass, dark depth."""
 
     def draw(canvas: Canvas) -> Floats:
         at = canvas.pose(0.05, (0.95, 1.05), 0.12, bend=0.05)

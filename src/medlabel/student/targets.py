@@ -68,9 +68,8 @@ def find_label_errors(labels: NDArray[np.int64], probabilities: Scores) -> NDArr
     """
     k = probabilities.shape[1]
     if len(np.unique(labels)) < k:
-        return np.zeros(
-            len(labels), dtype=bool
-        )  # confident learning needs every class to have a label
+        # Confident learning needs every class to have a label.
+        return np.zeros(len(labels), dtype=bool)
     return np.asarray(_find_label_issues()(labels, probabilities, n_jobs=1), dtype=bool)
 
 

@@ -82,16 +82,14 @@ class _CaptionBook:
         # The first group of each look and kind has the captions that teachers read.
         n_groups = None if config.paraphrases else 1
         tokenizer = open_clip.SimpleTokenizer(context_length=CAPTION_LENGTH)
-        groups_of = [
-            (look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)
-        ] * per_look
+        grouped = [(look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)] * per_look
         for look, (flag, count) in enumerate(kinds.items()):
-            groups_of += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
-        self.looks = torch.tensor([look for look, _, _ in groups_of])
-        self.kinds = torch.tensor([kind for _, kind, _ in groups_of])
+            grouped += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
+        self.looks = torch.tensor([look for look, _, _ in grouped])
+        self.kinds = torch.tensor([kind for _, kind, _ in grouped])
         encoded = [
             [[tokenizer.encode(text) for text in group] for group in groups[:n_groups]]
-            for _, _, groups in groups_of
+            for _, _, groups in grouped
         ]
         start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
         strange = np.random.default_rng([config.seed, _STRANGE]).choice(
@@ -171,9 +169,8 @@ class Pretraining:
         self.kinds = [torch.tensor(kinds) for _, kinds in phantoms.values()]
         self.mirrored = [LOOKS[flag].mirrored for flag in phantoms]
         counts = {flag: len(LOOKS[flag].kinds) for flag in phantoms}
-        share = np.sqrt(
-            list(counts.values())
-        )  # looks with more kinds get more images, but fewer per kind
+        # Looks with more kinds get more images, but fewer per kind.
+        share = np.sqrt(list(counts.values()))
         share *= config.batch_size / share.sum()
         self.per_look = np.maximum(np.round(share), 1).astype(np.int64)
         self.book = _CaptionBook(counts, self.captions_per_look, config)
