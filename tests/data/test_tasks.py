@@ -94,9 +94,9 @@ def test_captions_of_several_labels_and_of_all_but_some():
     many, rest, none = parse_task(
         "many=bloodmnist#1,6,rest=bloodmnist#!1,6,none=chestmnist#!0"
     ).classes
-    told = {label: captions_for("x", flag="bloodmnist", label=label) for label in range(8)}
-    assert class_captions(many) == told[1] + told[6]
-    assert set(class_captions(rest)) == {c for k in (0, 2, 3, 4, 5, 7) for c in told[k]}
+    captions = {label: captions_for("x", flag="bloodmnist", label=label) for label in range(8)}
+    assert class_captions(many) == captions[1] + captions[6]
+    assert set(class_captions(rest)) == {c for k in (0, 2, 3, 4, 5, 7) for c in captions[k]}
     assert set(NO_FINDING["chestmnist"]) < set(class_captions(none))
     assert captions_for("x", flag="chestmnist", label=0)[0] not in class_captions(none)
 
@@ -113,14 +113,14 @@ def test_phantoms_have_the_labels_of_their_set():
 
 
 @pytest.fixture
-def drawn(dark, bright):
+def sampled(dark, bright):
     task = parse_task(f"dark={dark},bright={bright}")
     sources = open_sources(task)
     return sources, sample_cells(task, sources, range(3), per_class=12)
 
 
-def test_pool_and_test_are_balanced_and_apart(drawn):
-    _, (cells, truth) = drawn
+def test_pool_and_test_are_balanced_and_apart(sampled):
+    _, (cells, truth) = sampled
     for cell in cells:
         assert np.bincount(truth.unseal(cell.pool)).tolist() == [12, 12]
         assert np.bincount(truth.unseal(cell.test)).tolist() == [12, 12]
@@ -128,14 +128,14 @@ def test_pool_and_test_are_balanced_and_apart(drawn):
         assert {image_id.split("/")[1] for image_id in cell.test} == {"val", "test"}
 
 
-def test_truth_follows_the_image(drawn):
-    sources, (cells, truth) = drawn
+def test_truth_follows_the_image(sampled):
+    sources, (cells, truth) = sampled
     levels = gather_images(sources, cells[0].pool).mean(axis=(1, 2))
     np.testing.assert_array_equal(levels > 110, truth.unseal(cells[0].pool))
 
 
-def test_seeds_decide_the_draw_and_its_order_shows_no_class(drawn, dark, bright):
-    _, (cells, truth) = drawn
+def test_seeds_decide_the_sample_and_its_order_reveals_no_class(sampled, dark, bright):
+    _, (cells, truth) = sampled
     task = parse_task(f"dark={dark},bright={bright}")
     again, _ = sample_cells(task, open_sources(task), range(3), per_class=12)
     assert cells == again

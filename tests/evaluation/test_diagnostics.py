@@ -25,7 +25,7 @@ SOUND = Signals(
 )
 
 
-def draw(labels, k=2):
+def one_hot(labels, k=2):
     return np.eye(k)[labels]
 
 
@@ -41,8 +41,8 @@ def test_kappa_by_hand_and_as_scikit_learn_has_it():
 def test_the_error_of_kappa_is_its_spread_over_permutations():
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
-    drawn = [kappa(rng.permutation(one), other, 3)[0] for _ in range(500)]
-    assert kappa(one, other, 3)[1] == pytest.approx(np.std(drawn), rel=0.1)
+    sampled = [kappa(rng.permutation(one), other, 3)[0] for _ in range(500)]
+    assert kappa(one, other, 3)[1] == pytest.approx(np.std(sampled), rel=0.1)
 
 
 def test_one_label_for_everything_agrees_on_nothing():
@@ -53,7 +53,7 @@ def test_groups_that_the_student_found_are_trusted():
     truth = np.arange(200) % 2
     features = np.random.default_rng(0).normal(truth[:, None] * 10, 1, (200, 4))
     wrong = np.random.default_rng(1).random(200) < 0.3
-    found = compute_signals(draw(truth ^ wrong), draw(truth), features)
+    found = compute_signals(one_hot(truth ^ wrong), one_hot(truth), features)
     assert found.neighbours == pytest.approx(1)
     assert found.balance == pytest.approx(1)
     assert diagnostic_warnings(found) == ()
@@ -62,25 +62,29 @@ def test_groups_that_the_student_found_are_trusted():
 def test_labels_without_images_behind_them_are_not_believed():
     rng = np.random.default_rng(0)
     teacher, student = rng.integers(0, 2, (2, 300))
-    found = compute_signals(draw(teacher), draw(student), rng.normal(size=(300, 4)))
-    told = diagnostic_warnings(found)
-    assert told[0].startswith("This task looks undecidable")
-    assert "no more than by chance" in told[0]
-    assert any("no groups" in line for line in told)
+    found = compute_signals(one_hot(teacher), one_hot(student), rng.normal(size=(300, 4)))
+    warnings = diagnostic_warnings(found)
+    assert warnings[0].startswith("This task looks undecidable")
+    assert "no more than by chance" in warnings[0]
+    assert any("no groups" in line for line in warnings)
 
 
 def test_a_teacher_that_is_no_surer_than_a_guess_is_not_believed():
     truth = np.arange(400) % 2
-    student, features = draw(truth), 10.0 * truth[:, None]
+    student, features = one_hot(truth), 10.0 * truth[:, None]
     # three errors of a guess are 3 * 0.5 / 20 = 0.075 of probability, 0.15 of what is beyond
-    unsure, surer = (0.5 + share * (draw(truth) - 0.5) for share in (0.14, 0.16))
+    unsure, surer = (0.5 + share * (one_hot(truth) - 0.5) for share in (0.14, 0.16))
     assert "own probabilities" in diagnostic_warnings(compute_signals(unsure, student, features))[0]
     assert diagnostic_warnings(compute_signals(surer, student, features)) == ()
 
 
 def test_a_student_that_says_one_thing_is_not_believed():
     teacher = np.arange(100) % 2
-    found = compute_signals(draw(teacher), draw(np.zeros(100, int)), np.arange(100.0)[:, None])
+    found = compute_signals(
+        one_hot(teacher), one_hot(np.zeros(100, int)), np.arange(100.0)[:, None]
+    )
+        one_hot(teacher), one_hot(np.zeros(100, int)), np.arange(100.0)[:, None]
+    )
     assert found.balance == 0
     assert any("hardly ever" in line for line in diagnostic_warnings(found))
 

@@ -5,13 +5,13 @@ from medlabel.storage.yaml_files import read_mapping, read_yaml
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(b"a: [", "captions .* are not YAML"), (b"\xff", "captions .* are not YAML")],
 )
-def test_what_is_no_yaml_is_one_line(tmp_path, content, said):
+def test_invalid_yaml_is_a_one_line_error(tmp_path, content, message):
     path = tmp_path / "a.yaml"
     path.write_bytes(content)
-    with pytest.raises(MedlabelError, match=said) as error:
+    with pytest.raises(MedlabelError, match=message) as error:
         read_yaml(path, "captions")
     assert "\n" not in str(error.value)
 

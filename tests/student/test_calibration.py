@@ -1,4 +1,4 @@
-"""Confidence is learned from pseudo-labels; an image like nothing that was learned is told."""
+"""Calibration on pseudo-labels, and out-of-distribution scores."""
 
 import numpy as np
 import pytest

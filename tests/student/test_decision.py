@@ -7,14 +7,14 @@ from medlabel.errors import MedlabelError
 from medlabel.student.decision import Assessment, check_auto_above, ranking_scores, review_reasons
 
 
-def judged(confidence, ood_score=0.5, calibrated=True):
+def assessment_of(confidence, ood_score=0.5, calibrated=True):
     best = np.array(confidence, dtype=np.float32)
-    unlike = np.full(len(best), ood_score, dtype=np.float32)
-    return Assessment(np.stack([best, 1 - best], axis=1), unlike, calibrated)
+    scores = np.full(len(best), ood_score, dtype=np.float32)
+    return Assessment(np.stack([best, 1 - best], axis=1), scores, calibrated)
 
 
 @pytest.mark.parametrize(
-    ("best", "ood_score", "calibrated", "told"),
+    ("best", "ood_score", "calibrated", "reasons"),
     [
         (0.95, 0.5, True, ()),
         (0.85, 0.5, True, ("low_confidence",)),
@@ -24,12 +24,12 @@ def judged(confidence, ood_score=0.5, calibrated=True):
         (0.95, np.nan, False, ("uncalibrated",)),
     ],
 )
-def test_doubts_are_told_by_name(best, ood_score, calibrated, told):
-    assert review_reasons(judged([best], ood_score, calibrated), 0.9) == [told]
+def test_review_reasons_are_named(best, ood_score, calibrated, reasons):
+    assert review_reasons(assessment_of([best], ood_score, calibrated), 0.9) == [reasons]
 
 
 def test_a_task_that_looks_undecidable_has_no_label_that_is_taken_unseen():
-    found = replace(judged([0.99, 0.8]), decidable=False)
+    found = replace(assessment_of([0.99, 0.8]), decidable=False)
     assert review_reasons(found, 0.9) == [("undecidable",), ("low_confidence", "undecidable")]
     assert review_reasons(Assessment.concatenate([found[:1], found[1:]]), 0.9) == review_reasons(
         found, 0.9
@@ -37,11 +37,11 @@ def test_a_task_that_looks_undecidable_has_no_label_that_is_taken_unseen():
 
 
 def test_a_label_as_sure_as_was_asked_needs_no_review():
-    assert review_reasons(judged([0.9, 0.8999]), 0.9) == [(), ("low_confidence",)]
+    assert review_reasons(assessment_of([0.9, 0.8999]), 0.9) == [(), ("low_confidence",)]
 
 
 def test_some_of_a_judgement_joined_again_are_all_of_it():
-    whole = judged([0.9, 0.6, 0.7])
+    whole = assessment_of([0.9, 0.6, 0.7])
     again = Assessment.concatenate([whole[:1], whole[1:]])
     np.testing.assert_array_equal(again.probabilities, whole.probabilities)
     np.testing.assert_array_equal(

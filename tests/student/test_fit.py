@@ -175,20 +175,20 @@ def test_a_pool_smaller_than_a_batch_can_be_learned(recipe):
 def test_what_people_say_is_learned_against_a_teacher_that_is_wrong(pool, changed):
     images, labels = pool
     wrong = np.tile(np.array([0.6, 0.4], dtype=np.float32), (200, 1))  # one label for all
-    said = HumanLabels(np.where(np.arange(200) < 80, labels, UNLABELED), weight=10)
+    human_labels = HumanLabels(np.where(np.arange(200) < 80, labels, UNLABELED), weight=10)
     recipe = replace(QUICK, epochs=8, **changed)
     alone = fit(images, wrong, ("a", "b"), recipe, 0)
-    helped = fit(images, wrong, ("a", "b"), recipe, 0, human_labels=said)
+    helped = fit(images, wrong, ("a", "b"), recipe, 0, human_labels=human_labels)
     assert accuracy(alone, images[80:], labels[80:]) < 0.7
     assert accuracy(helped, images[80:], labels[80:]) > 0.9
 
 
 def test_labels_of_nobody_change_nothing(pool):
     images, labels = pool
-    nobody = HumanLabels(np.full(200, UNLABELED), weight=5)
+    unlabeled = HumanLabels(np.full(200, UNLABELED), weight=5)
     one, other = (
         fit(images, scores(labels, 0.2), ("a", "b"), QUICK, 0, human_labels=human_labels)
-        for human_labels in (None, nobody)
+        for human_labels in (None, unlabeled)
     )
     np.testing.assert_array_equal(
         predict_proba(one.student, images), predict_proba(other.student, images)

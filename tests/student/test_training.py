@@ -102,5 +102,5 @@ def test_an_image_of_no_weight_does_not_pull(pool):
     weights[pool.train_rows[::2]], weights[pool.train_rows[1::2]] = 2.0, 0.0
     recipe = replace(PAPER, epochs=20, average_from_epoch=20, batch_size=8, learning_rate=1e-2)
     made, _, _ = trained(replace(pool, weights=weights), recipe)
-    said = predict_probabilities(made, pool.pixels[pool.train_rows]).argmax(dim=1)
-    assert float((said == 0).float().mean()) > 0.9  # only images of the first class counted
+    predicted = predict_probabilities(made, pool.pixels[pool.train_rows]).argmax(dim=1)
+    assert float((predicted == 0).float().mean()) > 0.9  # only images of the first class counted

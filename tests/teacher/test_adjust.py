@@ -21,7 +21,7 @@ from medlabel.teacher.adjust import (
 )
 
 
-def draw(n, k, spread=3.0, bias=0.0, seed=0):
+def sample(n, k, spread=3.0, bias=0.0, seed=0):
     """Labels and the scores of a teacher that leans towards the last class."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % k
@@ -35,7 +35,7 @@ def counts(scores):
 
 
 def steps_with_all():
-    _, scores = draw(60, 3)
+    _, scores = sample(60, 3)
     embeddings = np.random.default_rng(0).normal(size=(60, 8))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     return scores, embeddings
@@ -63,7 +63,7 @@ def test_temperature_is_a_power_of_the_scores():
 
 @pytest.mark.parametrize("k", [2, 3, 5])
 def test_prior_makes_the_labels_as_frequent_as_is_known(k):
-    _, scores = draw(240, k, bias=4)
+    _, scores = sample(240, k, bias=4)
     assert counts(scores)[-1] > 300 / k
     assert counts(match_prior(scores)) == [240 // k] * k
     prior = np.arange(1, k + 1) / np.arange(1, k + 1).sum()
@@ -71,7 +71,7 @@ def test_prior_makes_the_labels_as_frequent_as_is_known(k):
 
 
 def test_prior_of_two_classes_is_the_quantile_of_the_log_odds():
-    _, scores = draw(101, 2, bias=3)
+    _, scores = sample(101, 2, bias=3)
     found = match_prior(scores, (0.3, 0.7))
     odds = np.log(scores[:, 1].astype(float)) - np.log(scores[:, 0].astype(float))
     chosen = odds.argsort()[-71:]  # 70.7 images, rounded
@@ -80,7 +80,7 @@ def test_prior_of_two_classes_is_the_quantile_of_the_log_odds():
 
 
 def test_prior_finds_the_likeliest_of_all_assignments():
-    _, scores = draw(6, 3, spread=2, bias=2)
+    _, scores = sample(6, 3, spread=2, bias=2)
     labels = np.array(
         [a for a in product(range(3), repeat=6) if [*map(a.count, range(3))] == [2] * 3]
     )
@@ -108,7 +108,7 @@ def test_em_finds_the_prior_under_which_images_were_drawn():
 
 
 def test_transduction_lets_neighbours_outvote_a_wrong_score():
-    labels, scores = draw(200, 2, spread=4)
+    labels, scores = sample(200, 2, spread=4)
     rng = np.random.default_rng(1)
     embeddings = np.eye(4)[labels] + rng.normal(0, 0.2, (200, 4))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -161,7 +161,7 @@ def test_steps_are_taken_in_the_order_they_are_typed():
         AdjustmentStep("transduct"),
     )
     assert ",".join(map(str, steps)) == "temperature=2,prior=0.3:0.7,transduct"
-    _, scores = draw(50, 2, bias=2)
+    _, scores = sample(50, 2, bias=2)
     one, other = (apply_steps(parse_steps(t), scores) for t in ("prior,em-prior", "em-prior,prior"))
     assert counts(one) != counts(other) == [25, 25]
     assert parse_steps("") == ()
@@ -186,12 +186,12 @@ def test_steps_that_cannot_be_taken(text, reason):
 
 
 def test_without_steps_raw_scores_come_back_as_they_are():
-    _, scores = draw(10, 2)
+    _, scores = sample(10, 2)
     assert Adjustment()(scores) is scores
 
 
 def test_several_teachers_vote_before_the_steps():
-    votes = np.stack([draw(40, 2, bias=3, seed=seed)[1] for seed in range(2)])
+    votes = np.stack([sample(40, 2, bias=3, seed=seed)[1] for seed in range(2)])
     found = Adjustment(parse_steps("prior"))(votes)
     np.testing.assert_array_equal(found, match_prior(mean_vote(list(votes))))
 

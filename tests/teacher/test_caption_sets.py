@@ -26,8 +26,8 @@ def test_no_two_sets_and_no_two_labels_of_a_set_are_told_alike(caption_set):
     assert len({captions_in(caption_set, flag) for flag in FLAGS}) == len(FLAGS)
     for flag in FLAGS:
         labels = range(len(CLASS_NAMES[flag]))
-        told = {captions_in(caption_set, "x", flag=flag, label=label) for label in labels}
-        assert len(told) == len(labels)
+        captions = {captions_in(caption_set, "x", flag=flag, label=label) for label in labels}
+        assert len(captions) == len(labels)
 
 
 def test_templates_speak_of_a_set_of_a_label_and_of_what_nobody_knows():

@@ -27,15 +27,15 @@ def filled(dark, tmp_path):
 
 def test_every_image_is_a_row_or_a_reject(filled, tmp_path, monkeypatch):
     monkeypatch.setattr("medlabel.teacher.embedding_export._PIECE", 16)
-    told = []
-    rejects = export(Store(str(tmp_path / "out")), "m", *filled, lambda *p: told.append(p))
+    reported = []
+    rejects = export(Store(str(tmp_path / "out")), "m", *filled, lambda *p: reported.append(p))
     frame = pq.read_table(tmp_path / "out" / "model=m").to_pandas()
     assert rejects == {"dark/val/0": "bad"}
     assert len(frame) == 69
     assert set(frame["split"]) == {"train", "val", "test"}
     for image_id, row in zip(frame["image_id"], frame["embedding"], strict=True):
         np.testing.assert_array_equal(row, [int(image_id.rsplit("/", 1)[1])] * 4)
-    assert told[-1] == (70, 70)
+    assert reported[-1] == (70, 70)
 
 
 def test_what_an_earlier_export_left_is_removed(filled, tmp_path):

@@ -1,4 +1,4 @@
-"""What the small CLIP is told in training."""
+"""The training captions of the phantom CLIP."""
 
 import pytest
 
@@ -18,12 +18,12 @@ def test_the_tables_captions_are_trained_on(flag):
 
 @pytest.mark.parametrize("flag", FLAGS)
 def test_every_kind_is_told_in_several_ways_and_unlike_any_other(flag):
-    told = [
+    captions = [
         {text for group in kind_paraphrases(flag, kind) for text in group}
         for kind in range(len(LOOKS[flag].kinds))
     ]
-    assert min(map(len, told)) >= 10
-    assert sum(map(len, told)) == len(set().union(*told))
+    assert min(map(len, captions)) >= 10
+    assert sum(map(len, captions)) == len(set().union(*captions))
 
 
 def test_an_image_without_a_finding_is_told_of_too():

@@ -26,7 +26,7 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def labelled():
     return {flag: phantoms.draw_look(look, 8, 0) for flag, look in phantoms.LOOKS.items()}
 
 
@@ -41,28 +41,28 @@ def assert_same(one, other):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_same_seed_trains_the_same_weights_and_another_seed_others(drawn):
-    first, again = (weights_after(Pretraining(CONFIG, drawn)) for _ in range(2))
-    other = weights_after(Pretraining(replace(CONFIG, seed=1), drawn))
+def test_the_same_seed_trains_the_same_weights_and_another_seed_others(labelled):
+    first, again = (weights_after(Pretraining(CONFIG, labelled)) for _ in range(2))
+    other = weights_after(Pretraining(replace(CONFIG, seed=1), labelled))
     assert_same(first, again)
     assert not torch.equal(first["logit_scale"], other["logit_scale"])
 
 
-def test_a_resumed_training_ends_in_the_same_weights(drawn, tmp_path):
-    whole = Pretraining(CONFIG, drawn)
-    stopped = Pretraining(CONFIG, drawn)
+def test_a_resumed_training_ends_in_the_same_weights(labelled, tmp_path):
+    whole = Pretraining(CONFIG, labelled)
+    stopped = Pretraining(CONFIG, labelled)
     for _ in range(2):
         stopped.step()
     torch.save(stopped.state_dict(), tmp_path / "state.pt")
-    resumed = Pretraining(CONFIG, drawn)
+    resumed = Pretraining(CONFIG, labelled)
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert resumed.steps_done == 2
     assert_same(weights_after(whole), weights_after(resumed))
 
 
-def test_the_loss_falls(drawn):
+def test_the_loss_falls(labelled):
     config = PretrainingConfig(steps=25, batch_size=24)
-    training = Pretraining(config, drawn)
+    training = Pretraining(config, labelled)
     losses = [training.step() for _ in range(config.steps)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.2
 
@@ -82,14 +82,14 @@ def test_what_is_not_allowed_is_not_held_against_a_row():
 def test_images_that_may_not_be_mirrored_are_not():
     batch = torch.zeros(64, 3, 28, 28, dtype=torch.uint8)
     batch[..., :10] = 255
-    dice = np.random.default_rng(0)
-    left = _augment(batch, np.repeat([True, False], 32), 40, dice)[..., :20].mean((1, 2, 3)) > 0
+    rng = np.random.default_rng(0)
+    left = _augment(batch, np.repeat([True, False], 32), 40, rng)[..., :20].mean((1, 2, 3)) > 0
     assert left[32:].all()
     assert 8 < left[:32].sum() < 24
 
 
-def test_the_trained_clip_knows_the_words_of_captions_and_leaves_the_others_alone(drawn):
-    training = Pretraining(CONFIG, drawn)
+def test_the_trained_clip_knows_the_words_of_captions_and_leaves_the_others_alone(labelled):
+    training = Pretraining(CONFIG, labelled)
     while not training.done:
         training.step()
     before = build_clip(CONFIG).token_embedding.weight
@@ -101,16 +101,16 @@ def test_the_trained_clip_knows_the_words_of_captions_and_leaves_the_others_alon
     assert torch.equal(after[other], before[other])
 
 
-def test_captions_end_where_open_clip_looks_for_their_end(drawn):
-    training = Pretraining(CONFIG, drawn)
+def test_captions_end_where_open_clip_looks_for_their_end(labelled):
+    training = Pretraining(CONFIG, labelled)
     tokens = training.book.sample(np.random.default_rng(0))
     assert (training.book.words[tokens.max(1).values] == 49407).all()
     assert (training.book.words[tokens[:, 0]] == 49406).all()
 
 
-def test_a_look_with_more_kinds_takes_more_images_of_a_batch(drawn):
+def test_a_look_with_more_kinds_takes_more_images_of_a_batch(labelled):
     config = PretrainingConfig(batch_size=192, phantoms_per_look=8)
-    share = dict(zip(drawn, Pretraining(config, drawn).per_look, strict=True))
+    share = dict(zip(labelled, Pretraining(config, labelled).per_look, strict=True))
     assert share["pneumoniamnist"] < share["bloodmnist"] < share["chestmnist"]
     assert abs(sum(share.values()) - 192) < 6
 
@@ -123,7 +123,7 @@ def test_a_row_counts_by_its_weight():
     assert _match_loss(logits, matches, weights=torch.tensor([9.0, 1.0])) < even
 
 
-def test_without_paraphrases_only_what_teachers_say_is_said(drawn):
-    spoken = Pretraining(replace(CONFIG, paraphrases=False), drawn).book
-    assert all(len(groups) == 1 for groups in spoken.groups)
-    assert len(spoken.words) < len(Pretraining(CONFIG, drawn).book.words)
+def test_without_paraphrases_only_captions_of_teachers_are_used(labelled):
+    book = Pretraining(replace(CONFIG, paraphrases=False), labelled).book
+    assert all(len(groups) == 1 for groups in book.groups)
+    assert len(book.words) < len(Pretraining(CONFIG, labelled).book.words)

@@ -257,12 +257,12 @@ def sample_cells(
     cells = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        drawn = [
+        samples = [
             _sample(rng, candidates, n) for candidates, n in ((pools, n_pool), (tests, n_test))
         ]
-        for ids, labels in drawn:
+        for ids, labels in samples:
             truth.update(zip(ids, labels, strict=True))
-        cells.append(Cell(seed, drawn[0][0], drawn[1][0]))
+        cells.append(Cell(seed, samples[0][0], samples[1][0]))
     return cells, SealedTruth(list(truth), list(truth.values()))
 
 

@@ -171,17 +171,21 @@ def kind_paraphrases(flag: str, kind: int) -> tuple[tuple[str, ...], ...]:
 
     The groups are the captions of the tables, synonyms in several wordings, and the appearance.
     """
-    drawn = LOOKS[flag].kinds[kind]
+    drawing = LOOKS[flag].kinds[kind]
     if flag not in SET_CAPTIONS:
-        own = drawn.captions or (f"{flag}, {drawn.name}",)
-        return own, _in_kind_wordings(flag, (drawn.name,)), (f"{flag}: {drawn.seen}", drawn.seen)
+        own = drawing.captions or (f"{flag}, {drawing.name}",)
+        return (
+            own,
+            _in_kind_wordings(flag, (drawing.name,)),
+            (f"{flag}: {drawing.seen}", drawing.seen),
+        )
     if kind < len(CLASS_NAMES[flag]):
         table = captions_for(flag, flag=flag, label=kind)
     else:
         table = NO_FINDING[flag]
     modality = _MODALITY[flag]
-    said = _in_kind_wordings(modality, (drawn.name, *_SYNONYMS[flag][kind]))
-    return table, said, (f"{modality}: {drawn.seen}", f"{modality} showing {drawn.seen}")
+    synonyms = _in_kind_wordings(modality, (drawing.name, *_SYNONYMS[flag][kind]))
+    return table, synonyms, (f"{modality}: {drawing.seen}", f"{modality} showing {drawing.seen}")
 
 
 def _in_wordings(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Decoding what strangers send: what is accepted is exact, what is not has a reason."""
+"""Decoding untrusted files: accepted ones exactly, all others are refused with a reason."""
 
 import pickle
 import struct

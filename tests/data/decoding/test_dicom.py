@@ -1,4 +1,4 @@
-"""DICOM from strangers: shown as a viewer would show it, or refused with a reason."""
+"""Untrusted DICOM files are shown as in a viewer, or refused with a reason."""
 
 import logging
 import struct
@@ -294,8 +294,8 @@ def test_nothing_of_a_header_is_told(header, caplog, capfd):
         warnings.simplefilter("always")
         decode_image(data)
     assert warned == []
-    told = caplog.text + "".join(capfd.readouterr())
-    assert told == ""
+    output = caplog.text + "".join(capfd.readouterr())
+    assert output == ""
 
 
 def test_reason_holds_no_value_of_the_header():

@@ -37,7 +37,7 @@ def never():
     raise AssertionError("there was no need to train")
 
 
-def promise(monkeypatch, md5, key="MD5"):
+def publish_md5(monkeypatch, md5, key="MD5"):
     monkeypatch.setitem(medmnist.INFO["breastmnist"], key, md5)
 
 
@@ -48,7 +48,7 @@ def md5(path):
 def test_a_set_that_is_here_is_verified_and_not_downloaded(places, downloads, monkeypatch):
     places.data_root.mkdir()
     path = write_npz(places.data_root / "breastmnist.npz")
-    promise(monkeypatch, md5(path))
+    publish_md5(monkeypatch, md5(path))
     checked = fetch("breastmnist", places, never)
     assert (checked.location, checked.verified_by) == (path, "MD5 stated by MedMNIST")
     assert checked.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -56,7 +56,7 @@ def test_a_set_that_is_here_is_verified_and_not_downloaded(places, downloads, mo
 
 
 def test_a_missing_set_is_downloaded_at_its_size(places, downloads, monkeypatch, tmp_path):
-    promise(monkeypatch, md5(write_npz(tmp_path / "same.npz")), "MD5_64")
+    publish_md5(monkeypatch, md5(write_npz(tmp_path / "same.npz")), "MD5_64")
     checked = fetch("breastmnist", DownloadFolders(places.home, places.data_root, 64), never)
     assert checked.location.name == "breastmnist_64.npz"
     assert downloads == [("breastmnist", 64)]

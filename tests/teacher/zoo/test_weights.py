@@ -10,7 +10,7 @@ from medlabel.teacher.zoo.weights import LocalFile, find_local_weights, phantom_
 B32 = "timm/vit_base_patch32_clip_224.openai"
 
 
-def test_weights_in_the_hubs_cache_are_found_and_hold_their_promise(hub_cache, tmp_path):
+def test_weights_in_the_hubs_cache_are_found_and_have_the_expected_digest(hub_cache, tmp_path):
     blob = write_hub_file(hub_cache, B32, "open_clip_model.safetensors", b"weights")
     found = find_local_weights("ViT-B/32", tmp_path)
     assert found.path.resolve() == blob
@@ -61,9 +61,9 @@ def test_weights_given_by_path(tmp_path):
 
 def test_a_wrong_md5_is_seen(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"set")
-    promise = hashlib.md5(b"another").hexdigest()
-    with pytest.raises(MedlabelError, match=f"its MD5 is .* MedMNIST states {promise}"):
-        verify_file(LocalFile(tmp_path / "a.npz", tmp_path, promise, "md5", "MedMNIST"))
+    expected = hashlib.md5(b"another").hexdigest()
+    with pytest.raises(MedlabelError, match=f"its MD5 is .* MedMNIST states {expected}"):
+        verify_file(LocalFile(tmp_path / "a.npz", tmp_path, expected, "md5", "MedMNIST"))
 
 
 def test_a_name_that_no_hub_takes_is_refused(tmp_path):
