@@ -83,8 +83,6 @@ def test_a_student_that_says_one_thing_is_not_believed():
     found = compute_signals(
         one_hot(teacher), one_hot(np.zeros(100, int)), np.arange(100.0)[:, None]
     )
-        one_hot(teacher), one_hot(np.zeros(100, int)), np.arange(100.0)[:, None]
-    )
     assert found.balance == 0
     assert any("hardly ever" in line for line in diagnostic_warnings(found))
 
