@@ -66,7 +66,7 @@ def test_labels_without_images_behind_them_are_not_believed():
     warnings = diagnostic_warnings(found)
     assert warnings[0].startswith("This task looks undecidable")
     assert "no more than by chance" in warnings[0]
-    assert any("no groups" in line for line in warnings)
+    assert any("no visible groups" in line for line in warnings)
 
 
 def test_a_teacher_that_is_no_surer_than_a_guess_is_not_believed():

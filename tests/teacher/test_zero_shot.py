@@ -76,6 +76,6 @@ def test_a_scores_file_that_is_none_is_refused(tmp_path):
         read_scores(tmp_path / "gone.parquet", IDS, NAMES)
 
 
-def test_a_caption_whose_embedding_is_not_of_length_one_is_no_equal_part_of_a_mean():
-    with pytest.raises(ValueError, match="length one"):
+def test_embeddings_of_captions_must_have_unit_length():
+    with pytest.raises(ValueError, match="unit length"):
         class_embeddings([["a"]], lambda captions: np.array([[2.0, 0.0]], np.float32))
