@@ -30,7 +30,7 @@ from medlabel.student.recipes import RECIPES, Recipe
 from medlabel.student.targets import find_label_errors, sample_weights, training_targets
 from medlabel.student.training import TrainingData, train
 from medlabel.teacher import adjust, captions, phantom_captions, phantom_training, zero_shot
-from medlabel.teacher.clip import Clip, _moved
+from medlabel.teacher.clip import Clip, _shifted_views
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip
 
 from .recording import Golden, Outputs
@@ -214,7 +214,7 @@ def _tensors() -> dict[str, NDArray]:
             clip = Clip("", model, lambda texts: torch.zeros(len(texts)), "cpu")
             pixels = clip.preprocess(clip._to_tensor(_images(2, channels=3), 3))
             found[f"tensor, {interpolation}"] = _means(pixels.permute(0, 2, 3, 1).numpy(), 8)
-        views = torch.cat(list(_moved(pixels[:1])))
+        views = torch.cat(list(_shifted_views(pixels[:1])))
         found["views"] = _means(views.permute(0, 2, 3, 1).numpy(), 4)
     return found
 

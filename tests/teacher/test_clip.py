@@ -9,7 +9,7 @@ from PIL import Image
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
 from medlabel import versions
 from medlabel.errors import MedlabelError
-from medlabel.teacher.clip import PAPER_MODELS, _moved, check_clip, load_clip
+from medlabel.teacher.clip import PAPER_MODELS, _shifted_views, check_clip, load_clip
 
 import open_clip  # isort: skip
 from open_clip.transform import PreprocessCfg, image_transform_v2  # isort: skip
@@ -244,7 +244,7 @@ def test_an_unknown_precision_is_refused(folder):
 
 def test_views_are_the_image_and_its_four_moves():
     pixels = torch.arange(28 * 28, dtype=torch.float32).reshape(1, 1, 28, 28)
-    views = list(_moved(pixels))
+    views = list(_shifted_views(pixels))
     assert torch.equal(views[0], pixels)
     assert len(views) == 5
     assert torch.equal(views[1][..., :-1], pixels[..., 1:])
