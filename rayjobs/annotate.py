@@ -170,7 +170,7 @@ def _claim(store: Store, config: AnnotateConfig, bundle: Bundle) -> Origin:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     mine = Origin.of(bundle.id, bundle.provenance, config.auto_above, versions(), now)
     if store.exists(MANIFEST):
-        manifest, what = store.read_json(MANIFEST), "other annotations (they differ"
+        manifest, what = store.read_json(MANIFEST), "other annotations"
         numbers = {"code_versions": manifest.get("code_versions")}
         wanted = asdict(mine) | {"code_versions": dict(ANNOTATION)}
         refuse_different(store, manifest["origin"] | numbers, wanted, what, {"time", "versions"})

@@ -195,7 +195,7 @@ def test_what_cannot_be_listed_says_why(tmp_path):
         ("absent.npz", "no such file"),
         ("absent/", "no such file or folder"),
         ("bad.npz", "damaged"),
-        ("bad.parquet", "not a whole Parquet file"),
+        ("bad.parquet", "not an intact Parquet file"),
         ("two.parquet", "2 columns could hold the images.*--image-column"),
         ("none.parquet", "0 columns could hold"),
         ("text.parquet", "column 'image' holds string, not images"),

@@ -126,7 +126,7 @@ def test_students_and_tables_go_by_the_adjusted_teacher(settings):
     raw = job.run(replace(settings, out=settings.out + "-raw"))
     assert raw.results["teacher_accuracy"].tolist() == [0.5, 0.5]
     assert predictions(settings.out) != predictions(settings.out + "-raw")
-    with pytest.raises(MedlabelError, match="differs in key, teacher"):
+    with pytest.raises(MedlabelError, match="different key, teacher"):
         job.run(settings)
 
 

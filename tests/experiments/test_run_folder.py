@@ -37,7 +37,7 @@ def test_a_run_goes_on_in_its_folder_with_more_seeds_or_newer_software(store):
 
 def test_a_different_run_is_refused_and_changes_nothing(store):
     claim(store, MANIFEST)
-    with pytest.raises(MedlabelError, match=r"differs in recipe\): choose another --out"):
+    with pytest.raises(MedlabelError, match=r"different recipe\): choose another --out"):
         claim(store, {**MANIFEST, "recipe": "paper"})
     assert store.read_json("run.json") == MANIFEST
 

@@ -82,7 +82,7 @@ def test_missing_file_is_one_line(store):
 def test_damaged_files_are_one_line(store):
     store.write("t.parquet", b"PAR1 junk")
     store.write("j.json", b"{")
-    with pytest.raises(MedlabelError, match="not a whole Parquet file"):
+    with pytest.raises(MedlabelError, match="not an intact Parquet file"):
         store.read_table("t.parquet")
     with pytest.raises(MedlabelError, match="is not JSON"):
         store.read_json("j.json")

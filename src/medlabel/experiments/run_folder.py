@@ -32,7 +32,7 @@ from medlabel.student.fit import FitResult
 
 __all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
 
-OTHER = "another run (it differs"
+OTHER = "another run"
 MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
 RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
 RECALLS, DIAGNOSTICS = "recalls.parquet", "diagnostics.json"

@@ -40,7 +40,7 @@ def hex_digest(content: bytes | str, digits: int = 64) -> str:
 
 
 def hex_digest_of_pieces(pieces: Iterable[bytes]) -> str:
-    """The SHA-256 (64 hexadecimal digits) of pieces joined, of which one is in memory at a time."""
+    """Return the SHA-256 (hex) of concatenated pieces, with one piece in memory at a time."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)
@@ -48,11 +48,11 @@ def hex_digest_of_pieces(pieces: Iterable[bytes]) -> str:
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """The digest of a local file in hexadecimal; the file may be larger than memory.
+    """Return the digest (hex) of a local file, which may be larger than memory.
 
     Args:
-        path: of the file.
-        algorithm: a name that `hashlib.new` accepts, such as `md5` where a publisher states that.
+        path: the file.
+        algorithm: a name that `hashlib.new` accepts, such as `md5`.
 
     Raises:
         OSError: the file cannot be read.

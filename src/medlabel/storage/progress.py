@@ -1,15 +1,15 @@
-"""Callbacks by which long work reports how far it has come: to a progress bar, a log, a test."""
+"""Callbacks that report the progress of long-running functions."""
 
 from collections.abc import Callable
 
 __all__ = ["OnProgress", "StageProgress", "ignore_progress"]
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with the name of the stage, the units done, and the units in all."""
+"""Called with the name of the stage, the number of units done, and their total."""
 
 StageProgress = Callable[[int, int], None]
-"""Called with the units done and the units in all, by work that is one stage of something."""
+"""Called with the number of units done and their total, within a single stage."""
 
 
 def ignore_progress(*_: object) -> None:
-    """Report to nobody: the default of functions that take one of these callbacks."""
+    """Ignore progress: the default of functions that take such a callback."""

@@ -4,9 +4,9 @@ Files are written atomically: to a temporary name beside the target, then moved.
 is therefore never read as a complete one. A killed process may leave a `.part` file behind, which
 is never read.
 
-Tables of many files name each of them `STEM-CHECKSUM.SUFFIX`, where the checksum is the first 16
-hexadecimal digits of the SHA-256 of the bytes. So a file that was damaged after it was written is
-noticed when it is read, without a second file that could disagree with it.
+The files of large tables are named `STEM-CHECKSUM.SUFFIX` with the first 16 hexadecimal digits of
+the SHA-256 of their bytes. Damage after writing is therefore detected on reading, without a second
+file that could get out of step.
 """
 
 import glob
@@ -93,13 +93,13 @@ class Store:
             return bytes(self._fs.cat_file(self._full(name)))
 
     def write_checked(self, stem: str, suffix: str, data: bytes) -> str:
-        """Write `STEM-CHECKSUM.SUFFIX` and return this name; equal contents have equal names."""
+        """Write a file named `STEM-CHECKSUM.SUFFIX` and return the name."""
         name = f"{stem}-{hex_digest(data, _CHECKSUM)}{suffix}"
         self.write(name, data)
         return name
 
     def read_checked(self, name: str) -> bytes | None:
-        """The bytes of a file that `write_checked` wrote, or None if they have changed since."""
+        """Return the bytes of a file by `write_checked`, or None if it was damaged since."""
         data = self.read(name)
         stated = posixpath.splitext(name)[0].rpartition("-")[2]
         whole = len(stated) >= _CHECKSUM and hex_digest(data, len(stated)) == stated
@@ -140,7 +140,7 @@ class Store:
             return pd.read_parquet(BytesIO(self.read(name)))
         except (ValueError, OSError) as error:
             raise MedlabelError(
-                f"{self.path(name)} is not a whole Parquet file: {error}"
+                f"{self.path(name)} is not an intact Parquet file: {error}"
             ) from error
 
     @contextmanager
@@ -161,23 +161,26 @@ def checked_stem(name: str) -> str:
 
 def refuse_different(
     store: Store,
-    there: Mapping[str, Any],
-    mine: Mapping[str, Any],
+    recorded: Mapping[str, Any],
+    requested: Mapping[str, Any],
     what: str,
-    besides: Set[str] = frozenset(),
+    ignored: Set[str] = frozenset(),
 ) -> None:
-    """Raise a `MedlabelError` that says in what a folder's facts differ from those asked for.
+    """Raise if the job that is recorded in a folder differs from the requested one.
 
     Args:
         store: the folder.
-        there: what it was taken for.
-        mine: what it is wanted for.
-        what: it holds instead, such as "another run (it differs".
-        besides: facts that may differ.
+        recorded: what decided the results in the folder.
+        requested: what decides the results of this job.
+        what: what the folder holds if they differ, such as "another run".
+        ignored: keys whose values may differ.
+
+    Raises:
+        MedlabelError: they differ; the message names the keys.
     """
-    names = {*there, *mine} - besides
-    differing = sorted(name for name in names if there.get(name) != mine.get(name))
+    names = {*recorded, *requested} - ignored
+    differing = sorted(name for name in names if recorded.get(name) != requested.get(name))
     if differing:
         raise MedlabelError(
-            f"{store.uri} holds {what} in {', '.join(differing)}): choose another --out"
+            f"{store.uri} holds {what} (different {', '.join(differing)}): choose another --out"
         )

@@ -67,10 +67,16 @@ _Loaded = tuple[nn.Module, Callable[[list[str]], Tensor], str]  # model, tokeniz
 class Clip:
     """A loaded CLIP: the model, its tokenizer, and the preprocessing it was trained with.
 
-    With `views` an image is embedded five times, as it is and moved by a 28th of its side each way,
-    its edge repeated; its embedding is their mean, of length one. Five times the work. Never
-    mirrored: a mirrored chest is another one. `architecture` is what decides the model beside its
-    weights; it becomes part of the `key`.
+    Attributes:
+        name: of the model, without `+views`.
+        model: in evaluation mode.
+        tokenizer: maps captions to token ids.
+        device: for torch.
+        precision: `fp32`, `fp16` or `bf16`.
+        views: test-time augmentation: the embedding is the normalised mean of five views, the
+            image and its shifts by a 28th of the side in four directions. There is no mirroring,
+            because the mirror image of a chest is not a normal chest.
+        architecture: what decides the model besides its weights; it becomes part of `key`.
     """
 
     name: str
@@ -90,10 +96,10 @@ class Clip:
 
     @cached_property
     def key(self) -> str:
-        """The name under which embeddings of this model are kept: it hashes what decides them.
+        """Identifies the embeddings of this model by hashes of all that decides them.
 
         Weights alone are not enough: the same weights with GELU and with QuickGELU are two models,
-        so the architecture counts, too. The releases of torch and open_clip do not.
+        so the architecture is included. The releases of torch and open_clip are not.
         """
         visual: Any = self.model.visual
         config = {name: visual.preprocess_cfg.get(name) for name in _PREPROCESS_FIELDS}
@@ -104,7 +110,7 @@ class Clip:
         return f"{slug}-{self.weights_hash}-{how}{precision}{'-views' if self.views else ''}"
 
     def to(self, device: str) -> "Clip":
-        """The same model on another device."""
+        """Move the model to another device."""
         return replace(self, model=self.model.to(device), device=device)
 
     @cached_property
@@ -227,10 +233,15 @@ def base_name(name: str) -> str:
 
 
 def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> Clip:
-    """Load a CLIP by what a user types (see this module's table); `phantom` is a folder by now.
+    """Load a CLIP.
+
+    Args:
+        name: see the table in this module; for `phantom`, give the folder of the trained model.
+        device: for torch; `default_device()` if None.
+        precision: `fp32`, `fp16` or `bf16`.
 
     Raises:
-        MedlabelError: an unknown model, a damaged file, or weights that cannot be downloaded.
+        MedlabelError: the model is unknown, its file is damaged, or the download failed.
     """
     _check_precision(precision)
     device = device or default_device()
@@ -244,7 +255,7 @@ def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> 
 def check_clip(name: str, precision: str = "fp32") -> None:
     """Raise a `MedlabelError` for a name or precision that `load_clip` does not know.
 
-    Cheap: nothing is downloaded or read, so that a mistake is reported before hours of work.
+    Nothing is downloaded or read, so that mistakes are reported before hours of work.
     """
     _check_precision(precision)
     base = base_name(name)
@@ -263,13 +274,16 @@ def _load(name: str) -> _Loaded:
 
 
 def resolve_clip(name: str) -> tuple[str, str | None]:
-    """What open_clip calls a model, and which weights of it: a tag, a file, or None on a hub.
+    """Return open_clip's name of a model and its weights: a tag, a file, or None on the Hub.
+
+    >>> resolve_clip("ViT-L/14")
+    ('ViT-L-14-quickgelu', 'openai')
 
     Args:
-        name: as a user types it; neither `phantom` nor a checkpoint in OpenAI's format.
+        name: of a model that is neither `phantom` nor a checkpoint in OpenAI's format.
 
     Raises:
-        MedlabelError: an unknown model, or weights that are not named or are none.
+        MedlabelError: the model is unknown, or its weights are missing or unknown.
     """
     if Path(name).is_dir():
         return f"local-dir:{name}", None
@@ -310,7 +324,7 @@ def _create(name: str, weights: str | None) -> _Loaded:
 
 
 def _architecture(name: str, quick_gelu: bool) -> str:
-    """What decides a model beside its weights: its name in open_clip, or its own configuration."""
+    """Return what decides a model besides its weights: open_clip's name or configuration."""
     if ":" not in name:
         return f"{name}{' with QuickGELU' if quick_gelu else ''}"
     return json.dumps(open_clip.get_model_config(name), sort_keys=True)
@@ -336,10 +350,10 @@ def _load_openai_file(path: Path) -> _Loaded:
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, of a state dict or of a TorchScript archive, as OpenAI's own files are.
+    """Return the tensors by name of a state dict or of a TorchScript archive.
 
-    A state dict is read as data alone. An archive is a program that torch interprets: load only
-    those whose maker you trust.
+    OpenAI's own files are TorchScript archives, which torch executes, so load only those that you
+    trust. State dicts are read with `weights_only=True`.
     """
     if not _is_torchscript(path):
         return dict(open_clip.factory.load_state_dict(str(path), weights_only=True))

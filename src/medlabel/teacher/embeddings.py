@@ -1,12 +1,13 @@
 """The embedding table: each distinct image is encoded only once for each model.
 
-It is a folder of Parquet files a model, `model=KEY/shard-DIGESTS-CHECKSUM.parquet`. A row is one
-distinct content (an image; in a table of its own a caption): its digest, and its embedding or the
-reason why there is none. So two sources that hold the same image share a row, a changed file can
-never be served the embedding of the old one, and a folder that grows costs what is new in it.
+The table is a folder of Parquet files per model, `model=KEY/shard-DIGESTS-CHECKSUM.parquet`. A row
+is one distinct content (an image or, in a table of its own, a caption) with its digest and either
+its embedding or the reason why it was rejected. So sources with the same image share a row, a
+changed file never gets the embedding of its old content, and a growing folder costs only what is
+new in it.
 
-A shard appears whole or not at all, and its name holds the checksum of its bytes: one that was
-damaged since is removed when it is found, and what it held counts as missing.
+Shards are written atomically, and their names have a checksum. A damaged shard is removed when it
+is read, and its contents count as missing.
 """
 
 from collections.abc import Callable, Sequence
