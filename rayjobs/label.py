@@ -140,7 +140,7 @@ def _claim(store: Store, config: LabelConfig) -> None:
         "side": config.side, "seed": config.seed,
     }  # fmt: skip
     if store.exists(_MANIFEST):
-        refuse_different(store, store.read_json(_MANIFEST), decisive, "other labels (they differ")
+        refuse_different(store, store.read_json(_MANIFEST), decisive, "other labels")
     store.write_json(_MANIFEST, decisive)
 
 

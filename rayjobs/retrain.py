@@ -125,7 +125,7 @@ def _claim(store: Store, decisive: Mapping[str, Any]) -> None:
     """Reserve a folder for this student, or go on with the same."""
     if store.exists(MANIFEST):
         kept = store.read_json(MANIFEST)["asked"]
-        refuse_different(store, kept, decisive, "another student (it differs")
+        refuse_different(store, kept, decisive, "another student")
     else:
         store.write_json(MANIFEST, {"asked": dict(decisive)})
 

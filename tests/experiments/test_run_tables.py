@@ -79,6 +79,6 @@ def test_recalls_have_a_row_for_each_seed_class_and_labeller(board):
 
 def test_diagnostics_use_pixels_if_the_teacher_has_no_embeddings(board):
     diagnostics, best = diagnostics_of(None, board, CELLS)
-    assert (diagnostics.draws, diagnostics.students, best) == (1, None, CELLS[0].seed)
+    assert (diagnostics.n_seeds, diagnostics.students, best) == (1, None, CELLS[0].seed)
     assert diagnostics.signals.neighbours == pytest.approx(1)
     assert diagnostics.warnings[0].startswith("This task looks undecidable")

@@ -95,7 +95,7 @@ def test_other_annotations_are_not_mixed_with_these(bundle, dark, tmp_path):
     config = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
     job._claim(Store(config.out), config, load_bundle(bundle))
     other = job.AnnotateConfig((str(dark),), bundle, config.out, auto_above=0.5)
-    with pytest.raises(MedlabelError, match="differ in auto_above"):
+    with pytest.raises(MedlabelError, match="different auto_above"):
         job.annotate_sources(other)
 
 
@@ -144,7 +144,7 @@ def test_a_job_is_not_continued_by_code_that_gives_other_results(
     job._claim(Store(config.out), config, load_bundle(bundle))
     job._claim(Store(config.out), config, load_bundle(bundle))
     monkeypatch.setattr(job, "ANNOTATION", {**job.ANNOTATION, name: 99})
-    with pytest.raises(MedlabelError, match="differ in code_versions"):
+    with pytest.raises(MedlabelError, match="different code_versions"):
         job._claim(Store(config.out), config, load_bundle(bundle))
 
 

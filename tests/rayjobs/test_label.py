@@ -43,7 +43,7 @@ def test_a_folder_keeps_its_classes(tmp_path, config):
     store = Store(str(tmp_path / "out"))
     job._claim(store, config)
     job._claim(store, replace(config, auto_above=0.5))
-    with pytest.raises(MedlabelError, match="differ in classes, seed"):
+    with pytest.raises(MedlabelError, match="different classes, seed"):
         job._claim(store, replace(config, classes=("chest", "knee"), seed=1))
 
 

@@ -43,7 +43,7 @@ def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
     assert retrain(config) == done
     after = sorted(path.stat().st_mtime_ns for path in (tmp_path / "next").rglob("cell.json"))
     assert before == after
-    with pytest.raises(MedlabelError, match=r"another student .it differs in key"):
+    with pytest.raises(MedlabelError, match=r"another student .different key"):
         retrain(replace(config, weight=2.0))
 
 
