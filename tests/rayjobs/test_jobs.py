@@ -8,7 +8,7 @@ import pytest
 import medlabel as ml
 from medlabel.errors import MedlabelError
 from medlabel.jobs import options as jobs
-from medlabel.student.recipes import Recipe, recipe_named
+from medlabel.student.recipes import Recipe, get_recipe
 
 TINY = Recipe("tiny", "cnn:4", "adam", learning_rate=0.05, epochs=20)
 
@@ -23,7 +23,7 @@ def test_options_of_run_become_its_configuration(tmp_path, dark, bright):
     assert (config.out, config.home) == (str(tmp_path / "out"), tmp_path)
     assert (config.clips, config.scores) == (("RN50", "phantom"), Path("scores.csv"))
     assert [str(step) for step in config.adjustment.steps] == ["prior"]
-    assert config.recipe == recipe_named("robust")
+    assert config.recipe == get_recipe("robust")
     assert jobs.run_config(task, "out", recipe=TINY).recipe == TINY
     with pytest.raises(MedlabelError, match="unknown captions"):
         jobs.run_config(task, "out", captions="tabel")

@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 import medlabel as ml
 from medlabel.errors import MedlabelError
 from medlabel.student.bundle import load_bundle
-from medlabel.student.recipes import Recipe, recipe_named
+from medlabel.student.recipes import Recipe, get_recipe
 from medlabel.student.trained import train_student
 
 TINY = Recipe("tiny", "cnn:4", "adam", learning_rate=0.05, epochs=20)
@@ -194,7 +194,7 @@ def test_a_bundle_says_where_its_labels_come_from(images, tmp_path):
 
 
 def test_a_recipe_comes_back_by_its_name(images, labels, tmp_path):
-    recipe = replace(recipe_named("adam"), epochs=1, student="cnn:4")
+    recipe = replace(get_recipe("adam"), epochs=1, student="cnn:4")
     student = ml.Student(recipe, size=12).fit(images, labels)
     student.save_pretrained(tmp_path)
     assert ml.Student.from_pretrained(tmp_path).recipe == recipe

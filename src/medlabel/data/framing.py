@@ -76,3 +76,8 @@ class CentreSquare:
         if side != self.size:
             square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
         return np.array(square)  # a copy, because Pillow's own buffer is read-only
+
+
+def grey_if_possible(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB images [N, S, S, 3] as [N, S, S] if in all of them the three channels are equal."""
+    return images[..., 0] if (images == images[..., :1]).all() else images

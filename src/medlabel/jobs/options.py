@@ -8,7 +8,7 @@ from medlabel.data.tasks import parse_task
 from medlabel.storage.home import default_home
 from medlabel.student.bundle import find_bundle
 from medlabel.student.decision import AUTO_ABOVE
-from medlabel.student.recipes import Recipe, recipe_named
+from medlabel.student.recipes import Recipe, get_recipe
 from medlabel.teacher.adjust import Adjustment, parse_steps
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.task_captions import captions_by_name, class_captions, unknown_captions
@@ -147,7 +147,7 @@ def _names(text: Names) -> tuple[str, ...]:
 
 
 def _recipe(recipe: str | Recipe) -> Recipe:
-    return recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
+    return recipe if isinstance(recipe, Recipe) else get_recipe(recipe)
 
 
 def _home(home: Address | None) -> Path:

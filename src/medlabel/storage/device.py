@@ -1,4 +1,7 @@
-"""The default torch device, in a module of its own so that asking does not import open_clip."""
+"""Where and how torch computes. A module of its own, so that asking does not import a CLIP."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 

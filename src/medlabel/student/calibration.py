@@ -74,6 +74,13 @@ class FeatureReader:
             assert head is not None
             head.register_forward_pre_hook(self._record_features)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what threads hold in the middle of a pass: that is nobody's to copy."""
+        return {**vars(self), "_local": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**state, "_local": threading.local()})
+
     def _record_features(self, _head: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         taken: list[torch.Tensor] | None = getattr(self._local, "taken", None)
         if taken is not None:

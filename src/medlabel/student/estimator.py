@@ -28,7 +28,7 @@ from medlabel.student.bundle import Bundle, find_bundle, load_bundle, save_bundl
 from medlabel.student.decision import AUTO_ABOVE, Assessment, check_auto_above, review_reasons
 from medlabel.student.provenance import digest_scores, pool_provenance
 from medlabel.student.pseudo_labels import PseudoLabels, read_pseudo_labels
-from medlabel.student.recipes import RECIPES, Recipe, recipe_named
+from medlabel.student.recipes import RECIPES, Recipe, get_recipe
 from medlabel.student.trained import train_student
 
 __all__ = ["Student"]
@@ -277,7 +277,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         return made
 
     def _recipe(self) -> Recipe:
-        return self.recipe if isinstance(self.recipe, Recipe) else recipe_named(self.recipe)
+        return self.recipe if isinstance(self.recipe, Recipe) else get_recipe(self.recipe)
 
     def _assess(self, images: ImagesLike) -> Assessment:
         check_is_fitted(self)

@@ -63,7 +63,7 @@ def train_student(
         architecture=architecture, device=device, human_labels=human_labels,
     )  # fmt: skip
     targets = training_targets(scores, recipe)
-    targets = targets if human_labels is None else human_labels.into(targets)
+    targets = targets if human_labels is None else human_labels.apply_to_targets(targets)
     pool = predict_proba(fitted.student, images)
     if not np.isfinite(pool).all():
         raise MedlabelError(

@@ -45,16 +45,29 @@ def _labels_with_captions(spec: ClassSpec, flag: str | None) -> tuple[int | None
     return (None,)
 
 
-def unknown_captions(captions_by_class: Mapping[str, Sequence[str]]) -> list[str]:
+def captions_by_name(name: str, caption_sets: str = "table") -> tuple[str, ...]:
+    """The captions of a class that is known by its name alone, each once.
+
+    Args:
+        name: what the user calls the class.
+        caption_sets: the name of a caption set, or several joined by commas.
+    """
+    texts = [text for part in caption_sets.split(",") for text in captions_in(part, name)]
+    return tuple(dict.fromkeys(texts))
+
+
+def unknown_captions(
+    captions_by_class: Mapping[str, Sequence[str]], advice: str = _ADVICE
+) -> list[str]:
     """Return warnings for classes without known captions, whose names fill the paper's template.
 
     Args:
         captions_by_class: the captions by class name.
+        advice: what to do about it.
     """
     return [
-        f"no captions are known for {name!r}: the teacher reads {captions[0]!r}. If that is "
-        "not a good description, write `captions:` in the file of the task, or give a file of "
-        "captions with --captions"
+        f"no captions are known for {name!r}: the teacher reads {captions[0]!r}. If that is no "
+        f"good description, {advice}"
         for name, captions in captions_by_class.items()
         if tuple(captions) == paper_captions(name)
     ]
