@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -225,3 +226,11 @@ def test_it_is_cloned_and_copied(student, images):
     assert clone(student).set_params(seed=9).seed == 9
     copy = pickle.loads(pickle.dumps(student))
     assert np.array_equal(copy.predict_proba(images), student.predict_proba(images))
+
+
+def test_a_bundle_of_before_the_python_api_is_a_student():
+    old = Path(__file__).parents[1] / "bundles" / "before-0.2"
+    student, images = ml.Student.from_pretrained(old), np.zeros((2, 28, 28), np.uint8)
+    expected = load_bundle(str(old)).predict(images)
+    assert np.array_equal(student.predict_proba(images), expected)
+    assert len(student.decide(images)) == 2
