@@ -42,7 +42,7 @@ def test_one_source_may_be_given_alone(tmp_path):
 def test_a_mistake_is_raised_before_ray_starts(tmp_path):
     with pytest.raises(MedlabelError, match="two classes or more"):
         ml.label("scans/", ["chest"], tmp_path / "out", home=tmp_path)
-    with pytest.raises(MedlabelError, match="no bundle"):
+    with pytest.raises(MedlabelError, match="not a bundle"):
         ml.annotate("scans/", tmp_path, tmp_path / "out")
     with pytest.raises(MedlabelError, match="two classes or more"):
         ml.run("chestmnist", tmp_path / "out")

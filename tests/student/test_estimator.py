@@ -206,7 +206,7 @@ def test_a_recipe_comes_back_by_its_name(images, labels, tmp_path):
 
 
 def test_a_folder_without_a_bundle_is_one_line(tmp_path):
-    with pytest.raises(MedlabelError, match="no bundle"):
+    with pytest.raises(MedlabelError, match="not a bundle"):
         ml.Student.from_pretrained(tmp_path)
 
 
