@@ -28,7 +28,7 @@ def kill_workers(over: threading.Event, killed: list[int], rng: random.Random) -
         fitting = [
             child
             for child in psutil.Process().children(recursive=True)
-            if any("_fit_chunk" in part for part in child.cmdline())
+            if any("_fit_cell" in part for part in child.cmdline())
         ]
         if fitting:
             chosen = rng.choice(fitting)

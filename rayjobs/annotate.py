@@ -48,7 +48,7 @@ from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import versions
 from medlabel.versions import ANNOTATION
-from rayjobs.cluster import connect
+from rayjobs.cluster import connect, prepare_worker
 from rayjobs.image_pipeline import (
     READER_CPUS,
     Replicas,
@@ -57,7 +57,6 @@ from rayjobs.image_pipeline import (
     list_sources,
     one_block_per_item,
     one_block_per_row,
-    own_device,
     replica_cpus,
 )
 from rayjobs.image_reading import read_annotated, unpack_prepared
@@ -231,7 +230,7 @@ class _Annotator:
     """One replica of the student on a worker; its weights come through Ray's object store."""
 
     def __init__(self, shared: list[ray.ObjectRef[Bundle]], job: _Job) -> None:
-        device = own_device()
+        device = prepare_worker()
         self._bundle, self._job = ray.get(shared[0]), job
         self._bundle.student.to(device)
 

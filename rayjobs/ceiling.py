@@ -1,66 +1,55 @@
-"""The ceiling: the same student and recipe on true labels. Part of evaluation, apart from fitting.
+"""The ceiling: the same student and recipe, trained on true labels. It is part of evaluation.
 
-It runs after the students are there, in tasks of its own. Its networks are not kept: predictions
-for one row of the baselines table are all that comes of it.
+It is fitted after the students are finished. Its networks are not kept, only their predictions, for
+one row per seed in the table of baselines.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 
 from medlabel.data.tasks import Cell
 from medlabel.data.truth import SealedTruth
 from medlabel.evaluation.metrics import true_scores
-from medlabel.experiments.run_folder import CEILING, finished_seeds, read_cell
+from medlabel.experiments.run_folder import CEILING, read_cell
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.teacher.adjust import NO_ADJUSTMENT
-from rayjobs.cluster import fitting_resources, one_line_errors
-from rayjobs.fit import Unit, Workload, fit_unit
+from rayjobs.fit import CellRows, Workload, fit_cells
+from rayjobs.fit_placement import WHOLE_CLUSTER, FitPlacement
 
 __all__ = ["fit_ceiling"]
-
-
-@ray.remote(max_retries=3)
-def _fit(uri: str, workload: Workload, unit: Unit, scores: NDArray[np.float32]) -> None:
-    everywhere = np.zeros((len(workload.images), scores.shape[1]), dtype=np.float32)
-    everywhere[unit.pool] = scores
-    true = replace(workload, scores=everywhere, adjustment=NO_ADJUSTMENT, embeddings=None)
-    fit_unit(Store(uri), true, unit, keep_student=False)
 
 
 def fit_ceiling(
     store: Store,
     workload: Workload,
-    units: Mapping[int, Unit],
+    rows: Mapping[int, CellRows],
     cells: Sequence[Cell],
     truth: SealedTruth,
     on_progress: StageProgress = ignore_progress,
+    placement: FitPlacement = WHOLE_CLUSTER,
 ) -> dict[int, NDArray[np.float32]]:
-    """Test probabilities float32 [N, K] a seed of students that learned from the truth."""
+    """Test probabilities, float32 [N, K] by seed, of students that learned from the truth.
+
+    Args:
+        store: the folder of the run.
+        workload: what the students shared; true labels take the place of its scores.
+        rows: the rows of every cell, by seed.
+        cells: those to fit.
+        truth: opened here for the pools of these cells.
+        on_progress: called with the number of finished cells and the number of all.
+        placement: how many fits run at a time, and what each takes of the cluster.
+    """
     if not cells:
         return {}
-    apart = store / CEILING
-    finished = finished_seeds(apart)
-    shared = ray.put(workload)
-    _, share = fitting_resources(len(cells))
-    fit_on_share = _fit.options(num_cpus=share["CPU"], num_gpus=share.get("GPU", 0))
-    pending = [
-        fit_on_share.remote(apart.uri, shared, units[cell.seed], _truth_of(cell, truth, workload))
-        for cell in cells
-        if cell.seed not in finished
-    ]
-    total = len(pending)
-    while pending:
-        done, pending = ray.wait(pending, timeout=1)
-        with one_line_errors("fitting on true labels"):
-            ray.get(done)
-        on_progress(total - len(pending), total)
-    return {cell.seed: read_cell(apart, cell.seed).test for cell in cells}
-
-
-def _truth_of(cell: Cell, truth: SealedTruth, workload: Workload) -> NDArray[np.float32]:
-    return true_scores(truth, cell.pool, len(workload.classes))
+    k, folder = len(workload.classes), store / CEILING
+    scores = np.zeros((len(workload.images), k), dtype=np.float32)
+    for cell in cells:
+        scores[rows[cell.seed].pool] = true_scores(truth, cell.pool, k)
+    on_truth = replace(workload, scores=scores, adjustment=NO_ADJUSTMENT, embeddings=None)
+    wanted = [rows[cell.seed] for cell in cells]
+    fit_cells(folder, on_truth, wanted, on_progress, placement, keep_students=False)
+    return {cell.seed: read_cell(folder, cell.seed).test for cell in cells}

@@ -27,7 +27,7 @@ from medlabel.teacher.catalogue import Catalogue, CatalogueStore, RawShard, miss
 from medlabel.teacher.clip import Clip, check_clip, load_clip
 from medlabel.teacher.embedding_export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.teacher.embeddings import SHARD_SIZE, EmbeddingTable
-from rayjobs.cluster import connect
+from rayjobs.cluster import connect, prepare_worker
 from rayjobs.image_pipeline import (
     CATALOGUER_CPUS,
     READER_CPUS,
@@ -37,7 +37,6 @@ from rayjobs.image_pipeline import (
     list_sources,
     one_block_per_item,
     one_block_per_row,
-    own_device,
     replica_cpus,
 )
 from rayjobs.image_reading import Cataloguer, pack, read, unpack
@@ -184,7 +183,7 @@ class Encoder:
     def __init__(
         self, shared: list[ray.ObjectRef[Clip]], table: EmbeddingTable, batch: int
     ) -> None:
-        self._clip = ray.get(shared[0]).to(own_device())
+        self._clip = ray.get(shared[0]).to(prepare_worker())
         self._table, self._batch = table, batch
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,21 @@
-"""Fit the students of many cells in one Ray Train run: one start-up, whatever the seeds."""
+"""Fit one cell, or all cells of a folder on a Ray cluster.
 
-import threading
+A cell is one task with one seed: a pool of images that a student learns from and a held-out test
+set. `fit_cell` is the unit of work of every job; `rayjobs.fit_placement` decides where it runs.
+"""
+
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import ray
-import torch
 from numpy.typing import NDArray
-from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
 
 from medlabel.errors import MedlabelError
-from medlabel.experiments.run_folder import finished_seeds, write_cell
+from medlabel.experiments.run_folder import write_cell
 from medlabel.storage.device import default_device
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
@@ -26,17 +25,20 @@ from medlabel.student.human_labels import HumanLabels
 from medlabel.student.recipes import Recipe
 from medlabel.student.targets import training_targets
 from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment
-from rayjobs.cluster import fitting_resources, one_line_errors
+from rayjobs.fit_placement import WHOLE_CLUSTER, FitJob, FitPlacement, run_fits
 
-__all__ = ["Unit", "WorkerLimits", "Workload", "fit_cells", "fit_unit"]
-
-_SCRATCH = ".train"  # Ray Train's own notes; the finished cells are what counts
-_CRASHES = 3  # of workers, before fitting is given up
+__all__ = ["CellRows", "Workload", "fit_cell", "fit_cells"]
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One cell to fit: rows of the workload's images. It has no ids and knows no true label."""
+class CellRows:
+    """One cell as row numbers into a workload. It holds no image ids and no true labels.
+
+    Attributes:
+        seed: of the cell.
+        pool: rows of the images that the student learns from, int64 [N].
+        test: rows of the held-out images, int64 [M].
+    """
 
     seed: int
     pool: NDArray[np.int64]
@@ -44,35 +46,19 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class WorkerLimits:
-    """What fits take of a cluster.
-
-    Attributes:
-        workers: at a time; as many as the cluster can hold when None.
-        gpus: of each; None for a quarter where there are GPUs, 0 for the CPUs alone.
-        elastic: go on with fewer workers when nodes are lost, and with more when they come. Ray
-            Train (2.60) counts whole GPUs alone for this: with shares of one it is not elastic.
-    """
-
-    workers: int | None = None
-    gpus: float | None = None
-    elastic: bool = False
-
-
-@dataclass(frozen=True)
 class Workload:
-    """What all cells of a task share, sent once: distinct images and the teacher's scores.
+    """What all cells of a task share: N distinct images, the teacher's scores, and how to train.
 
     Attributes:
         images: uint8 [N, S, S] or [N, S, S, 3].
-        scores: raw, float32 [N, K], or [T, N, K] of several teachers.
+        scores: the teacher's raw scores, float32 [N, K], or [T, N, K] of T teachers.
         classes: K names.
-        recipe: how to train.
-        architecture: a student by name.
-        provenance: what a bundle says of where it comes from.
-        adjustment: what becomes of a pool's scores before a student learns from them.
-        embeddings: the teacher's, [N, D], if the adjustment looks at them.
-        human_labels: what people have said of some of the images.
+        recipe: how the student is trained.
+        architecture: the student's network by name.
+        provenance: facts that are written into the student's bundle.
+        adjustment: applied to the scores of a pool before a student learns from them.
+        embeddings: the teacher's, [N, D]; needed only if the adjustment uses them.
+        human_labels: labels that people gave to some of the images.
     """
 
     images: NDArray[np.uint8]
@@ -86,140 +72,114 @@ class Workload:
     human_labels: HumanLabels | None = None
 
     def adjusted(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Scores [len(rows), K] adjusted with the statistics of these rows alone."""
-        seen = None if self.embeddings is None else self.embeddings[rows]
-        return self.adjustment(self.scores[..., rows, :], seen)
+        """Scores float32 [len(rows), K], adjusted with the statistics of these rows alone."""
+        embeddings = None if self.embeddings is None else self.embeddings[rows]
+        return self.adjustment(self.scores[..., rows, :], embeddings)
 
 
 def fit_cells(
     store: Store,
     workload: Workload,
-    units: Sequence[Unit],
+    cells: Sequence[CellRows],
     on_progress: StageProgress = ignore_progress,
-    room: WorkerLimits = WorkerLimits(),
+    placement: FitPlacement = WHOLE_CLUSTER,
+    *,
+    keep_students: bool = True,
 ) -> int:
-    """Fit the cells that are not finished yet; returns how many that were.
-
-    A finished cell's folder is its checkpoint: a restarted worker, or a later run, goes on with
-    the cells that have none.
+    """Fit the cells that are not finished yet, and return how many that were.
 
     Args:
-        store: the folder of the cells.
-        workload: what they share.
-        units: all of them.
-        on_progress: told how many are finished, of how many.
-        room: on the cluster.
+        store: the folder of the cells. A finished cell's folder is its checkpoint: a later call
+            goes on with the cells that have none.
+        workload: what the cells share; it is put into Ray's object store once.
+        cells: all cells.
+        on_progress: called with the number of finished cells and the number of all.
+        placement: how many fits run at a time, and what each takes of the cluster.
+        keep_students: whether the networks are written, or only their predictions.
+
+    Raises:
+        MedlabelError: a cell could not be fitted. Finished cells are kept.
     """
-    finished = finished_seeds(store)
-    missing = [unit for unit in units if unit.seed not in finished]
-    if not missing:
-        store.remove(_SCRATCH)
-        return 0
-    most = min(len(missing), room.workers or len(missing))
-    workers, resources = fitting_resources(most, room.gpus)
-    config = {"uri": store.uri, "workload": ray.put(workload), "units": ray.put(missing)}
-    trainer = TorchTrainer(
-        _fit_share,
-        train_loop_config=config,
-        scaling_config=ScalingConfig(
-            num_workers=_size(workers, resources, room.elastic),  # type: ignore[arg-type]  # V2 has it
-            resources_per_worker=resources,
-            use_gpu="GPU" in resources,
-        ),
-        torch_config=TorchConfig(backend="gloo"),
-        run_config=RunConfig(
-            name=uuid4().hex,
-            storage_path=store.path(_SCRATCH),
-            failure_config=FailureConfig(max_failures=_CRASHES),
-        ),
+
+    @cache
+    def shared() -> tuple["ray.ObjectRef[Any]", ...]:
+        return ray.put(workload), ray.put({rows.seed: rows for rows in cells})
+
+    seeds = tuple(rows.seed for rows in cells)
+    fit_one = partial(_fit_shared, keep_student=keep_students)
+    summary = run_fits(
+        [FitJob(store, seeds, fit_one, shared)],
+        placement,
+        on_progress,
+        total=len(cells),
+        stop_at_error=True,  # the others have the same recipe and would fail in the same way
     )
-    try:
-        with one_line_errors("fitting"), _watch(store, units, on_progress):
-            trainer.fit()
-    finally:
-        store.remove(_SCRATCH)
-    return len(missing)
+    if summary.failures:
+        first = summary.failures[0]
+        raise MedlabelError(
+            f"fitting failed for {len(summary.failures)} of {len(cells)} cells, the first of them "
+            f"seed {first['seed']}: {first['reason']}. "
+            "What is finished is kept; run the same command to go on"
+        )
+    return summary.fitted
 
 
-def _size(workers: int, resources: Mapping[str, float], elastic: bool) -> int | tuple[int, int]:
-    """How many workers, or from how many to how many."""
-    whole = all(float(share).is_integer() for share in resources.values())
-    return (1, workers) if elastic and whole and workers > 1 else workers
+def _fit_shared(
+    store: Store,
+    seed: int,
+    device: str,
+    workload: Workload,
+    cells: Mapping[int, CellRows],
+    *,
+    keep_student: bool,
+) -> None:
+    fit_cell(store, workload, cells[seed], keep_student=keep_student, device=device)
 
 
-def _fit_share(config: dict[str, Any]) -> None:
-    """What one worker does: every n-th unit that is still without a finished cell."""
-    torch.set_num_threads(1)  # OpenMP threads of several workers contend
-    device = None if ray.get_gpu_ids() else "cpu"  # a GPU may be there and not be ours
-    context = ray.train.get_context()
-    store, workload = Store(config["uri"]), ray.get(config["workload"])
-    units = ray.get(config["units"])[context.get_world_rank() :: context.get_world_size()]
-    finished = finished_seeds(store)
-    for unit in units:
-        if unit.seed not in finished:
-            fit_unit(store, workload, unit, device=device)
-    ray.train.report({"fitted": len(units)})
-
-
-def fit_unit(
+def fit_cell(
     store: Store,
     workload: Workload,
-    unit: Unit,
+    rows: CellRows,
     *,
     keep_student: bool = True,
     device: str | None = None,
 ) -> None:
-    """Fit one cell and write it; the folder is whole or it does not count."""
+    """Fit one cell in this process and write it; the cell counts once its last file is there.
+
+    Raises:
+        MedlabelError: training diverged.
+    """
     start = time.perf_counter()
-    images, scores = workload.images, workload.adjusted(unit.pool)
+    images, scores = workload.images, workload.adjusted(rows.pool)
     human_labels = (
-        None if workload.human_labels is None else workload.human_labels.subset(unit.pool)
+        None if workload.human_labels is None else workload.human_labels.subset(rows.pool)
     )
     fitted = fit(
-        images[unit.pool],
+        images[rows.pool],
         scores,
         workload.classes,
         workload.recipe,
-        unit.seed,
+        rows.seed,
         architecture=workload.architecture,
         device=device or default_device(),
         human_labels=human_labels,
     )
-    wanted = training_targets(scores, workload.recipe)
-    wanted = wanted if human_labels is None else human_labels.apply_to_targets(wanted)
-    found = [predict_proba(fitted.student, images[rows]) for rows in (unit.pool, unit.test)]
-    if not all(np.isfinite(chances).all() for chances in found):
+    labels = training_targets(scores, workload.recipe)
+    labels = labels if human_labels is None else human_labels.apply_to_targets(labels)
+    predictions = [predict_proba(fitted.student, images[part]) for part in (rows.pool, rows.test)]
+    if not all(np.isfinite(probabilities).all() for probabilities in predictions):
         raise MedlabelError(
-            f"training by {workload.recipe.name} diverged: its probabilities are no numbers; "
-            "take a lower learning_rate"
+            f"training with the recipe {workload.recipe.name} diverged: its probabilities are not "
+            "finite; choose a lower learning_rate"
         )
-    calibration = calibrate(fitted.student, images[unit.pool], wanted) if keep_student else None
+    calibration = calibrate(fitted.student, images[rows.pool], labels) if keep_student else None
     write_cell(
         store,
-        unit.seed,
+        rows.seed,
         fitted,
-        *found,
+        *predictions,
         seconds=time.perf_counter() - start,
         provenance=workload.provenance,
         keep_student=keep_student,
         calibration=calibration,
     )
-
-
-@contextmanager
-def _watch(store: Store, units: Sequence[Unit], on_progress: StageProgress) -> Iterator[None]:
-    """Report how many cells are whole, while Ray Train has the main thread."""
-    wanted, over = {unit.seed for unit in units}, threading.Event()
-
-    def look() -> None:
-        while not over.wait(0.5):
-            on_progress(len(wanted & finished_seeds(store)), len(wanted))
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        on_progress(len(wanted & finished_seeds(store)), len(wanted))

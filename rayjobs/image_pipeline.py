@@ -25,7 +25,6 @@ __all__ = [
     "list_sources",
     "one_block_per_item",
     "one_block_per_row",
-    "own_device",
     "replica_cpus",
 ]
 
@@ -105,17 +104,6 @@ def list_sources(
         parts += new
         on_progress("listing", done, len(sources))
     return parts
-
-
-def own_device() -> str:
-    """The device that this worker computes on: the GPU that Ray gave it, or one CPU thread."""
-    import torch
-
-    from medlabel.storage.device import default_device
-
-    torch.set_num_threads(1)  # OpenMP threads of several replicas contend
-    cuda = default_device().startswith("cuda")  # the machine may have a GPU that is not ours
-    return "cpu" if cuda and not ray.get_gpu_ids() else default_device()
 
 
 def replica_cpus(gpus: float) -> float:

@@ -35,7 +35,7 @@ from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
 from medlabel.teacher.task_captions import captions_by_name
 from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_parts
-from rayjobs.fit import Unit, Workload, fit_cells
+from rayjobs.fit import CellRows, Workload, fit_cells
 from rayjobs.image_pipeline import Replicas, list_sources
 from rayjobs.pool import Pool, embed_pool, sample_rows
 from rayjobs.scoring import TeacherScores, image_table, load_teacher, score_by_captions, start_ray
@@ -195,4 +195,4 @@ def _fit(
     provenance = pool_provenance(scores.facts_with(NO_ADJUSTMENT), recipe, pool.digests)
     workload = Workload(pool.images, scores.scores, classes, recipe, recipe.student, provenance)
     rows = np.arange(len(pool.images))
-    fit_cells(store, workload, [Unit(seed, rows, rows)], on_progress)
+    fit_cells(store, workload, [CellRows(seed, rows, rows)], on_progress)

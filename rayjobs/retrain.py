@@ -31,7 +31,7 @@ from medlabel.storage.store import Store, refuse_different
 from medlabel.student.provenance import versions, with_key
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import connect
-from rayjobs.fit import Unit, Workload, fit_cells
+from rayjobs.fit import CellRows, Workload, fit_cells
 
 __all__ = ["RetrainConfig", "RetrainResult", "retrain"]
 
@@ -162,10 +162,11 @@ def _fit(
     """Train the next student, and those that are compared with answers they did not learn from."""
     folds, rows = folds_of(training_set, seed), np.arange(len(training_set.images))
     units = [
-        Unit(_FIRST_FOLD_SEED + n, np.setdiff1d(rows, fold), fold) for n, fold in enumerate(folds)
+        CellRows(_FIRST_FOLD_SEED + n, np.setdiff1d(rows, fold), fold)
+        for n, fold in enumerate(folds)
     ]
     without = replace(workload, human_labels=None)
-    fit_cells(store / "with", workload, [Unit(seed, rows, rows), *units], on_progress)
+    fit_cells(store / "with", workload, [CellRows(seed, rows, rows), *units], on_progress)
     fit_cells(store / "without", without, units, on_progress)
     answered = np.concatenate(folds)
     _, once = np.unique(training_set.digests[answered], return_index=True)  # copies count once
@@ -177,7 +178,7 @@ def _fit(
     )
 
 
-def _labels(store: Store, units: Sequence[Unit]) -> NDArray[np.int64]:
+def _labels(store: Store, units: Sequence[CellRows]) -> NDArray[np.int64]:
     """The labels that the students of some units predict for their test images."""
     found = [runs.read_cell(store, unit.seed).test.argmax(axis=1) for unit in units]
     return np.concatenate(found)

@@ -1,4 +1,4 @@
-"""The loop, end to end: draw, embed, score, fit, evaluate, report."""
+"""`medlabel run`, end to end: sample, embed, score, fit, evaluate, report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,8 @@ from medlabel.teacher.clip import check_clip
 from medlabel.teacher.task_captions import class_captions
 from medlabel.teacher.zero_shot import read_scores, score_table
 from rayjobs.ceiling import fit_ceiling
-from rayjobs.fit import Unit, WorkerLimits, Workload, fit_cells
+from rayjobs.fit import CellRows, Workload, fit_cells
+from rayjobs.fit_placement import FitPlacement
 from rayjobs.scoring import (
     TeacherScores,
     combine_teachers,
@@ -55,23 +56,24 @@ _PROVENANCE = ("task", "teacher", "recipe", "code_versions", "versions", "key") 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run is asked for.
+    """The options of a run.
 
     Attributes:
-        task: the classes to be told apart.
+        task: the classes to tell apart.
         out: folder or bucket of the run.
         recipe: how students are trained.
-        home: where what can be made again is kept: the phantom CLIP, the embedding table.
-        clips: the teacher, or several that vote, as a user types them (see
-        `medlabel.teacher.clip`). captions: caption sets joined by commas (see
-        `medlabel.teacher.caption_sets`). scores: a file of scores to use in place of a CLIP.
-        adjustment: what becomes of raw scores before anyone learns from them. student: an
-        architecture by name; the recipe's own when None. seeds: this many cells, with the seeds
-        0, 1, 2, ... per_class: at most so many images per class. data_root: folder of MedMNIST's
-        files. ceiling_seeds: on so many seeds the student is fitted on true labels too, to
-        compare. elastic: the number of workers follows the cluster (see `rayjobs.fit.fit_cells`).
-        workers: fits at a time; as many as the cluster can hold when None. gpus: of each fit,
-        such as 0.1; None for a quarter where there are GPUs, 0 for the CPUs.
+        home: folder for what can be computed again: the phantom CLIP, the embedding table.
+        clips: the teacher, or several that vote, by the names that `medlabel.teacher.clip` reads.
+        captions: caption sets joined by commas (see `medlabel.teacher.caption_sets`).
+        scores: a file of scores to use in place of a CLIP.
+        adjustment: applied to the raw scores before a student learns from them.
+        student: an architecture by name; None for the recipe's own.
+        seeds: number of cells; their seeds are 0, 1, 2, ...
+        per_class: largest number of images per class.
+        data_root: folder of MedMNIST's files.
+        ceiling_seeds: number of cells whose student is also fitted on true labels, to compare.
+        workers: fits at a time; None for as many as the cluster can hold.
+        gpus: GPUs per fit, such as 0.1; None for a quarter where there are GPUs, 0 for CPUs only.
     """
 
     task: Task
@@ -87,7 +89,6 @@ class RunConfig:
     per_class: int | None = None
     data_root: Path | None = None
     ceiling_seeds: int = 3
-    elastic: bool = False
     workers: int | None = None
     gpus: float | None = None
 
@@ -96,10 +97,24 @@ class RunConfig:
         """The student's architecture."""
         return self.student or self.recipe.student
 
+    @property
+    def placement(self) -> FitPlacement:
+        """How many fits run at a time, and what each takes of the cluster."""
+        return FitPlacement(self.workers, self.gpus)
+
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run ends with, and how much of it was computed now."""
+    """The outcome of a run.
+
+    Attributes:
+        results: `results.parquet`, a row per seed.
+        report: path of the report's page.
+        bundle: folder of the best student.
+        encoded: images that had to be embedded by this call.
+        fitted: students that were fitted by this call.
+        diagnostics: evidence, without true labels, on whether the labels can be believed.
+    """
 
     results: pd.DataFrame
     report: str
@@ -109,176 +124,182 @@ class RunResult:
     diagnostics: Diagnostics
 
 
-def run(settings: RunConfig, on_progress: OnProgress = ignore_progress) -> RunResult:
-    """Run the whole loop, doing only what is missing in `settings.out` and `settings.home`."""
-    _check(settings)
-    store = Store(settings.out)
+def run(config: RunConfig, on_progress: OnProgress = ignore_progress) -> RunResult:
+    """Run the whole loop, doing only what is missing in `config.out` and `config.home`.
+
+    Raises:
+        MedlabelError: an option that cannot work, or a folder that holds another run.
+    """
+    _check(config)
+    store = Store(config.out)
     refuse_other_kinds(store, runs.MANIFEST)
-    _check_folder(settings, store)
+    _check_folder(config, store)
     on_progress("reading", 0, 1)
-    sources = open_sources(settings.task, settings.data_root)
-    cells, truth = sample_cells(settings.task, sources, range(settings.seeds), settings.per_class)
+    sources = open_sources(config.task, config.data_root)
+    cells, truth = sample_cells(config.task, sources, range(config.seeds), config.per_class)
     ids = sampled_ids(cells)
     store.check_writable()
     on_progress("reading", 1, 1)
-    asked = _ask_teacher(settings, sources, ids, on_progress)
-    manifest = _manifest(settings, sources, asked)
+    teacher = _ask_teacher(config, sources, ids, on_progress)
+    manifest = _manifest(config, sources, teacher)
     runs.claim(store, manifest)
-    names = settings.task.class_names
-    rows = {image_id: row for row, image_id in enumerate(ids)}
-    judged = adjust_scores(settings.adjustment, cells, rows, asked.scores, asked.embeddings)
-    _write_scores(store, ids, names, asked.scores)
+    scored = _scored_images(config, manifest, cells, ids, gather_images(sources, ids), teacher)
+    _write_scores(store, ids, config.task.class_names, teacher.scores)
     if manifest["teacher"]["adjust"]:
-        store.write_table(runs.ADJUSTED, adjusted_table(judged, cells, names))
-
-    board = ScoredImages(
-        rows, gather_images(sources, ids), judged, asked.embeddings, _names(settings, manifest)
-    )
-    workload = Workload(
-        board.images,
-        asked.scores,
-        names,
-        settings.recipe,
-        settings.architecture,
-        {name: manifest[name] for name in _PROVENANCE},
-        settings.adjustment,
-        asked.embeddings if settings.adjustment.needs_embeddings else None,
-    )
-    units = {c.seed: Unit(c.seed, board.at(c.pool), board.at(c.test)) for c in cells}
+        adjusted = adjusted_table(scored.adjusted, cells, config.task.class_names)
+        store.write_table(runs.ADJUSTED, adjusted)
+    workload = _workload(config, manifest, scored, teacher)
+    rows = {c.seed: CellRows(c.seed, scored.at(c.pool), scored.at(c.test)) for c in cells}
     start_ray(on_progress)
-    told = partial(on_progress, "fitting")
-    room = WorkerLimits(settings.workers, settings.gpus, elastic=settings.elastic)
-    fitted = fit_cells(store, workload, list(units.values()), told, room)
-    diagnostics, best = diagnostics_of(store, board, cells)
+    progress = partial(on_progress, "fitting")
+    fitted = fit_cells(store, workload, list(rows.values()), progress, config.placement)
+    diagnostics, best = diagnostics_of(store, scored, cells)
     store.write_json(runs.DIAGNOSTICS, diagnostics.to_json())
-    truth.save(store)  # not before: workers that fit are told this folder
-    results = _evaluate(store, board, cells, truth, names)
-    _compare(settings, store, board, workload, units, cells, truth, on_progress)
+    truth.save(store)  # only now: workers that fit know the path of this folder
+    results = _evaluate(store, scored, cells, truth, config.task.class_names)
+    progress = partial(on_progress, "ceiling")
+    some = cells[: config.ceiling_seeds]
+    ceiling = fit_ceiling(store, workload, rows, some, truth, progress, config.placement)
+    progress = partial(on_progress, "baselines")
+    store.write_table(runs.BASELINES, baselines_table(scored, cells, truth, ceiling, progress))
     runs.publish(store, best, diagnostics.warnings)
     on_progress("reporting", 0, 1)
-    report = report_run(store, settings.data_root)
+    report = report_run(store, config.data_root)
     on_progress("reporting", 1, 1)
-    return RunResult(results, report, store.path(runs.BUNDLE), asked.encoded, fitted, diagnostics)
+    bundle = store.path(runs.BUNDLE)
+    return RunResult(results, report, bundle, teacher.encoded, fitted, diagnostics)
 
 
-def _check(settings: RunConfig) -> None:
-    """Raise a `MedlabelError` for what cannot work, before anything is read or made."""
-    check_student(settings.architecture, settings.task.size)
-    _captions(settings)
-    for name in settings.clips if settings.scores is None else ():
+def _check(config: RunConfig) -> None:
+    """Raise a `MedlabelError` for options that cannot work, before anything is read or written."""
+    check_student(config.architecture, config.task.size)
+    _captions(config)
+    for name in config.clips if config.scores is None else ():
         check_clip(name)
-    teachers = len(settings.clips) if settings.scores is None else 1
-    settings.adjustment.check(
-        len(settings.task.classes), teachers, embeddings=settings.scores is None
-    )
-    if settings.scores is not None and not settings.scores.exists():
-        raise MedlabelError(f"{settings.scores}: no such file")
+    teachers = len(config.clips) if config.scores is None else 1
+    config.adjustment.check(len(config.task.classes), teachers, embeddings=config.scores is None)
+    if config.scores is not None and not config.scores.exists():
+        raise MedlabelError(f"{config.scores}: no such file")
 
 
-def _check_folder(settings: RunConfig, store: Store) -> None:
-    """Refuse a folder of another run before a teacher is trained or asked for it.
+def _check_folder(config: RunConfig, store: Store) -> None:
+    """Refuse a folder of another run early, before a teacher is trained for it.
 
-    What the teacher and the sources decide is compared when they are there.
+    Sources and teacher are not known yet; `claim` compares them later.
     """
     if not store.exists(runs.MANIFEST):
         return
-    there = store.read_json(runs.MANIFEST)
+    found = store.read_json(runs.MANIFEST)
     mine = Identity(
-        settings.task, there["sources"], there["teacher"], settings.recipe,
-        settings.architecture, settings.per_class,
+        config.task, found["sources"], found["teacher"], config.recipe,
+        config.architecture, config.per_class,
     ).to_json()  # fmt: skip
-    refuse_different(store, there, mine, runs.OTHER, {"key", "seeds", "synthetic", "versions"})
+    refuse_different(store, found, mine, runs.OTHER, {"key", "seeds", "synthetic", "versions"})
 
 
-def _captions(settings: RunConfig) -> list[tuple[str, ...]]:
-    return [class_captions(spec, settings.captions) for spec in settings.task.classes]
+def _captions(config: RunConfig) -> list[tuple[str, ...]]:
+    return [class_captions(spec, config.captions) for spec in config.task.classes]
 
 
 def _ask_teacher(
-    settings: RunConfig, sources: Mapping[str, Source], ids: Sequence[str], on_progress: OnProgress
+    config: RunConfig, sources: Mapping[str, Source], ids: Sequence[str], on_progress: OnProgress
 ) -> TeacherScores:
-    """Raw scores from the user's file, from a CLIP, or from several."""
-    names = settings.task.class_names
-    if settings.scores is not None:
-        scores = read_scores(settings.scores, ids, names)
-        return TeacherScores(scores, None, settings.scores.stem, {"scores": digest_scores(scores)})
-    captions = _captions(settings)
-    asked = []
-    clips = {n: load_teacher(n, settings.home, on_progress) for n in settings.clips}
+    """Raw scores from the user's file, from one CLIP, or from several."""
+    names = config.task.class_names
+    if config.scores is not None:
+        scores = read_scores(config.scores, ids, names)
+        return TeacherScores(scores, None, config.scores.stem, {"scores": digest_scores(scores)})
+    captions = _captions(config)
+    answers = []
+    clips = {n: load_teacher(n, config.home, on_progress) for n in config.clips}
     for name, clip in clips.items():
-        embeddings, encoded = embed_ids(clip, settings.home, sources, ids, on_progress)
-        asked.append(score_by_captions(clip, settings.home, name, captions, embeddings, encoded))
-    return combine_teachers(asked)
+        embeddings, encoded = embed_ids(clip, config.home, sources, ids, on_progress)
+        answers.append(score_by_captions(clip, config.home, name, captions, embeddings, encoded))
+    return combine_teachers(answers)
 
 
 def _write_scores(
     store: Store, ids: Sequence[str], names: Sequence[str], scores: NDArray[np.float32]
 ) -> None:
-    """Write raw scores: one table, or the teachers' mean and a table for each."""
-    one = scores if scores.ndim == 2 else mean_vote(list(scores))
-    store.write_table(runs.SCORES, score_table(ids, one, names))
-    for number, own in enumerate(scores if scores.ndim == 3 else (), start=1):
-        store.write_table(f"scores-{number}.parquet", score_table(ids, own, names))
+    """Write raw scores: one table, or the mean of several teachers and a table for each."""
+    mean = scores if scores.ndim == 2 else mean_vote(list(scores))
+    store.write_table(runs.SCORES, score_table(ids, mean, names))
+    for number, of_one in enumerate(scores if scores.ndim == 3 else (), start=1):
+        store.write_table(f"scores-{number}.parquet", score_table(ids, of_one, names))
 
 
 def _evaluate(
     store: Store,
-    board: ScoredImages,
+    scored: ScoredImages,
     cells: Sequence[Cell],
     truth: SealedTruth,
     names: Sequence[str],
 ) -> pd.DataFrame:
-    """Open the truth, now that every student is there, and write the tables."""
-    results = results_table(store, board, cells, truth)
+    """Open the truth, now that every student is finished, and write the tables."""
+    results = results_table(store, scored, cells, truth)
     store.write_table(runs.RESULTS, results)
-    store.write_table(runs.RECALLS, recalls_table(store, board, cells, truth, names))
+    store.write_table(runs.RECALLS, recalls_table(store, scored, cells, truth, names))
     store.write_table(runs.TIMINGS, timings_table(store, cells))
     return results
 
 
-def _compare(
-    settings: RunConfig,
-    store: Store,
-    board: ScoredImages,
-    workload: Workload,
-    units: Mapping[int, Unit],
+def _scored_images(
+    config: RunConfig,
+    manifest: Mapping[str, Any],
     cells: Sequence[Cell],
-    truth: SealedTruth,
-    on_progress: OnProgress,
-) -> None:
-    """Write the baselines, the ceiling among them."""
-    some = cells[: settings.ceiling_seeds]
-    ceiling = fit_ceiling(store, workload, units, some, truth, partial(on_progress, "ceiling"))
-    progress = partial(on_progress, "baselines")
-    store.write_table(runs.BASELINES, baselines_table(board, cells, truth, ceiling, progress))
+    ids: Sequence[str],
+    images: NDArray[np.uint8],
+    teacher: TeacherScores,
+) -> ScoredImages:
+    """What the tables of the run are computed from."""
+    rows = {image_id: row for row, image_id in enumerate(ids)}
+    adjusted = adjust_scores(config.adjustment, cells, rows, teacher.scores, teacher.embeddings)
+    return ScoredImages(rows, images, adjusted, teacher.embeddings, _names(config, manifest))
 
 
-def _names(settings: RunConfig, manifest: Mapping[str, Any]) -> dict[str, str]:
-    taught = manifest["teacher"]
+def _workload(
+    config: RunConfig, manifest: Mapping[str, Any], scored: ScoredImages, teacher: TeacherScores
+) -> Workload:
+    """What the workers are given: no image ids and no true labels."""
+    return Workload(
+        scored.images,
+        teacher.scores,
+        config.task.class_names,
+        config.recipe,
+        config.architecture,
+        {name: manifest[name] for name in _PROVENANCE},
+        config.adjustment,
+        teacher.embeddings if config.adjustment.needs_embeddings else None,
+    )
+
+
+def _names(config: RunConfig, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The columns that tell rows of this run apart from those of others."""
+    teacher = manifest["teacher"]
     return {
-        "task": settings.task.title,
-        "teacher": ", ".join([taught["name"], *taught["adjust"]]),
-        "student": settings.architecture,
-        "recipe": settings.recipe.name,
+        "task": config.task.title,
+        "teacher": ", ".join([teacher["name"], *teacher["adjust"]]),
+        "student": config.architecture,
+        "recipe": config.recipe.name,
     }
 
 
 def _manifest(
-    settings: RunConfig, sources: Mapping[str, Source], asked: TeacherScores
+    config: RunConfig, sources: Mapping[str, Source], teacher: TeacherScores
 ) -> dict[str, Any]:
-    """What makes a run this run, as plain JSON; its hash is the key of all it makes."""
+    """Everything that decides the results, as plain JSON; its hash is the run's key."""
     identity = Identity(
-        settings.task,
+        config.task,
         {spec: source.content_hash for spec, source in sources.items()},
-        asked.facts_with(settings.adjustment),
-        settings.recipe,
-        settings.architecture,
-        settings.per_class,
+        teacher.facts_with(config.adjustment),
+        config.recipe,
+        config.architecture,
+        config.per_class,
     )
-    synthetic = any(spec.source.startswith("phantom:") for spec in settings.task.classes)
+    synthetic = any(spec.source.startswith("phantom:") for spec in config.task.classes)
     return {
         **identity.to_json(),
-        "seeds": settings.seeds,
+        "seeds": config.seeds,
         "synthetic": synthetic,
         "versions": versions(),
     }

@@ -1,8 +1,8 @@
-"""A sweep: every task by every teacher, recipe and student, with all seeds, on a whole cluster.
+"""`medlabel sweep`: every task by every teacher, recipe and student, with all seeds, on a cluster.
 
-Images are embedded once over all tasks. A cell is a durable file as soon as it is fitted, in a
-folder named for all that decides it, so a killed sweep, or a larger one in the same folder, goes on
-with what is missing.
+Images are embedded once for all tasks. Each cell is written as soon as it is fitted, into a folder
+named for everything that decides it. So a sweep that was killed, or a larger one in the same
+folder, computes only what is missing.
 """
 
 import time
@@ -24,15 +24,15 @@ from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.provenance import versions
 from rayjobs.scoring import start_ray
-from rayjobs.sweep.fitting import fit_all, room
+from rayjobs.sweep.fitting import fit_sweep
 from rayjobs.sweep.prepare import (
-    Group,
-    Prepared,
-    Seen,
+    ClipEmbeddings,
+    PreparedSweep,
+    ScoredTask,
     SweepConfig,
     embed_all,
-    groups,
     prepare,
+    scored_tasks,
 )
 
 __all__ = ["Clock", "SweepConfig", "SweepResult", "judge_units", "sweep"]
@@ -40,7 +40,16 @@ __all__ = ["Clock", "SweepConfig", "SweepResult", "judge_units", "sweep"]
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep ends with, and how much of it was computed now."""
+    """The outcome of a sweep.
+
+    Attributes:
+        results: `results.parquet`, a row per cell.
+        failures: a row per cell that could not be fitted, with the reason.
+        leaderboard: a row per teacher, recipe and student.
+        report: path of the report's page.
+        encoded: images that had to be embedded by this call.
+        fitted: cells that were fitted by this call.
+    """
 
     results: pd.DataFrame
     failures: pd.DataFrame
@@ -50,59 +59,69 @@ class SweepResult:
     fitted: int
 
 
-def sweep(settings: SweepConfig, on_progress: OnProgress = ignore_progress) -> SweepResult:
-    """Do what is missing of a sweep, and write its tables and its report."""
-    store = Store(settings.out)
+def sweep(config: SweepConfig, on_progress: OnProgress = ignore_progress) -> SweepResult:
+    """Compute what is missing of a sweep, and write its tables and its report.
+
+    Raises:
+        MedlabelError: the spec cannot work, or no cell could be fitted.
+    """
+    store = Store(config.out)
     refuse_other_kinds(store, tables.MANIFEST)
     clock = Clock()
-    prepared = prepare(settings, on_progress)
+    prepared = prepare(config, on_progress)
     store.check_writable()
     clock.lap("reading")
     start_ray(on_progress)
     clock.lap("starting")
-    seen, encoded = embed_all(settings, prepared, on_progress)
+    embedded, encoded = embed_all(config, prepared, on_progress)
     clock.lap("embedding")
-    fitted, failures = fit_all(settings, store, prepared, seen, partial(on_progress, "fitting"))
+    fits = fit_sweep(config, store, prepared, embedded, partial(on_progress, "fitting"))
     clock.lap("fitting")
-    progress = partial(on_progress, "judging")
-    results, fits = _judge(settings, store, prepared, seen, progress)
+    results, seconds = _judge(config, store, prepared, embedded, partial(on_progress, "judging"))
     clock.lap("judging")
     if results.empty:
-        raise MedlabelError(f"no cell could be fitted; the first: {failures[0]['reason']}")
-    cost = {"encoded": encoded, "fitted": fitted, "seconds": clock.laps, "workers": room(settings)}
-    tables.write_tables(store, _manifest(settings.spec, prepared), results, fits, failures, cost)
+        raise MedlabelError(f"no cell could be fitted; the first: {fits.failures[0]['reason']}")
+    cost = {
+        "encoded": encoded,
+        "fitted": fits.fitted,
+        "seconds": clock.laps,
+        "workers": config.placement.capacity(),
+    }
+    manifest = _manifest(config.spec, prepared)
+    tables.write_tables(store, manifest, results, seconds, fits.failures, cost)
     on_progress("reporting", 0, 1)
     report = report_sweep(store)
     on_progress("reporting", 1, 1)
-    board = store.read_table(tables.LEADERBOARD)
-    return SweepResult(results, tables.failure_table(failures), board, report, encoded, fitted)
+    leaderboard = store.read_table(tables.LEADERBOARD)
+    failures = tables.failure_table(fits.failures)
+    return SweepResult(results, failures, leaderboard, report, encoded, fits.fitted)
 
 
 class Clock:
-    """Seconds of each stage."""
+    """Measures the seconds that each stage of a job takes."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """What passed since the last lap was this stage's."""
+        """Record the time since the last call as this stage's."""
         now = time.perf_counter()
         self.laps[stage], self._last = now - self._last, now
 
 
 def _judge(
-    settings: SweepConfig,
+    config: SweepConfig,
     store: Store,
-    prepared: Prepared,
-    seen: Mapping[str, Seen],
+    prepared: PreparedSweep,
+    embedded: Mapping[str, ClipEmbeddings],
     on_progress: StageProgress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Open the truth, now that every student is there: results and fits, a row per cell."""
+    """Open the truth, now that every student is finished: results and seconds, a row per cell."""
     done, total = 0, len(prepared.units)
     found: list[tuple[pd.DataFrame, pd.DataFrame]] = []
-    for group in groups(settings, prepared, seen):
-        for tables_of_unit in judge_units(store, group, group.units):
+    for scored in scored_tasks(config, prepared, embedded):
+        for tables_of_unit in judge_units(store, scored, scored.units):
             found.append(tables_of_unit)
             done += 1
             on_progress(done, total)
@@ -111,23 +130,24 @@ def _judge(
 
 
 def judge_units(
-    store: Store, group: Group, units: Mapping[str, SweepUnit]
+    store: Store, scored: ScoredTask, units: Mapping[str, SweepUnit]
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Open the truth of a task: results and fits of what is finished of these units, by key."""
-    draw, asked, rows = group.draw, group.asked, group.rows
-    judged = adjust_scores(
-        group.teacher.adjustment, draw.cells, rows, asked.scores, asked.embeddings
-    )
+    """Open the truth of a task: results and fits of the finished cells of these units, by key."""
+    sample, rows, found = scored.sample, scored.rows, scored.teacher_scores
+    adjustment = scored.teacher.adjustment
+    adjusted = adjust_scores(adjustment, sample.cells, rows, found.scores, found.embeddings)
     for key, unit in units.items():
-        board = ScoredImages(rows, np.zeros((0, 0, 0), np.uint8), judged, None, unit.names)
-        yield tables.unit_tables(store / tables.unit_folder(key), board, draw.cells, draw.truth)
+        images = ScoredImages(rows, np.zeros((0, 0, 0), np.uint8), adjusted, None, unit.names)
+        yield tables.unit_tables(
+            store / tables.unit_folder(key), images, sample.cells, sample.truth
+        )
 
 
-def _manifest(spec: SweepSpec, prepared: Prepared) -> dict[str, Any]:
-    """What the report needs beside the tables."""
+def _manifest(spec: SweepSpec, prepared: PreparedSweep) -> dict[str, Any]:
+    """What the report needs in addition to the tables."""
     return {
         "spec": spec.model_dump(mode="json"),
-        "tasks": tables.task_rows([draw.task for draw in prepared.draws.values()], spec.modalities),
+        "tasks": tables.task_rows([one.task for one in prepared.samples.values()], spec.modalities),
         "recipes": {unit.recipe.name: asdict(unit.recipe) for unit in prepared.units},
         "sources": {name: one.content_hash for name, one in prepared.sources.items()},
         "synthetic": any(name.startswith("phantom:") for name in prepared.sources),

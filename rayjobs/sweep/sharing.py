@@ -1,7 +1,7 @@
-"""What the workers of a sweep share: all pixels once, and what a teacher says of a task.
+"""What the workers of a sweep share: all pixels once, and a teacher's scores of each task.
 
-No id of an image and no true label is in any of it: a worker is told which rows to read. Images of
-all sources lie shuffled in one array, for where an image is from may be its class.
+It holds no image ids and no true labels: a worker is given row numbers. The images of all sources
+lie shuffled in one array, because the source that an image comes from may be its class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,26 +16,28 @@ from medlabel.storage.store import Store
 from medlabel.student.provenance import versions
 from medlabel.student.recipes import Recipe
 from medlabel.teacher.adjust import Adjustment
-from rayjobs.cluster import last_line
-from rayjobs.fit import Unit, Workload, fit_unit
-from rayjobs.sweep.prepare import Group, Prepared
+from rayjobs.fit import CellRows, Workload, fit_cell
+from rayjobs.sweep.prepare import PreparedSweep, ScoredTask
 
-__all__ = ["Pixels", "Stacks", "TaskData", "fit_one", "gather", "teach"]
+__all__ = ["PixelArrays", "SharedPixels", "TaskData", "fit_task_cell", "gather", "task_data"]
 
-Stacks = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # grey [n, S, S] and colour [m, S, S, 3]
+PixelArrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Grey images [n, S, S] and colour images [m, S, S, 3]."""
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """What all fits of a task by one teacher share; N distinct images. No label is in it.
+    """What all fits of a task by one teacher share, for N distinct images. It holds no labels.
 
     Attributes:
-        colour: whether the images are in colour; grey ones among them are repeated.
-        in_colour: which of the two arrays each image is in, bool [N].
-        row: and where in it, int64 [N].
-        scores: raw, float32 [N, K] or [T, N, K].
-        embeddings: the teacher's, [N, D]; None where nobody will look at them.
-        cells: rows of these N, by seed.
+        colour: whether students see colour images; grey ones among them are then repeated.
+        in_colour: whether each image is in the array of colour images, bool [N].
+        row: its row in that array or in the one of grey images, int64 [N].
+        scores: the teacher's raw scores, float32 [N, K] or [T, N, K].
+        embeddings: the teacher's, [N, D]; None where nothing uses them.
+        adjustment: applied to the scores of a pool before a student learns from them.
+        classes: K names.
+        cells: rows among these N images, by seed.
     """
 
     colour: bool
@@ -45,75 +47,76 @@ class TaskData:
     embeddings: NDArray[np.floating] | None
     adjustment: Adjustment
     classes: tuple[str, ...]
-    cells: Mapping[int, Unit]
+    cells: Mapping[int, CellRows]
 
     def cell(
-        self, stacks: Stacks, recipe: Recipe, architecture: str, seed: int
-    ) -> tuple[Workload, Unit]:
-        """One cell as `fit_unit` takes it: its own images and scores, the pool's first."""
+        self, pixels: PixelArrays, recipe: Recipe, architecture: str, seed: int
+    ) -> tuple[Workload, CellRows]:
+        """One cell as `fit_cell` takes it: its own images and scores, those of the pool first."""
         cell = self.cells[seed]
         rows, n = np.concatenate([cell.pool, cell.test]), len(cell.pool)
-        seen = self.embeddings if self.adjustment.needs_embeddings else None
+        embeddings = self.embeddings if self.adjustment.needs_embeddings else None
         workload = Workload(
-            gather(stacks, self.in_colour[rows], self.row[rows], self.colour),
+            gather(pixels, self.in_colour[rows], self.row[rows], self.colour),
             self.scores[..., rows, :],
             self.classes,
             recipe,
             architecture,
             {"versions": versions()},
             self.adjustment,
-            None if seen is None else seen[rows],
+            None if embeddings is None else embeddings[rows],
         )
-        return workload, Unit(seed, np.arange(n), np.arange(n, len(rows)))
+        return workload, CellRows(seed, np.arange(n), np.arange(n, len(rows)))
 
 
-def teach(group: Group, pixels: "Pixels", *, embeddings: bool = False) -> TaskData:
-    """What the fits of a group share.
+def task_data(
+    scored: ScoredTask, pixels: "SharedPixels", *, keep_embeddings: bool = False
+) -> TaskData:
+    """What the fits of a task by one teacher share.
 
     Args:
-        group: a task by a teacher.
-        pixels: the drawn images of all sources.
-        embeddings: keep them even where the adjustment does not look at them.
+        scored: the task, its sampled cells, and the teacher's scores.
+        pixels: the sampled images of all tasks.
+        keep_embeddings: keep them even if the adjustment does not use them.
     """
-    draw, rows = group.draw, group.rows
-    adjustment = group.teacher.adjustment
+    sample, rows, teacher = scored.sample, scored.rows, scored.teacher_scores
+    adjustment = scored.teacher.adjustment
+    needed = keep_embeddings or adjustment.needs_embeddings
 
     def at(ids: Sequence[str]) -> NDArray[np.int64]:
         return np.array([rows[image_id] for image_id in ids])
 
     return TaskData(
-        any(source.colour for source in draw.sources.values()),
-        *pixels.places(draw.ids),
-        group.asked.scores,
-        group.asked.embeddings if embeddings or adjustment.needs_embeddings else None,
+        any(source.colour for source in sample.sources.values()),
+        *pixels.places(sample.ids),
+        teacher.scores,
+        teacher.embeddings if needed else None,
         adjustment,
-        draw.task.class_names,
-        {cell.seed: Unit(cell.seed, at(cell.pool), at(cell.test)) for cell in draw.cells},
+        sample.task.class_names,
+        {cell.seed: CellRows(cell.seed, at(cell.pool), at(cell.test)) for cell in sample.cells},
     )
 
 
-def fit_one(
-    uri: str,
-    taught: TaskData,
-    stacks: Stacks,
+def fit_task_cell(
+    store: Store,
+    seed: int,
+    device: str,
+    task: TaskData,
+    grey: NDArray[np.uint8],
+    colour: NDArray[np.uint8],
+    *,
     recipe: Recipe,
     architecture: str,
-    seed: int,
-) -> str | None:
-    """Fit one cell into the folder of its unit; returns why it failed, in a line."""
-    try:
-        workload, unit = taught.cell(stacks, recipe, architecture, seed)
-        device = None if ray.get_gpu_ids() else "cpu"  # a GPU may be there and not be ours
-        fit_unit(Store(uri), workload, unit, keep_student=False, device=device)
-    except Exception as error:  # whatever it is, it must not stop the others
-        return f"{type(error).__name__}: {last_line(error)}"
-    return None
+) -> None:
+    """Fit one cell in this process and write its predictions into the folder of its unit."""
+    workload, rows = task.cell((grey, colour), recipe, architecture, seed)
+    fit_cell(store, workload, rows, keep_student=False, device=device)
 
 
-class Pixels:
-    """The drawn images of all sources, put into the object store when they are first needed."""
+class SharedPixels:
+    """The sampled images of all sources, put into the object store when first needed."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: PreparedSweep) -> None:
         self._sources = {source.name: source for source in prepared.sources.values()}
         ids = prepared.ids
         self._ids: tuple[list[str], list[str]] = [], []  # grey and colour
@@ -127,10 +130,10 @@ class Pixels:
     @cached_property
     def refs(self) -> tuple["ray.ObjectRef[NDArray[np.uint8]]", ...]:
         """Both arrays, in the object store."""
-        return tuple(ray.put(stack) for stack in self.stacks())
+        return tuple(ray.put(array) for array in self.arrays())
 
-    def stacks(self) -> Stacks:
-        """All drawn images in two arrays, in an order that says nothing."""
+    def arrays(self) -> PixelArrays:
+        """All sampled images in two arrays, in an order that has nothing to do with the classes."""
         source = next(iter(self._sources.values()))
         size = next(iter(source.splits.values())).images.shape[1]
         grey, colour = self._ids
@@ -144,7 +147,7 @@ class Pixels:
         return found
 
     def places(self, ids: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Which array each image is in (True: colour), and where in it."""
+        """Whether each image is in the array of colour images, bool [n], and its row, int64 [n]."""
         found = [self._place[image_id] for image_id in ids]
         return np.array([at for at, _ in found], bool), np.array([row for _, row in found])
 
@@ -154,10 +157,10 @@ def _source_of(image_id: str) -> str:
 
 
 def gather(
-    stacks: Stacks, in_colour: NDArray[np.bool_], row: NDArray[np.int64], colour: bool
+    pixels: PixelArrays, in_colour: NDArray[np.bool_], row: NDArray[np.int64], colour: bool
 ) -> NDArray[np.uint8]:
     """Images uint8 [n, S, S], or in colour [n, S, S, 3] with grey repeated."""
-    grey, coloured = stacks
+    grey, coloured = pixels
     if not colour:
         return grey[row]
     found = np.empty((len(row), *coloured.shape[1:]), dtype=np.uint8)

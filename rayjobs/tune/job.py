@@ -1,14 +1,13 @@
 """`medlabel tune`: search for a student and a recipe without truth, refit the best, and judge it.
 
-Truth is opened when the winner has been written down. Until then it stays in the driver, sealed:
-what Tune hands to its trials is a `TuneData`, which has no label and no id.
+The truth is opened after the winner has been written down. Until then it stays sealed in the
+driver: what Tune passes to its trials is a `TuneData`, which holds no labels and no ids.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -35,22 +34,22 @@ from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.provenance import versions
 from medlabel.student.recipes import Recipe
-from rayjobs.cluster import fitting_resources, one_line_errors
+from rayjobs.cluster import one_line_errors
 from rayjobs.run import RunConfig, run
 from rayjobs.scoring import start_ray
-from rayjobs.sweep.fitting import fit_all, room
+from rayjobs.sweep.fitting import fit_sweep
 from rayjobs.sweep.job import Clock, judge_units
 from rayjobs.sweep.prepare import (
-    Group,
-    Prepared,
-    Seen,
+    ClipEmbeddings,
+    PreparedSweep,
+    ScoredTask,
     SweepConfig,
     embed_all,
-    groups,
     identity_of,
     prepare,
+    scored_tasks,
 )
-from rayjobs.sweep.sharing import Pixels, teach
+from rayjobs.sweep.sharing import SharedPixels, task_data
 from rayjobs.tune.search import search
 from rayjobs.tune.tracking import trackers
 from rayjobs.tune.trial import TuneData, TuneTaskData
@@ -59,30 +58,29 @@ __all__ = ["TuneConfig", "TuneResult", "tune"]
 
 
 @dataclass(frozen=True)
-class TuneConfig:
-    """What a search is asked for; what it shares with a sweep is explained there.
+class TuneConfig(SweepConfig):
+    """The options of a search: those of a sweep, and where trials are reported.
 
     Attributes:
-        track: of `rayjobs.tune.tracking.TRACKERS`.
+        spec: what a sweep's spec has, the number of trials, and the space.
+        track: names of `rayjobs.tune.tracking.TRACKERS`.
     """
 
     spec: TuneSpec
-    out: str
-    home: Path
-    data_root: Path | None = None
-    workers: int | None = None
-    gpus: float | None = None
     track: tuple[str, ...] = ()
-
-    @property
-    def sweep(self) -> SweepConfig:
-        """The same as a sweep's: the recipes to compare with are its units."""
-        return SweepConfig(self.spec, self.out, self.home, self.data_root, self.workers, self.gpus)
 
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What a search ends with; `bundles` are folders, one a task."""
+    """The outcome of a search.
+
+    Attributes:
+        trials: a row per trial.
+        comparison: the winner beside the recipes that it is compared with, by the truth.
+        winner: the best recipe.
+        bundles: folders of the refitted students, one per task.
+        report: path of the report's page.
+    """
 
     trials: pd.DataFrame
     comparison: pd.DataFrame
@@ -91,59 +89,63 @@ class TuneResult:
     report: str
 
 
-def tune(settings: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneResult:
-    """Search, choose, refit and judge, doing only what is missing in `settings.out`."""
-    spec, store, clock = settings.spec, Store(settings.out), Clock()
+def tune(config: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneResult:
+    """Search, choose, refit and judge, computing only what is missing in `config.out`.
+
+    Raises:
+        MedlabelError: the spec cannot work, or the recipes to compare with cannot be fitted.
+    """
+    spec, store, clock = config.spec, Store(config.out), Clock()
     refuse_other_kinds(store, tables.MANIFEST)
     check_tune(spec)
-    callbacks = trackers(settings.track, spec.name)
-    prepared = prepare(settings.sweep, on_progress, one_test=True)
+    callbacks = trackers(config.track, spec.name)
+    prepared = prepare(config, on_progress, one_test=True)
     _check_tests(prepared)
     store.check_writable()
     clock.lap("reading")
     start_ray(on_progress)
     clock.lap("starting")
-    seen, encoded = embed_all(settings.sweep, prepared, on_progress)
+    embedded, encoded = embed_all(config, prepared, on_progress)
     clock.lap("embedding")
-    grouped = list(groups(settings.sweep, prepared, seen))
-    claim(store, _manifest(spec, prepared, grouped), tables.MANIFEST)
-    _fit_defaults(settings, store, prepared, seen, on_progress)
+    scored = list(scored_tasks(config, prepared, embedded))
+    claim(store, _manifest(spec, prepared, scored), tables.MANIFEST)
+    _fit_defaults(config, store, prepared, embedded, on_progress)
     clock.lap("fitting")
-    bench = _bench(spec, store, prepared, grouped)
-    trials = _search_all(settings, store, bench, callbacks, partial(on_progress, "tuning"))
+    data = _tune_data(spec, store, prepared, scored)
+    trials = _search_all(config, store, data, callbacks, partial(on_progress, "tuning"))
     winner = _choose(store, spec, trials)
     clock.lap("tuning")
-    bundles = _refit(settings, prepared, winner, on_progress) if spec.refit else ()
+    bundles = _refit(config, prepared, winner, on_progress) if spec.refit else ()
     clock.lap("refitting")
     on_progress("judging", 0, 1)
-    _judge(store, spec, grouped, bench, trials)
+    _judge(store, spec, scored, data, trials)
     on_progress("judging", 1, 1)
     clock.lap("judging")
-    cost = {"encoded": encoded, "seconds": clock.laps, "workers": room(settings.sweep)}
-    store.write_json(tables.COST, cost)
+    workers = config.placement.capacity()
+    store.write_json(tables.COST, {"encoded": encoded, "seconds": clock.laps, "workers": workers})
     on_progress("reporting", 0, 1)
     report = report_tune(store)
     on_progress("reporting", 1, 1)
     return TuneResult(trials, store.read_table(tables.COMPARISON), winner, bundles, report)
 
 
-def _check_tests(prepared: Prepared) -> None:
-    """Refuse tasks whose held-out images are too few to tell students apart by."""
-    for title, draw in prepared.draws.items():
-        there, fewest = len(draw.cells[0].test), MIN_SHARED_PER_CLASS * len(draw.task.classes)
-        if there < fewest:
+def _check_tests(prepared: PreparedSweep) -> None:
+    """Refuse tasks whose held-out images are too few to compare students by."""
+    for title, sample in prepared.samples.items():
+        found, fewest = len(sample.cells[0].test), MIN_SHARED_PER_CLASS * len(sample.task.classes)
+        if found < fewest:
             raise MedlabelError(
-                f"{title} has {there} held-out images, too few to compare students by: a search "
+                f"{title} has {found} held-out images, too few to compare students by: a search "
                 f"takes {fewest} or more"
             )
 
 
-def _manifest(spec: TuneSpec, prepared: Prepared, grouped: list[Group]) -> dict[str, Any]:
-    """What makes a search this search; its units' keys hash teacher, pixels and code."""
+def _manifest(spec: TuneSpec, prepared: PreparedSweep, scored: list[ScoredTask]) -> dict[str, Any]:
+    """Everything that decides a search; the keys of its units cover teacher, pixels and code."""
     return {
         "spec": spec.model_dump(mode="json"),
-        "units": [key for group in grouped for key in group.units],
-        "tasks": task_rows([group.draw.task for group in grouped], spec.modalities),
+        "units": [key for task in scored for key in task.units],
+        "tasks": task_rows([one.sample.task for one in scored], spec.modalities),
         "start": asdict(spec.start),
         "held_out": "the first draw's test images, for all draws",
         "sources": {name: one.content_hash for name, one in prepared.sources.items()},
@@ -153,109 +155,110 @@ def _manifest(spec: TuneSpec, prepared: Prepared, grouped: list[Group]) -> dict[
 
 
 def _fit_defaults(
-    settings: TuneConfig,
+    config: TuneConfig,
     store: Store,
-    prepared: Prepared,
-    seen: Mapping[str, Seen],
+    prepared: PreparedSweep,
+    embedded: Mapping[str, ClipEmbeddings],
     on_progress: OnProgress,
 ) -> None:
-    """Fit what the winner will be compared with, as a sweep would."""
-    told = partial(on_progress, "fitting")
-    _, failures = fit_all(settings.sweep, store, prepared, seen, told)
-    if failures:
-        first = failures[0]
+    """Fit the recipes that the winner will be compared with, as a sweep does."""
+    progress = partial(on_progress, "fitting")
+    summary = fit_sweep(config, store, prepared, embedded, progress)
+    if summary.failures:
+        first = summary.failures[0]
         raise MedlabelError(
             f"{first['recipe']} could not be fitted on {first['task']}: {first['reason']}; "
             "name another in `recipes`, or run the same command to try again"
         )
 
 
-def _bench(spec: TuneSpec, store: Store, prepared: Prepared, grouped: list[Group]) -> TuneData:
-    """What trials are given: pixels, scores, rows; nothing that truth could be read from."""
-    pixels = Pixels(prepared)
-    made = []
-    for group in grouped:
-        unit = next(iter(group.units.values()))
-        identity = identity_of(spec, group.draw, group.asked, unit)
-        made.append(TuneTaskData(teach(group, pixels, embeddings=True), identity))
-    return TuneData(store.uri, pixels.stacks(), tuple(made), spec.start, spec.seeds)
+def _tune_data(
+    spec: TuneSpec, store: Store, prepared: PreparedSweep, scored: list[ScoredTask]
+) -> TuneData:
+    """What trials are given: pixels, scores and rows, from which no truth can be read."""
+    pixels = SharedPixels(prepared)
+    tasks = []
+    for one in scored:
+        unit = next(iter(one.units.values()))
+        identity = identity_of(spec, one.sample, one.teacher_scores, unit)
+        tasks.append(TuneTaskData(task_data(one, pixels, keep_embeddings=True), identity))
+    return TuneData(store.uri, pixels.arrays(), tuple(tasks), spec.start, spec.seeds)
 
 
 def _search_all(
-    settings: TuneConfig,
+    config: TuneConfig,
     store: Store,
-    bench: TuneData,
+    data: TuneData,
     callbacks: Sequence[Callback],
     on_progress: StageProgress,
 ) -> pd.DataFrame:
-    """The trials of every search that was asked for, a row each."""
-    resources = room(settings.sweep), fitting_resources(1, settings.gpus)[1]
+    """The trials of every search in the spec, a row each."""
+    spec, placement = config.spec, config.placement
     with one_line_errors("the search"):
         found = [
-            search(kind, settings.spec, store, bench, resources, callbacks, on_progress)
-            for kind in settings.spec.search
+            search(kind, spec, store, data, placement, callbacks, on_progress)
+            for kind in spec.search
         ]
     return pd.concat(found, ignore_index=True)
 
 
 def _choose(store: Store, spec: TuneSpec, trials: pd.DataFrame) -> Recipe:
-    """Write down the winner, by agreement alone."""
+    """Write down the winner, which is chosen by agreement alone."""
     store.write_table(tables.TRIALS, trials)
     write_csv(store, tables.TRIALS, trials)
     best = trials.to_dict("records")[best_trial(trials)]
     recipe = recipe_of(spec.start, json.loads(best["chosen"]))
     figures = ("search", "trial", "seeds", "agreement", "students", "neighbours", "balance")
-    told = plain({name: best[name] for name in figures})
-    store.write_json(f"{tables.WINNER}.json", {**told, "recipe": asdict(recipe)})
+    facts = plain({name: best[name] for name in figures})
+    store.write_json(f"{tables.WINNER}.json", {**facts, "recipe": asdict(recipe)})
     text = yaml.safe_dump(changed_fields(recipe), sort_keys=False)
     store.write(f"{tables.WINNER}.yaml", text.encode())
     return recipe
 
 
 def _refit(
-    settings: TuneConfig, prepared: Prepared, winner: Recipe, on_progress: OnProgress
+    config: TuneConfig, prepared: PreparedSweep, winner: Recipe, on_progress: OnProgress
 ) -> tuple[str, ...]:
-    """Run the winner on each task: Ray Train fits its draws, and the best is its bundle."""
-    spec, (teacher,) = settings.spec, settings.spec.teachers
+    """Run the winner on each task, for its bundle and report; returns the bundles' folders."""
+    spec, (teacher,) = config.spec, config.spec.teachers
     return tuple(
         run(
             RunConfig(
-                draw.task,
-                Store(settings.out).path(f"{tables.WINNER}/{title}"),
+                sample.task,
+                Store(config.out).path(f"{tables.WINNER}/{title}"),
                 winner,
-                settings.home,
+                config.home,
                 clips=teacher.clip,
                 captions=teacher.captions,
                 adjustment=teacher.adjustment,
                 seeds=spec.seeds,
                 per_class=spec.per_class,
-                data_root=settings.data_root,
+                data_root=config.data_root,
                 ceiling_seeds=0,
-                elastic=True,
-                workers=settings.workers,
-                gpus=settings.gpus,
+                workers=config.workers,
+                gpus=config.gpus,
             ),
             on_progress,
         ).bundle
-        for title, draw in prepared.draws.items()
+        for title, sample in prepared.samples.items()
     )
 
 
 def _judge(
-    store: Store, spec: TuneSpec, grouped: list[Group], bench: TuneData, trials: pd.DataFrame
+    store: Store, spec: TuneSpec, scored: list[ScoredTask], data: TuneData, trials: pd.DataFrame
 ) -> None:
     """Open the truth, now that the winner is written down, and compare."""
     recipes = [recipe_of(spec.start, json.loads(chosen)) for chosen in trials["chosen"]]
     found = []
-    for group in grouped:
-        units = {**group.units}
+    for one in scored:
+        units = {**one.units}
         for recipe in dict.fromkeys(recipes):
-            unit = SweepUnit(group.draw.task, group.teacher, recipe, recipe.student)
-            units[identity_of(spec, group.draw, group.asked, unit).key] = unit
-        found += [results for results, _ in judge_units(store, group, units)]
-    results = _of_trials(pd.concat(found, ignore_index=True), trials, grouped)
+            unit = SweepUnit(one.sample.task, one.teacher, recipe, recipe.student)
+            units[identity_of(spec, one.sample, one.teacher_scores, unit).key] = unit
+        found += [results for results, _ in judge_units(store, one, units)]
+    results = _of_trials(pd.concat(found, ignore_index=True), trials, scored)
     evaluated = tables.evaluate_trials(trials, results)
-    compared = tables.comparison(evaluated, results, _baselines(grouped, bench))
+    compared = tables.comparison(evaluated, results, _baselines(scored, data))
     for name, frame in (
         (tables.RESULTS, results),
         (tables.EVALUATED, evaluated),
@@ -265,22 +268,22 @@ def _judge(
         write_csv(store, name, frame)
 
 
-def _of_trials(results: pd.DataFrame, trials: pd.DataFrame, grouped: list[Group]) -> pd.DataFrame:
-    """Without draws that no trial counts: a search that was killed may have fitted more of some."""
+def _of_trials(
+    results: pd.DataFrame, trials: pd.DataFrame, scored: list[ScoredTask]
+) -> pd.DataFrame:
+    """Drop cells that no trial counts: a search that was killed may have fitted more of some."""
     most = trials.groupby("recipe")["seeds"].max()
-    whole = {unit.recipe.name for unit in grouped[0].units.values()}
+    defaults = {unit.recipe.name for unit in scored[0].units.values()}
     counted = results["seed"] < results["recipe"].map(most).fillna(0)
-    return results[counted | results["recipe"].isin(whole)].reset_index(drop=True)
+    return results[counted | results["recipe"].isin(defaults)].reset_index(drop=True)
 
 
-def _baselines(grouped: list[Group], bench: TuneData) -> list[tables.Baseline]:
-    """The recipes to compare with, and their agreement by the same objective."""
+def _baselines(scored: list[ScoredTask], data: TuneData) -> list[tables.Baseline]:
+    """The recipes that the winner is compared with, and their agreement by the same objective."""
     found = []
-    for unit in grouped[0].units.values():
-        draws = [
-            [bench.draw(task, unit.recipe, unit.student, seed)[0] for seed in range(bench.seeds)]
-            for task in bench.tasks
-        ]
-        agreed = bench.agreement(draws)["agreement"]
+    for unit in scored[0].units.values():
+        read = partial(data.read_cell_signals, recipe=unit.recipe, architecture=unit.student)
+        signals = [[read(task, seed=s)[0] for s in range(data.seeds)] for task in data.tasks]
+        agreed = data.agreement(signals)["agreement"]
         found.append(tables.Baseline(unit.recipe.name, unit.student, agreed))
     return found

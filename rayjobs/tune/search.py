@@ -1,8 +1,9 @@
-"""Ray Tune over the space of students and recipes: ASHA stops trials, Optuna or chance picks them.
+"""Ray Tune over the space of students and recipes: Optuna or chance picks trials, ASHA stops them.
 
-What ASHA halves by is draws. Epochs would be the usual measure, but a recipe here relabels the pool
-and starts anew, averages weights and several networks: what it would give is not to be seen
-half-way. Two draws of the finished recipe are that, and each draw more makes the same figure surer.
+ASHA compares trials after equal numbers of seeds, where it would usually count epochs. A recipe
+here relabels the pool and starts again, and averages weights and several networks, so that a
+student half-way through its epochs does not show what the recipe will give. Finished students of
+two seeds do, and each further seed makes the same figure more certain.
 """
 
 import json
@@ -35,53 +36,54 @@ from medlabel.storage.progress import StageProgress
 from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import last_line
+from rayjobs.fit_placement import FitPlacement
 from rayjobs.tune.trial import Trial, TuneData
 
 __all__ = ["TUNE", "search"]
 
-TUNE = "tune"  # Tune's own folder, with its TensorBoard files
-_FOLDER = re.compile(r"[^_]+_[0-9a-f]+(?:_\d{5})?_(\d+)")  # a trial's: name, id, number
-_HALVING = 2  # of the trials that have come so far, one in so many goes on
-_CRASHES = 5  # of a trial's worker, before it is given up
+TUNE = "tune"  # folder of Ray Tune's files, TensorBoard's among them
+_FOLDER = re.compile(r"[^_]+_[0-9a-f]+(?:_\d{5})?_(\d+)")  # of a trial: name, id, number
+_HALVING = 2  # one in so many trials goes on
+_CRASHES = 5  # of a trial's worker, before the trial is given up
 
 
 def search(
     kind: str,
     spec: TuneSpec,
     store: Store,
-    bench: TuneData,
-    resources: tuple[int, dict[str, float]],
+    data: TuneData,
+    placement: FitPlacement,
     callbacks: Sequence[tune.Callback],
     on_progress: StageProgress,
 ) -> pd.DataFrame:
     """All trials of one search, a row each, in the order in which they were made.
 
-    A search that was killed goes on: Tune's record tells which trials are finished, and files which
-    draws are. A finished one is read back.
+    A search that was killed goes on: Tune's record says which trials are finished, and files say
+    which cells are. A finished search is read back.
 
     Args:
         kind: `optuna` or `random`.
-        spec: trials and space.
-        store: the folder of the whole.
-        bench: what trials share.
-        resources: trials at a time, and what each takes of the cluster.
-        callbacks: that are told of every result.
-        on_progress: told how many trials are finished, of how many.
+        spec: number of trials, and the space.
+        store: the folder of the whole job.
+        data: what trials share.
+        placement: how many trials run at a time, and what each takes of the cluster.
+        callbacks: Tune's, called with every result.
+        on_progress: called with the number of finished trials and the number of all.
     """
     table = f"trials-{kind}.parquet"
     if store.exists(table):
         return store.read_table(table)
-    _, share = resources
-    shared = tune.with_parameters(Trial, bench=bench)
-    trainable = tune.with_resources(shared, {key.lower(): n for key, n in share.items()})
-    tuner = _tuner(kind, spec, store, trainable, resources[0], callbacks)
-    # what waits longer than that is put in another order when a search is restored
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources[0])
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1"  # few finished trials are asked for again
+    resources = {name.lower(): amount for name, amount in placement.resources().items()}
+    workers = placement.capacity()
+    trainable = tune.with_resources(tune.with_parameters(Trial, data=data), resources)
+    tuner = _tuner(kind, spec, store, trainable, workers, callbacks)
+    # trials that wait in a longer queue would be in another order when a search is restored
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1"  # so that few finished trials are run again
     with _watched(spec.trials, on_progress):
         found = tuner.fit()
     made = sorted((found[n] for n in range(len(found))), key=_number)
-    trials = pd.DataFrame([_row(kind, n, one, bench.start) for n, one in enumerate(made)])
+    trials = pd.DataFrame([_row(kind, n, one, data.start) for n, one in enumerate(made)])
     store.write_table(table, trials)
     return trials
 
@@ -96,8 +98,8 @@ def _tuner(
 ) -> tune.Tuner:
     """The search as it was left, or a new one.
 
-    The space goes with both: where Ray finds its record damaged, it starts anew, and without the
-    space would do so with empty choices.
+    The space is passed in both cases: if Ray finds its record damaged, it starts a new search, and
+    without the space its trials would have nothing to choose from.
     """
     path, space = store.path(f"{TUNE}/{kind}"), {n: _domain(v) for n, v in spec.space.items()}
     if tune.Tuner.can_restore(path):
@@ -132,14 +134,14 @@ def _config(kind: str, spec: TuneSpec, workers: int) -> tune.TuneConfig:
 
 
 def _picker(kind: str, seed: int) -> SearchAlgorithm | Searcher:
-    """What chooses the next trial."""
+    """The algorithm that chooses the next trial."""
     if kind == "random":
         return BasicVariantGenerator(random_state=seed)
     return OptunaSearch(seed=seed)
 
 
 def _domain(values: Range | tuple[Any, ...]) -> Any:
-    """A field of the space as Tune has it."""
+    """A field of the space as one of Tune's distributions."""
     if not isinstance(values, Range):
         return tune.choice(list(values))
     if values.whole:  # Tune leaves the upper end out
@@ -149,14 +151,14 @@ def _domain(values: Range | tuple[Any, ...]) -> Any:
 
 
 def _number(result: Any) -> int:
-    """Which trial this is in the order in which they were made: Tune has it in their folders."""
+    """A trial's number in the order in which they were made, from the name of its folder."""
     found = _FOLDER.match(Path(result.path).name)
     return int(found[1]) if found else 0
 
 
 def _row(kind: str, number: int, result: Any, start: Recipe) -> dict[str, Any]:
-    """A trial as the table has it."""
-    told, chosen = dict(result.metrics or {}), plain(result.config or {})
+    """A trial as a row of the table."""
+    metrics, chosen = dict(result.metrics or {}), plain(result.config or {})
     recipe = recipe_of(start, chosen)
     figures = ("agreement", "first_agreement")
     why = "its worker died too often" if result.error else ""
@@ -165,41 +167,41 @@ def _row(kind: str, number: int, result: Any, start: Recipe) -> dict[str, Any]:
         "trial": number,
         "recipe": recipe.name,
         "student": recipe.student,
-        "seeds": int(told.get("seeds", 0)),
-        **{name: float(told.get(name, FAILED_AGREEMENT)) for name in figures},
-        **{name: float(told.get(name, "nan")) for name in ("students", "neighbours", "balance")},
-        "fit_seconds": float(told.get("fit_seconds", 0.0)),
-        "reason": str(told.get("reason", why)) or why,
+        "seeds": int(metrics.get("seeds", 0)),
+        **{name: float(metrics.get(name, FAILED_AGREEMENT)) for name in figures},
+        **{name: float(metrics.get(name, "nan")) for name in ("students", "neighbours", "balance")},
+        "fit_seconds": float(metrics.get("fit_seconds", 0.0)),
+        "reason": str(metrics.get("reason", why)) or why,
         "chosen": json.dumps(chosen),
     }
 
 
 class _Progress(tune.Callback):
-    """Tells how many trials are finished.
+    """Reports how many trials are finished.
 
-    Tune pickles its callbacks, and a restored search has those of the first: so whom to tell is no
-    part of one.
+    Tune pickles its callbacks, and a restored search gets those of the first call. So the function
+    to report to is kept on the class, not on the instance.
     """
 
-    told: ClassVar[StageProgress | None] = None
+    on_progress: ClassVar[StageProgress | None] = None
     total: ClassVar[int] = 0
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """After each result."""
-        if _Progress.told is not None:
-            _Progress.told(sum(trial.is_finished() for trial in trials), _Progress.total)
+        """Called after each result."""
+        if _Progress.on_progress is not None:
+            _Progress.on_progress(sum(trial.is_finished() for trial in trials), _Progress.total)
 
 
 @contextmanager
 def _watched(total: int, on_progress: StageProgress) -> Iterator[None]:
-    """While the block runs, `on_progress` is told, and Tune and Optuna are quiet."""
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one speaks whatever `verbose` says
+    """Report progress while the block runs, and keep Tune and Optuna quiet."""
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output ignores `verbose`
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    before = _Progress.told
-    _Progress.told, _Progress.total = on_progress, total
+    before = _Progress.on_progress
+    _Progress.on_progress, _Progress.total = on_progress, total
     try:
         with warnings.catch_warnings():
-            # a trial that was started again tells its first draws once more
+            # a trial that was started again reports its first seeds once more
             warnings.filterwarnings("ignore", message="The reported value is ignored because")
             yield
     except TuneError as error:
@@ -208,5 +210,5 @@ def _watched(total: int, on_progress: StageProgress) -> Iterator[None]:
             "What is finished is kept; run the same command to go on"
         ) from error
     finally:
-        _Progress.told = before
+        _Progress.on_progress = before
     on_progress(total, total)

@@ -1,7 +1,7 @@
-"""Where trials are told to beside TensorBoard's files: MLflow or Weights & Biases.
+"""Report trials to MLflow or Weights & Biases, in addition to TensorBoard's files.
 
-Ray's own callbacks do it; addresses and keys are those services' usual settings
-(MLFLOW_TRACKING_URI, WANDB_API_KEY, WANDB_MODE=offline). Figures and choices are sent, no image.
+Ray's own callbacks do it. Addresses and keys are the usual settings of these services
+(MLFLOW_TRACKING_URI, WANDB_API_KEY, WANDB_MODE=offline). Metrics and choices are sent, no images.
 """
 
 import os
@@ -21,11 +21,11 @@ def trackers(names: tuple[str, ...], project: str) -> list[Callback]:
     """Ray's callbacks for these services.
 
     Args:
-        names: of `TRACKERS`.
-        project: what the experiment is called there.
+        names: some of `TRACKERS`.
+        project: name of the experiment there.
 
     Raises:
-        MedlabelError: an unknown name, or one whose package is not installed.
+        MedlabelError: an unknown name, a package that is not installed, or missing credentials.
     """
     for name in names:
         if name not in TRACKERS:
@@ -38,7 +38,7 @@ def trackers(names: tuple[str, ...], project: str) -> list[Callback]:
 
 
 def _wandb_is_set() -> bool:
-    """Whether Weights & Biases knows whom to tell: else it fails when the work has begun."""
+    """Whether Weights & Biases has credentials; without them it would fail after work has begun."""
     netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     offline = os.environ.get("WANDB_MODE") in {"offline", "disabled", "dryrun"}
     return offline or bool(os.environ.get("WANDB_API_KEY")) or netrc.exists()

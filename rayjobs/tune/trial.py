@@ -1,14 +1,13 @@
-"""One trial of a search: a student by a recipe, a draw more at each step, judged without truth.
+"""One trial of a search: a student and a recipe, one more sample per step, judged without truth.
 
-A draw's predictions are a durable file, in a folder named for what decides it. So a trial that is
-started again, or that chooses what another one chose, reads what is there.
+Predictions are written to a folder that is named for everything that decides them. So a trial that
+is started again, or one with the same choices as another, reads what is already there.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from ray import tune
 from ray.tune.result import DONE
 
@@ -26,131 +25,144 @@ from medlabel.experiments.tune_spec import (
 from medlabel.storage.store import Store
 from medlabel.student.provenance import Identity
 from medlabel.student.recipes import Recipe
-from rayjobs.sweep.sharing import Stacks, TaskData, fit_one
+from rayjobs.cluster import last_line, prepare_worker
+from rayjobs.sweep.sharing import PixelArrays, TaskData, fit_task_cell
 
 __all__ = ["Trial", "TuneData", "TuneTaskData"]
 
 
 @dataclass(frozen=True)
 class TuneTaskData:
-    """A task that trials are tried on. It has no id of an image and no true label.
+    """One of the tasks that trials are evaluated on. It holds no image ids and no true labels.
 
     Attributes:
-        taught: what the teacher says, with its embeddings.
-        identity: what decides a student here; its recipe and architecture are put in.
+        data: the teacher's scores and embeddings, and the rows of each cell.
+        identity: what decides a student; a trial's recipe and architecture are put into it.
     """
 
-    taught: TaskData
+    data: TaskData
     identity: Identity
 
 
 @dataclass(frozen=True)
 class TuneData:
-    """What all trials share, put into the object store once.
+    """What all trials share; it is put into Ray's object store once.
 
     Attributes:
-        uri: where finished draws are.
-        stacks: all drawn images, grey and in colour.
-        tasks: that a trial's figures are the mean of.
+        uri: folder of the search.
+        pixels: all sampled images, grey and in colour.
+        tasks: a trial's figures are their mean.
         start: the recipe that trials change.
-        seeds: draws of a trial, at most.
+        seeds: cells per trial and task, at most.
     """
 
     uri: str
-    stacks: Stacks
+    pixels: PixelArrays
     tasks: tuple[TuneTaskData, ...]
     start: Recipe
     seeds: int
 
-    def draw(
-        self, task: TuneTaskData, recipe: Recipe, architecture: str, seed: int
-    ) -> tuple[TaskSignals, float]:
-        """What a draw shows, and the seconds of its fit; fitted now if it is not there.
+    def fit_cell(self, task: TuneTaskData, recipe: Recipe, seed: int, device: str) -> None:
+        """Fit one cell in this process, unless it is finished.
 
         Raises:
             MedlabelError: it cannot be fitted.
         """
-        identity = replace(task.identity, recipe=recipe, student=architecture)
-        folder = Store(self.uri) / unit_folder(identity.key)
-        taught = task.taught
-        if seed not in finished_seeds(folder) and (
-            why := fit_one(folder.uri, taught, self.stacks, recipe, architecture, seed)
-        ):
-            raise MedlabelError(why)
-        cell, rows = read_cell(folder, seed), taught.cells[seed].test
-        assert taught.embeddings is not None, "a bench keeps them"
-        seen = np.asarray(taught.embeddings[rows], np.float32)
-        scores = taught.adjustment(taught.scores[..., rows, :], seen)
-        given = dict(zip(map(str, rows), cell.test.argmax(axis=1).tolist(), strict=True))
-        return TaskSignals(compute_signals(scores, cell.test, seen), given), cell.seconds
+        folder = self._folder(task, recipe, recipe.student)
+        if seed in finished_seeds(folder):
+            return
+        choices: dict[str, Any] = {"recipe": recipe, "architecture": recipe.student}
+        try:
+            fit_task_cell(folder, seed, device, task.data, *self.pixels, **choices)
+        except MedlabelError:
+            raise
+        except Exception as error:  # whatever it is, the search goes on without this trial
+            raise MedlabelError(f"{type(error).__name__}: {last_line(error)}") from error
 
-    def agreement(self, draws: list[list[TaskSignals]]) -> dict[str, float]:
-        """The objective of the draws so far, by task."""
-        return agreement(draws, [len(task.taught.classes) for task in self.tasks])
+    def read_cell_signals(
+        self, task: TuneTaskData, recipe: Recipe, architecture: str, seed: int
+    ) -> tuple[TaskSignals, float]:
+        """What the predictions of a finished cell show, and the seconds that its fit took."""
+        data = task.data
+        cell = read_cell(self._folder(task, recipe, architecture), seed)
+        rows = data.cells[seed].test
+        assert data.embeddings is not None, "a search keeps them"
+        embeddings = np.asarray(data.embeddings[rows], np.float32)
+        scores = data.adjustment(data.scores[..., rows, :], embeddings)
+        labels = dict(zip(map(str, rows), cell.test.argmax(axis=1).tolist(), strict=True))
+        return TaskSignals(compute_signals(scores, cell.test, embeddings), labels), cell.seconds
+
+    def _folder(self, task: TuneTaskData, recipe: Recipe, architecture: str) -> Store:
+        identity = replace(task.identity, recipe=recipe, student=architecture)
+        return Store(self.uri) / unit_folder(identity.key)
+
+    def agreement(self, signals: list[list[TaskSignals]]) -> dict[str, float]:
+        """The objective, from the seeds so far of each task."""
+        return agreement(signals, [len(task.data.classes) for task in self.tasks])
 
 
 class Trial(tune.Trainable):
-    """Tune calls `step` until its scheduler has seen enough: a step is a draw more on every task.
+    """Tune calls `step` until its scheduler stops it; each step fits one more cell of every task.
 
-    The first step makes the two draws that the objective needs. Nothing is saved for Tune: what a
-    trial knows is in the files of its draws.
+    The first step fits the two that the objective needs. Nothing is saved for Tune: all that a
+    trial knows is in the files of its cells.
     """
 
-    def setup(self, config: dict[str, Any], bench: TuneData | None = None) -> None:
-        """Once an actor: take what all trials share."""
-        assert bench is not None, "tune.with_parameters gives it"
-        torch.set_num_threads(1)  # OpenMP threads of several workers contend
-        self._bench = bench
+    def setup(self, config: dict[str, Any], data: TuneData | None = None) -> None:
+        """Called once per actor: take what all trials share."""
+        assert data is not None, "tune.with_parameters passes it"
+        self._device = prepare_worker()
+        self._data = data
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """The actor is used again for another trial."""
+        """Called when the actor is used again for another trial."""
         self._begin(new_config)
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._chosen = config
-        self._draws: list[list[TaskSignals]] = [[] for _ in self._bench.tasks]
+        self._choices = config
+        self._signals: list[list[TaskSignals]] = [[] for _ in self._data.tasks]
         self._seconds = 0.0
         self._first = FAILED_AGREEMENT
 
     def step(self) -> dict[str, Any]:
-        """Draw once more and tell the objective; a trial that cannot be fitted counts least."""
+        """Fit one more cell and report the objective; a trial that cannot be fitted ranks last."""
         try:
-            recipe = recipe_of(self._bench.start, self._chosen)
-            done = len(self._draws[0])
+            recipe = recipe_of(self._data.start, self._choices)
+            done = len(self._signals[0])
             for seed in range(done, max(MIN_SEEDS, done + 1)):
-                self._draw(recipe, seed)
+                self._add_seed(recipe, seed)
         except MedlabelError as error:
-            return {
-                **_told(FAILED_AGREEMENT, len(self._draws[0])),
-                "reason": str(error),
-                DONE: True,
-            }
-        told = self._bench.agreement(self._draws)
-        draws = len(self._draws[0])
-        self._first = told["agreement"] if draws == MIN_SEEDS else self._first
+            failed = _metrics(FAILED_AGREEMENT, len(self._signals[0]))
+            return {**failed, "reason": str(error), DONE: True}
+        objective = self._data.agreement(self._signals)
+        seeds = len(self._signals[0])
+        self._first = objective["agreement"] if seeds == MIN_SEEDS else self._first
         return {
-            **_told(self._first, draws, self._seconds),
-            **told,
-            DONE: draws >= self._bench.seeds,
+            **_metrics(self._first, seeds, self._seconds),
+            **objective,
+            DONE: seeds >= self._data.seeds,
         }
 
-    def _draw(self, recipe: Recipe, seed: int) -> None:
-        found = [self._bench.draw(task, recipe, recipe.student, seed) for task in self._bench.tasks]
-        for draws, (draw, seconds) in zip(self._draws, found, strict=True):
-            draws.append(draw)
+    def _add_seed(self, recipe: Recipe, seed: int) -> None:
+        found = []
+        for task in self._data.tasks:
+            self._data.fit_cell(task, recipe, seed, self._device)
+            found.append(self._data.read_cell_signals(task, recipe, recipe.student, seed))
+        for of_task, (signals, seconds) in zip(self._signals, found, strict=True):
+            of_task.append(signals)
             self._seconds += seconds
 
 
-def _told(first: float, draws: int, seconds: float = 0.0) -> dict[str, Any]:
-    """What every result has: the objective, of the first draws too, and what it took."""
+def _metrics(first: float, seeds: int, seconds: float = 0.0) -> dict[str, Any]:
+    """What every result has: the objective, also of the first seeds, and the time it took."""
     figures = dict.fromkeys(("students", "neighbours", "balance"), float("nan"))
     return {
         "agreement": first,
         **figures,
         "first_agreement": first,
-        "seeds": draws,
+        "seeds": seeds,
         "fit_seconds": seconds,
         "reason": "",
     }

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from medlabel.cli import app as cli
+from rayjobs.fit_placement import FitPlacement
 
 
 @pytest.fixture
@@ -55,4 +56,4 @@ def test_options_reach_the_search_as_they_are_typed(medlabel, monkeypatch, tmp_p
     monkeypatch.setattr("rayjobs.tune.job.tune", lambda s, _: asked.append(s) or sys.exit(0))
     medlabel("tune", spec, "--out", tmp_path / "out", "--workers", 3, "--gpus-per-worker", 0.1)
     assert (asked[0].workers, asked[0].gpus, asked[0].spec.trials) == (3, 0.1, 3)
-    assert asked[0].sweep.workers == 3
+    assert asked[0].placement == FitPlacement(workers=3, gpus=0.1)

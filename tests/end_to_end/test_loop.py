@@ -22,7 +22,7 @@ from medlabel.student.recipes import RECIPES
 from medlabel.teacher.adjust import Adjustment, parse_steps
 from medlabel.teacher.zero_shot import score_table
 from rayjobs import run as job
-from rayjobs.fit import fit_unit
+from rayjobs.fit import fit_cell
 
 QUICK = replace(RECIPES["robust"], epochs=2, min_steps=None, average_from_epoch=0)
 
@@ -59,12 +59,12 @@ def settings(teacher, tmp_path):
 
 @pytest.fixture
 def fitted_here(monkeypatch, one_thread):
-    """Cells are fitted in this process: Ray Train's start-up takes ten times as long as they do."""
+    """Cells are fitted in this process: starting Ray takes longer than they do."""
 
-    def fit_cells(store, workload, units, *_, **__):
-        for unit in units:
-            fit_unit(store, workload, unit)
-        return len(units)
+    def fit_cells(store, workload, cells, *_, **__):
+        for rows in cells:
+            fit_cell(store, workload, rows)
+        return len(cells)
 
     monkeypatch.setattr(job, "fit_cells", fit_cells)
     monkeypatch.setattr(job, "start_ray", lambda _: None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from rayjobs.cluster import connect, fitting_resources
+from rayjobs.cluster import connect
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 OPEN = {"00000000", "0" * 32}  # 0.0.0.0 and ::, as /proc/net/tcp writes them
@@ -53,12 +53,3 @@ def test_connecting_twice_is_connecting_once():
     address = ray.get_runtime_context().gcs_address
     connect()
     assert ray.get_runtime_context().gcs_address == address
-
-
-def test_small_networks_share_a_gpu(monkeypatch):
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 16.0, "GPU": 2.0})
-    assert fitting_resources(30) == (8, {"CPU": 1, "GPU": 0.25})
-    assert fitting_resources(3) == (3, {"CPU": 1, "GPU": 0.25})
-    assert fitting_resources(30, 0.4) == (4, {"CPU": 1, "GPU": 0.4})  # a share spans no two GPUs
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
-    assert fitting_resources(30) == (2, {"CPU": 1})

@@ -8,8 +8,7 @@ from medlabel.experiments.run_folder import finished_seeds, read_cell
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle
 from medlabel.student.recipes import RECIPES
-from rayjobs import fit
-from rayjobs.fit import Unit, Workload, fit_cells, fit_unit
+from rayjobs.fit import CellRows, Workload, fit_cell, fit_cells
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -30,9 +29,9 @@ def workload():
     )
 
 
-def units(n):
+def cells(n):
     rows = np.arange(60)
-    return [Unit(seed, rows[:40], rows[40:]) for seed in range(n)]
+    return [CellRows(seed, rows[:40], rows[40:]) for seed in range(n)]
 
 
 def contents(store):
@@ -42,51 +41,37 @@ def contents(store):
 @pytest.mark.usefixtures("one_thread")
 def test_finished_cells_are_not_fitted_again_and_the_rest_comes_out_the_same(workload, tmp_path):
     bare, resumed = Store(str(tmp_path / "bare")), Store(str(tmp_path / "resumed"))
-    for unit in units(3):
-        fit_unit(bare, workload, unit)
-    told = []
-    assert fit_cells(resumed, workload, units(1)) == 1
+    for rows in cells(3):
+        fit_cell(bare, workload, rows)
+    reported = []
+    assert fit_cells(resumed, workload, cells(1)) == 1
     first = resumed.read("cells/seed-0000/cell.json")
-    assert fit_cells(resumed, workload, units(3), lambda *p: told.append(p)) == 2
-    assert told[-1] == (3, 3)
+    assert fit_cells(resumed, workload, cells(3), lambda *p: reported.append(p)) == 2
+    assert reported[-1] == (3, 3)
     assert resumed.read("cells/seed-0000/cell.json") == first
     assert contents(bare) == contents(resumed)
-    assert fit_cells(resumed, workload, units(3)) == 0
-    assert resumed.list(".train*") == []
+    assert fit_cells(resumed, workload, cells(3)) == 0
 
 
-@pytest.mark.parametrize(
-    ("resources", "size"),
-    [({"CPU": 1}, (1, 4)), ({"CPU": 1, "GPU": 0.25}, 4), ({"GPU": 1}, (1, 4))],
-)
-def test_workers_follow_the_cluster_where_ray_can_count_them(resources, size):
-    assert fit._size(4, resources, elastic=True) == size
-    assert fit._size(4, resources, elastic=False) == 4
-    assert fit._size(1, resources, elastic=True) == 1
+def test_students_are_kept_only_where_they_are_asked_for(workload, tmp_path):
+    store = Store(str(tmp_path))
+    fit_cells(store, workload, cells(1), keep_students=False)
+    assert finished_seeds(store) == {0}
+    assert store.list("cells/*/bundle") == []
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_an_elastic_fit_comes_out_the_same(workload, tmp_path):
-    fixed, elastic = Store(str(tmp_path / "fixed")), Store(str(tmp_path / "elastic"))
-    fit_unit(fixed, workload, units(1)[0])
-    fit_unit(fixed, workload, units(2)[1])
-    assert fit_cells(elastic, workload, units(2), room=fit.WorkerLimits(elastic=True)) == 2
-    assert contents(fixed) == contents(elastic)
-
-
-def test_a_fit_that_cannot_succeed_ends_in_one_line(workload, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit, "_CRASHES", 0)  # each costs a start of the workers
+def test_a_fit_that_cannot_succeed_ends_in_one_line(workload, tmp_path):
     with pytest.raises(MedlabelError, match="run the same command to go on") as error:
-        fit_cells(Store(str(tmp_path)), replace(workload, architecture="none"), units(1))
-    assert "unknown student" in str(error.value)
+        fit_cells(Store(str(tmp_path)), replace(workload, architecture="none"), cells(2))
+    assert str(error.value).startswith("fitting failed: unknown student")
     assert "\n" not in str(error.value)
 
 
 def test_a_fitted_student_is_calibrated_on_its_pool(workload, tmp_path):
     store = Store(str(tmp_path))
-    (unit,) = units(1)
-    fit_unit(store, workload, unit)
+    (rows,) = cells(1)
+    fit_cell(store, workload, rows)
     bundle = load_bundle(store.path("cells/seed-0000/bundle"))
-    assessment = bundle.assess(workload.images[unit.pool])
+    assessment = bundle.assess(workload.images[rows.pool])
     assert assessment.calibrated
     assert (assessment.ood_score <= 1.01).mean() > 0.9

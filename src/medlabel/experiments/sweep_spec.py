@@ -30,7 +30,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
-import numpy as np
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -65,7 +64,6 @@ __all__ = [
     "SweepUnit",
     "TeacherSpec",
     "check_sweep",
-    "chunks",
     "listed",
     "plan",
     "read_sweep",
@@ -333,9 +331,3 @@ def same_modality(task: Task, modalities: Mapping[str, str] = MappingProxyType({
         for spec in task.classes
     ]
     return len(set(found)) < len(found)
-
-
-def chunks(seeds: Sequence[int], size: int) -> list[list[int]]:
-    """Split seeds into the fewest parts of at most `size`, of about equal length."""
-    parts = -(-len(seeds) // size)
-    return [part.tolist() for part in np.array_split(np.array(seeds), parts)] if parts else []

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import ray
 import torch
 from support import write_npz
 
@@ -15,12 +14,12 @@ from medlabel.evaluation.metrics import true_labels
 from medlabel.experiments.sweep_spec import TeacherSpec, plan, read_sweep
 from medlabel.storage.store import Store
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
+from rayjobs import fit_placement
 from rayjobs.run import RunConfig, run
-from rayjobs.sweep import fitting as sweep_fit
-from rayjobs.sweep import job
+from rayjobs.sweep import fitting, job
 from rayjobs.sweep.estimate import Rates, estimate
 from rayjobs.sweep.prepare import SweepConfig, prepare
-from rayjobs.sweep.sharing import Pixels, fit_one, gather
+from rayjobs.sweep.sharing import SharedPixels, fit_task_cell, gather
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -136,40 +135,36 @@ def test_pixels_are_gathered_from_arrays_of_two_kinds():
 
 def test_where_a_worker_reads_an_image_tells_nothing_of_its_class(folder):
     asked = settings(folder, "unused", sources="['phantom:breastmnist', 'phantom:chestmnist']")
-    prepared = prepare(asked, lambda *_: None)
-    (draw,) = prepared.draws.values()
-    labels = true_labels(draw.truth, draw.ids)
-    places = Pixels(prepared)
-    in_colour, row = places.places(draw.ids)
+    prepared = prepare(asked)
+    (sample,) = prepared.samples.values()
+    labels = true_labels(sample.truth, sample.ids)
+    pixels = SharedPixels(prepared)
+    in_colour, row = pixels.places(sample.ids)
     assert not in_colour.any()
-    for told in (row, np.argsort(row)):  # half above the middle, as chance has it
-        above = labels[told >= np.median(told)].mean()
+    for order in (row, np.argsort(row)):  # by chance, half of each class is above the median
+        above = labels[order >= np.median(order)].mean()
         assert abs(above - 0.5) < 0.15
-    stack = places.stacks()[0]
+    grey = pixels.arrays()[0]
     for number in range(5):
         np.testing.assert_array_equal(
-            stack[row[number]], source_image(draw.sources, draw.ids[number])
+            grey[row[number]], source_image(sample.sources, sample.ids[number])
         )
 
 
 def test_a_cell_that_kills_its_worker_takes_no_other_with_it(folder, monkeypatch):
     some = "[dark=dark.npz, grey=grey.npz]"
     asked = settings(folder, folder / "killing", sources=some, seeds=4, workers=1)
-    monkeypatch.setattr(sweep_fit, "_CRASHES", 0)
-    monkeypatch.setattr(sweep_fit, "_CHUNKS", 1)
+    monkeypatch.setattr(fit_placement, "_RETRIES", 0)
 
-    @ray.remote(max_calls=0)
-    def deadly(chunk, taught):
-        stacks = tuple(ray.get(list(chunk.pixels)))
-        for seed in chunk.seeds:
-            if seed == 1:
-                os._exit(1)
-            fit_one(chunk.uri, taught, stacks, chunk.recipe, chunk.architecture, seed)
-        return {}
+    def deadly(store, seed, *arguments, **choices):
+        if seed == 1:
+            os._exit(1)
+        fit_task_cell(store, seed, *arguments, **choices)
 
-    monkeypatch.setattr(sweep_fit, "_fit_chunk", deadly)
+    monkeypatch.setattr(fitting, "fit_task_cell", deadly)
     outcome = job.sweep(asked)
     assert outcome.failures["seed"].tolist() == [1]
+    assert outcome.failures["reason"].tolist() == ["its worker process died (attempts: 1)"]
     assert sorted(outcome.results["seed"]) == [0, 2, 3]
 
 

@@ -12,6 +12,7 @@ from support import write_npz
 
 from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
+from medlabel.experiments import tune_spec
 from medlabel.experiments.sweep_spec import read_sweep
 from medlabel.experiments.tune_spec import TuneSpec
 from medlabel.storage.store import Store
@@ -19,7 +20,7 @@ from medlabel.student.bundle import load_bundle
 from medlabel.student.recipes import get_recipe
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from rayjobs.sweep import prepare as sweep_prepare
-from rayjobs.tune import job, tracking
+from rayjobs.tune import job, tracking, trial
 from rayjobs.tune import search as tune_search
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -173,13 +174,9 @@ def test_what_trials_are_given_holds_no_truth_and_no_id(folder, monkeypatch):
     assert b"SealedTruth" not in sent
 
 
-OBJECTIVE = ("rayjobs/tune/trial", "rayjobs/tune/search", "src/medlabel/experiments/tune_spec")
-
-
-@pytest.mark.parametrize("module", OBJECTIVE)
+@pytest.mark.parametrize("module", [trial, tune_search, tune_spec])
 def test_no_code_of_the_objective_can_name_truth(module):
-    root = Path(__file__).parents[3]
-    tree = ast.parse((root / f"{module}.py").read_text())
+    tree = ast.parse(Path(module.__file__).read_text())
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
