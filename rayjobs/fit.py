@@ -19,11 +19,10 @@ from medlabel.experiments.run_folder import write_cell
 from medlabel.storage.device import default_device
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
-from medlabel.student.calibration import calibrate
-from medlabel.student.fit import fit, predict_proba
+from medlabel.student.fit import predict_proba
 from medlabel.student.human_labels import HumanLabels
 from medlabel.student.recipes import Recipe
-from medlabel.student.targets import training_targets
+from medlabel.student.trained import train_student
 from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment
 from rayjobs.fit_placement import WHOLE_CLUSTER, FitJob, FitPlacement, run_fits
 
@@ -154,7 +153,7 @@ def fit_cell(
     human_labels = (
         None if workload.human_labels is None else workload.human_labels.subset(rows.pool)
     )
-    fitted = fit(
+    trained = train_student(
         images[rows.pool],
         scores,
         workload.classes,
@@ -163,23 +162,16 @@ def fit_cell(
         architecture=workload.architecture,
         device=device or default_device(),
         human_labels=human_labels,
+        calibrated=keep_student,
     )
-    labels = training_targets(scores, workload.recipe)
-    labels = labels if human_labels is None else human_labels.apply_to_targets(labels)
-    predictions = [predict_proba(fitted.student, images[part]) for part in (rows.pool, rows.test)]
-    if not all(np.isfinite(probabilities).all() for probabilities in predictions):
-        raise MedlabelError(
-            f"training with the recipe {workload.recipe.name} diverged: its probabilities are not "
-            "finite; choose a lower learning_rate"
-        )
-    calibration = calibrate(fitted.student, images[rows.pool], labels) if keep_student else None
     write_cell(
         store,
         rows.seed,
-        fitted,
-        *predictions,
+        trained.fit,
+        trained.pool,
+        predict_proba(trained.fit.student, images[rows.test]),
         seconds=time.perf_counter() - start,
         provenance=workload.provenance,
         keep_student=keep_student,
-        calibration=calibration,
+        calibration=trained.calibration,
     )

@@ -319,7 +319,7 @@ def _parquet_parts(
             column = _image_column(footer.schema_arrow, column)
     except (pa.ArrowException, OSError) as error:
         raise MedlabelError(
-            f"{uri} is not a whole Parquet file: {error}".splitlines()[0]
+            f"{uri} is not an intact Parquet file: {error}".splitlines()[0]
         ) from error
     except KeyError as error:
         raise MedlabelError(f"{uri}: {error.args[0]}; name one with --image-column") from error
