@@ -35,8 +35,8 @@ from medlabel.data.listing import list_parts
 from medlabel.data.sources import open_source
 from medlabel.storage.home import default_home
 from medlabel.storage.store import Store
-from medlabel.teacher.catalogue import catalogue
 from medlabel.teacher.clip import Clip, load_clip
+from medlabel.teacher.digest_catalogue import catalogue
 from medlabel.teacher.embeddings import EmbeddingTable
 from medlabel.teacher.zoo.facts import describe_model
 from rayjobs.cluster import connect

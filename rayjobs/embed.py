@@ -23,8 +23,8 @@ from medlabel.data.listing import Part
 from medlabel.storage.digests import digest_image, to_digests
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
-from medlabel.teacher.catalogue import Catalogue, CatalogueStore, RawShard, missing_rows
 from medlabel.teacher.clip import Clip, check_clip, load_clip
+from medlabel.teacher.digest_catalogue import Catalogue, CatalogueStore, RawShard, missing_rows
 from medlabel.teacher.embedding_export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.teacher.embeddings import SHARD_SIZE, EmbeddingTable
 from rayjobs.cluster import connect, prepare_worker

@@ -15,7 +15,7 @@ import ray
 from medlabel.annotation.table import DecodedPiece, Layout, read_pieces
 from medlabel.data.framing import CentreSquare, Framing
 from medlabel.data.listing import Part
-from medlabel.teacher.catalogue import (
+from medlabel.teacher.digest_catalogue import (
     CatalogueStore,
     PoolShard,
     RawShard,
@@ -92,7 +92,7 @@ def read_pooled(
 
     Args:
         row: the `number` of the part among all parts, the `part`, and its `rows`.
-        framing: as for `medlabel.teacher.catalogue.read_pool`.
+        framing: as for `medlabel.teacher.digest_catalogue.read_pool`.
         square: as for `read_pool`.
         known: a list of one reference to the `Contents` of the embedding table in Ray's object
             store.

@@ -14,8 +14,8 @@ from medlabel.data.tasks import source_image
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import digest_image, to_digests
 from medlabel.storage.progress import OnProgress, ignore_progress
-from medlabel.teacher.catalogue import Catalogue, missing_rows
 from medlabel.teacher.clip import Clip, base_name
+from medlabel.teacher.digest_catalogue import Catalogue, missing_rows
 from medlabel.teacher.phantom_clip import is_phantom
 from medlabel.teacher.zoo.weights import find_local_weights
 from rayjobs.scoring import image_table, start_ray

@@ -2,7 +2,7 @@ import numpy as np
 
 from medlabel.annotation.table import DecodedPiece
 from medlabel.storage.digests import to_digests
-from medlabel.teacher.catalogue import PoolShard, RawShard
+from medlabel.teacher.digest_catalogue import PoolShard, RawShard
 from rayjobs.image_reading import pack, pack_pool, pack_prepared, unpack, unpack_prepared
 
 

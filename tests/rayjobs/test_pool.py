@@ -7,8 +7,8 @@ from medlabel.data.framing import CentreSquare, grey_if_possible
 from medlabel.data.listing import list_parts, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.teacher.catalogue import catalogue
 from medlabel.teacher.clip import load_clip
+from medlabel.teacher.digest_catalogue import catalogue
 from medlabel.teacher.embeddings import EmbeddingTable
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from rayjobs.image_pipeline import Replicas

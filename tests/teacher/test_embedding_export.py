@@ -7,7 +7,7 @@ import pytest
 from medlabel.data.listing import list_parts
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.teacher.catalogue import Catalogue, catalogue
+from medlabel.teacher.digest_catalogue import Catalogue, catalogue
 from medlabel.teacher.embedding_export import export, write_rejects
 from medlabel.teacher.embeddings import EmbeddingTable, Shard
 

@@ -23,8 +23,8 @@ from medlabel.errors import InvalidArgumentError
 from medlabel.storage.home import default_home
 from medlabel.storage.progress import OnProgress
 from medlabel.teacher.caption_sets import check_caption_sets
-from medlabel.teacher.catalogue import framed
 from medlabel.teacher.clip import Clip, check_clip, load_clip
+from medlabel.teacher.digest_catalogue import framed
 from medlabel.teacher.phantom_store import local_name
 from medlabel.teacher.task_captions import captions_by_name, unknown_captions
 from medlabel.teacher.zero_shot import class_embeddings, score

@@ -22,7 +22,7 @@ from medlabel.data.listing import Part
 from medlabel.errors import MedlabelError
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
-from medlabel.teacher.catalogue import Catalogue
+from medlabel.teacher.digest_catalogue import Catalogue
 from medlabel.teacher.embeddings import Contents, EmbeddingTable, Shard
 
 __all__ = ["EXPORT_MANIFEST", "REJECTS", "export", "write_rejects"]

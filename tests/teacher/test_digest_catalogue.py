@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 from support import write_npz
 
-import medlabel.teacher.catalogue as shards_module
+import medlabel.teacher.digest_catalogue as shards_module
 from medlabel.data.decoding import ImageError
 from medlabel.data.framing import CentreSquare, Framing
 from medlabel.data.listing import FilesPart, list_parts, pixels_of
 from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
-from medlabel.teacher.catalogue import (
+from medlabel.teacher.digest_catalogue import (
     Catalogue,
     CatalogueStore,
     catalogue,
