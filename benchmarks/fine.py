@@ -1,4 +1,4 @@
-"""Labels within a set, where a teacher knows little: is it said when a task cannot be decided?
+"""Labels within a set, where a teacher knows little: is there a warning if it cannot decide?
 
 `python -m benchmarks.fine [--quick] [--findings] [--only TASK/NOISE/RECIPE ...] [--table]`: eight
 blood cells, malignant against benign, pneumonia against normal, on real images, with the phantom

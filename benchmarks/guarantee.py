@@ -1,9 +1,9 @@
-"""How often is a promise broken, and how much is covered? 1,000 human answers at most, real images.
+"""How often is a guarantee wrong, and how much does it cover? At most 1,000 answers, real images.
 
 `python -m benchmarks.guarantee [--quick] [--resamples 1000]`: all images of a task are labelled by
 a student of a noisy teacher (`noises.py`), or by that teacher itself. Then, over and over, some of
-them are drawn, their truth is right, and what `medlabel.annotation.guarantee` promises is held
-against the truth of all. Coverage beside it: by the binary search of SGR (Geifman & El-Yaniv
+them are drawn, their truth is right, and what `medlabel.annotation.guarantee` states is compared
+with the truth of all. Coverage beside it: by the binary search of SGR (Geifman & El-Yaniv
 2017) from the same answers, and by an oracle that knows all truth.
 """
 

@@ -79,7 +79,7 @@ def _fit_missing(missing: Sequence[Unit], path: Path, workers: int) -> None:
 
 
 def _line_of(future: Future[dict[str, Any]], unit: Unit) -> dict[str, Any] | None:
-    """What a unit came to; None, said aloud, of too few images or a noise that cannot be made."""
+    """The row of a unit; None, with a message, for too few images or an impossible noise."""
     try:
         return future.result()
     except MedlabelError as error:

@@ -1,4 +1,4 @@
-"""Our server against bare FastAPI, LitServe, and Ray Serve as it comes.
+"""Our server against bare FastAPI, LitServe, and Ray Serve with its defaults.
 
 `python -m benchmarks.serve [--quick] [--litserve FOLDER]`: each server in turn, the same student,
 the same cores, the same client (wrk, from your distribution). One image a request at 1, 32 and 128

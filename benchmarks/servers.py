@@ -86,7 +86,7 @@ def litserve(folder: str, port: int) -> None:
 
 
 def ray(folder: str, port: int) -> None:
-    """Ray Serve as it comes: FastAPI's ingress and `serve.batch` with their defaults."""
+    """Ray Serve with its defaults: FastAPI's ingress and `serve.batch`."""
     import signal
 
     from ray import serve

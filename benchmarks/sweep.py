@@ -38,7 +38,7 @@ from medlabel.teacher.clip import Clip
 from rayjobs.sweep.job import SweepConfig, sweep
 from rayjobs.sweep.prepare import prepare
 
-import open_clip  # isort: skip  (after medlabel, which mends torchvision)
+import open_clip  # isort: skip  (after medlabel, which makes torchvision importable)
 
 CELLS = 66 * 30
 MEDMNIST = 707_962  # images of all twelve sets

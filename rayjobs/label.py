@@ -34,6 +34,7 @@ from medlabel.teacher.adjust import NO_ADJUSTMENT
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
 from medlabel.teacher.task_captions import captions_by_name
+from medlabel.versions import STUDENT
 from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_parts
 from rayjobs.fit import CellRows, Workload, fit_cells
 from rayjobs.image_pipeline import Replicas, list_sources
@@ -133,11 +134,14 @@ def _refuse_occupied(store: Store) -> None:
 
 
 def _claim(store: Store, config: LabelConfig) -> None:
-    """Reserve a folder for these classes and this student, or go on with the same."""
+    """Reserve a folder for these classes and this student, or go on with the same.
+
+    A student of other version numbers is another one (`medlabel.versions`).
+    """
     decisive = {
         "classes": list(config.classes), "clip": config.clip, "captions": config.captions,
         "recipe": json.loads(json.dumps(asdict(config.recipe))), "pool": config.pool,
-        "side": config.side, "seed": config.seed,
+        "side": config.side, "seed": config.seed, "code_versions": dict(STUDENT),
     }  # fmt: skip
     if store.exists(_MANIFEST):
         refuse_different(store, store.read_json(_MANIFEST), decisive, "other labels")

@@ -42,7 +42,7 @@ def ensure_phantom_clip(
     """The folder of the small CLIP, `{home}/clip/phantom-XXXXXXXXXXXX`; trained now if need be.
 
     Args:
-        home: where medlabel keeps what can be made again. On a cluster, a disk all nodes see.
+        home: where medlabel keeps what can be computed again. On a cluster, a disk all nodes see.
         config: how to train; the default is what `--clip phantom` means.
         on_progress: called with ("drawing" or "training", done, total), from a second thread.
         checkpoint_every: steps between two checkpoints; no weight depends on it.

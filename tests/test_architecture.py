@@ -5,6 +5,7 @@ Which package may import which is import-linter's contract in pyproject.toml.
 
 import ast
 import re
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def test_every_package_says_what_it_is_for(path):
     source = path / "__init__.py"
     if source.exists():
         assert ast.get_docstring(ast.parse(source.read_text()))
+
+
+def test_every_package_has_its_place_in_the_contract():
+    """Import-linter says nothing about a package that no layer names."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers, science = contracts["contracts"]
+    ordered = {name for layer in layers["layers"] for name in layer.split(" | ")}
+    own = {path.stem for path in (ROOT / "src/medlabel").iterdir() if path.suffix in ("", ".py")}
+    packages = {f"medlabel.{name}" for name in own - {"__init__", "__pycache__"}}
+    assert ordered == packages | {"rayjobs", "serving"}
+    with_ray = {"medlabel.cli", "medlabel.jobs", "medlabel._torchvision"}
+    assert set(science["source_modules"]) == packages - with_ray
 
 
 def test_whatever_silences_a_check_gives_its_reason():

@@ -1,19 +1,19 @@
-"""The one exception that is a user's to mend, and the words for those of others."""
+"""The exception for mistakes that a user can correct, and the messages of other exceptions."""
 
 __all__ = ["InvalidArgumentError", "MedlabelError", "reason"]
 
 
 class MedlabelError(Exception):
-    """Something the user can mend: one line that names the thing, the reason and the next step.
+    """A mistake that the user can correct, in one line: what is wrong, why, and what to do.
 
     The command line prints it without a traceback and exits with code 2.
     """
 
 
 class InvalidArgumentError(MedlabelError, ValueError):
-    """An argument of the Python API that cannot be used: a `ValueError`, as scikit-learn has it."""
+    """An invalid argument of the Python API; also a `ValueError`, as in scikit-learn."""
 
 
 def reason(error: BaseException) -> str:
-    """What an error says: of the operating system's neither the number nor the path again."""
+    """The message of an error; for one of the operating system without its number and its path."""
     return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -27,6 +27,9 @@ def test_options_of_run_become_its_configuration(tmp_path, dark, bright):
     assert jobs.run_config(task, "out", recipe=TINY).recipe == TINY
     with pytest.raises(MedlabelError, match="unknown captions"):
         jobs.run_config(task, "out", captions="tabel")
+    for name, value in (("seeds", 0), ("per_class", 1), ("workers", 0), ("gpus_per_worker", -1)):
+        with pytest.raises(ValueError, match=f"{name}={value}: give "):
+            jobs.run_config(task, "out", **{name: value})
 
 
 def test_one_source_may_be_given_alone(tmp_path):

@@ -1,6 +1,8 @@
 """The student as a scikit-learn classifier of images."""
 
+import json
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,6 +201,9 @@ def test_a_recipe_comes_back_by_its_name(images, labels, tmp_path):
     student = ml.Student(recipe, size=12).fit(images, labels)
     student.save_pretrained(tmp_path)
     assert ml.Student.from_pretrained(tmp_path).recipe == recipe
+    balanced = ml.Student(recipe, size=12, balanced=True).fit(images, labels)
+    balanced.save_pretrained(tmp_path)
+    assert ml.Student.from_pretrained(tmp_path).get_params()["balanced"]
     provenance = {**student.bundle_.provenance, "recipe": {"name": "robust", "settle": 4}}
     object.__setattr__(student.bundle_, "provenance", provenance)
     student.save_pretrained(tmp_path)
@@ -234,3 +239,18 @@ def test_a_bundle_of_before_the_python_api_is_a_student():
     expected = load_bundle(str(old)).predict(images)
     assert np.array_equal(student.predict_proba(images), expected)
     assert len(student.decide(images)) == 2
+    assert student.recipe == "robust"
+    assert student.balanced
+
+
+def test_an_old_bundle_keeps_its_recipe(tmp_path):
+    """Its fields have other names; a refit must not train by another recipe."""
+    shutil.copytree(Path(__file__).parents[1] / "bundles" / "before-0.2", tmp_path / "old")
+    path = tmp_path / "old" / "provenance.json"
+    facts = json.loads(path.read_text())
+    facts["recipe"] |= {"name": "mine", "rounds": 1, "top": 7, "balanced": False}
+    path.write_text(json.dumps(facts))
+    student = ml.Student.from_pretrained(tmp_path / "old")
+    changes = {"name": "mine", "self_training_rounds": 1, "top_k_per_class": 7, "balanced": False}
+    assert student.recipe == replace(get_recipe("robust"), **changes)
+    assert not student.balanced

@@ -5,6 +5,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from medlabel.data.tasks import parse_task
+from medlabel.errors import InvalidArgumentError
 from medlabel.storage.home import default_home
 from medlabel.student.bundle import find_bundle
 from medlabel.student.decision import AUTO_ABOVE
@@ -55,6 +56,8 @@ def run_config(
 ) -> RunConfig:
     """The configuration of `run`, checked as far as it can be without reading images."""
     check_caption_sets(captions)
+    _check_least(seeds=(seeds, 1), per_class=(per_class, 5), ceiling_seeds=(ceiling_seeds, 0))
+    _check_least(workers=(workers, 1), gpus_per_worker=(gpus_per_worker, 0))
     return RunConfig(
         task=parse_task(task, size),
         out=fspath(out),
@@ -91,6 +94,7 @@ def label_config(
     home: Address | None = None,
 ) -> LabelConfig:
     """The configuration of `label`."""
+    _check_least(pool=(pool, 100), seed=(seed, 0))
     return LabelConfig(
         sources=_names(sources),
         classes=tuple(classes),
@@ -120,6 +124,7 @@ def annotate_config(
     workers: int | None = None,
 ) -> AnnotateConfig:
     """The configuration of `annotate`."""
+    _check_least(workers=(workers, 1))
     return AnnotateConfig(
         sources=_names(sources),
         bundle=find_bundle(fspath(model)),
@@ -140,6 +145,13 @@ def caption_warnings(config: RunConfig | LabelConfig) -> list[str]:
         return unknown_captions({spec.name: class_captions(spec) for spec in config.task.classes})
     names = [name for name in config.classes if name]
     return unknown_captions({name: captions_by_name(name) for name in names})
+
+
+def _check_least(**options: tuple[float | None, float]) -> None:
+    """Raise if an option is below its least value; None is no value."""
+    for name, (value, least) in options.items():
+        if value is not None and value < least:
+            raise InvalidArgumentError(f"{name}={value:g}: give {least:g} or more")
 
 
 def _names(text: Names) -> tuple[str, ...]:

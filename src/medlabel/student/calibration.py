@@ -75,7 +75,7 @@ class FeatureReader:
             head.register_forward_pre_hook(self._record_features)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what threads hold in the middle of a pass: that is nobody's to copy."""
+        """The state without the features that threads are computing, which cannot be copied."""
         return {**vars(self), "_local": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ It needs no Ray. The jobs train by the same functions.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -34,6 +34,13 @@ from medlabel.student.trained import train_student
 __all__ = ["Student"]
 
 _MIN_IMAGES = 5  # an 80/20 split of fewer holds nothing out
+_FORMER_FIELDS = {  # of recipes, by the names that bundles of before version 0.2 have
+    "settle": "average_from_epoch",
+    "members": "ensemble_size",
+    "rounds": "self_training_rounds",
+    "top": "top_k_per_class",
+    "steps": "min_steps",
+}
 
 
 class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -265,12 +272,14 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
             medlabel.MedlabelError: there is no bundle, or it is damaged.
         """
         bundle = load_bundle(find_bundle(str(folder)))
+        facts = bundle.provenance.get("recipe") or {}
         made = cls(
-            _known_recipe(bundle.provenance.get("recipe")),
+            _known_recipe(facts),
             int(bundle.provenance.get("seed", 0)),
             bundle.student.architecture,
             device,
             bundle.size,
+            bool(facts.get("balanced", False)),
         )
         bundle.student.to(device or default_device())
         made.classes_, made.bundle_ = np.asarray(bundle.classes), bundle
@@ -309,11 +318,11 @@ def _own_random_numbers(device: str) -> Any:
     return torch.random.fork_rng([device] if cuda else [])
 
 
-def _known_recipe(facts: Any) -> str | Recipe:
+def _known_recipe(facts: Mapping[str, Any]) -> str | Recipe:
     """The recipe of a bundle, by its name where that says it all; `robust` where it is unknown."""
     try:
-        recipe = Recipe(**facts)
-    except (TypeError, ValidationError):  # of a bundle that is older than these fields
+        recipe = Recipe(**{_FORMER_FIELDS.get(name, name): value for name, value in facts.items()})
+    except (TypeError, ValidationError):  # of a bundle with other fields than any version had
         return "robust"
     named = RECIPES.get(recipe.name, recipe)
     same = recipe.name in RECIPES and named == replace(recipe, balanced=named.balanced)

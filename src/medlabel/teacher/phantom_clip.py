@@ -67,7 +67,7 @@ class PretrainingConfig:
     | seed | of the phantoms, the weights and the batches |
     | tower | timm's name of the image encoder |
     | image_size | side in pixels of the tower's input; phantoms are enlarged to it |
-    | paraphrases | whether captions are said in other words too, or only as teachers say them |
+    | paraphrases | whether captions are paraphrased, or only worded as teachers word them |
     | spread | how much of each range of pose, shape and exposure is used (`parts.Canvas`) |
     | looks | Python source of looks that a user has added (`medlabel.phantoms.own`) |
     """
@@ -116,17 +116,17 @@ def model_settings(config: PretrainingConfig) -> dict[str, Any]:
 
 
 def fingerprint(config: PretrainingConfig) -> str:
-    """Twelve hexadecimal digits of all that decides the weights: settings and version numbers."""
+    """Twelve hexadecimal digits: a hash of all that decides the weights, settings and versions."""
     decisive = [asdict(config), model_settings(config), PREPROCESSING, dict(versions.PHANTOM_CLIP)]
     return hex_digest(json.dumps(decisive, sort_keys=True), 12)
 
 
 def build_clip(config: PretrainingConfig) -> open_clip.CLIP:
-    """The small CLIP with random weights rolled from the config's seed."""
+    """The small CLIP with random weights that follow from the config's seed."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = open_clip.CLIP(**model_settings(config))
-        # CLIP's own first temperature, 1/14, is too soft to part alike kinds within minutes
+        # CLIP's own first temperature, 1/14, separates similar kinds too slowly
         torch.nn.init.constant_(model.logit_scale, math.log(_FIRST_SCALE))
         return model
 
