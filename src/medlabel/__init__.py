@@ -1,7 +1,7 @@
 """medlabel: label medical images without human labour.
 
-A teacher, a CLIP, scores images by the names of the classes; a student, a small CNN, learns from
-its noisy scores, labels images, and says which of them a person should look at.
+A teacher (a CLIP model) scores images by the names of the classes; a student (a small CNN) is
+trained on these noisy scores, labels images, and decides which labels a person should review.
 
     import medlabel as ml
 
@@ -13,13 +13,14 @@ its noisy scores, labels images, and says which of them a person should look at.
 | name | what it does |
 | --- | --- |
 | `load_images`, `Images` | images of files, MedMNIST sets or arrays, in memory |
-| `Teacher` | a CLIP: probabilities of classes by their captions |
-| `Student` | a CNN that learns from them: a scikit-learn classifier |
+| `Teacher` | a CLIP model: probabilities of classes by their captions |
+| `Student` | a CNN that is trained on them: a scikit-learn classifier of images |
 | `evaluate` | metrics and the confusion matrix, given true labels |
-| `run`, `label`, `annotate` | the jobs of the command line, on Ray |
-| `MedlabelError` | what is raised for a mistake of the user's, in one line |
+| `run`, `label`, `annotate` | the jobs of the command line; they start Ray |
+| `Run`, `Annotations`, `Evaluation` | what `run`, `label` and `annotate`, and `evaluate` return |
+| `MedlabelError` | raised for a user's mistake, with a message of one line |
 
-Nothing heavy is imported before it is used: `import medlabel` takes some milliseconds.
+torch, pandas and Ray are imported when they are first used: `import medlabel` takes milliseconds.
 """
 
 from importlib import import_module

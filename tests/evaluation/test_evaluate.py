@@ -58,6 +58,9 @@ def test_a_teacher_is_asked_for_classes(small_teacher):
     found = ml.evaluate(teacher, drawn, labels, ["breast", "chest"])
     assert found.index.tolist() == ["phantom"]
     assert found["accuracy"].iloc[0] > 0.8
+    swapped = {"breast": ["a chest X-ray"], "chest": ["an ultrasound image of the breast"]}
+    other = ml.evaluate(teacher, drawn, labels, ["breast", "chest"], captions=swapped)
+    assert other["accuracy"].iloc[0] < 0.5
     with pytest.raises(ValueError, match="no classes of its own"):
         ml.evaluate(teacher, drawn, labels)
 

@@ -150,16 +150,27 @@ def load_images(
     | `"phantom:breastmnist"` | drawn images that resemble a MedMNIST set |
     | uint8 [N, H, W] or [N, H, W, 3], a list of [H, W] and [H, W, 3] | arrays |
 
-    A file that cannot be read does not stop it: see `rejects` of the result. For more images than
-    fit in memory use `medlabel.label`, which reads them in pieces on a cluster.
+    Folders and buckets are read with all their subfolders, but without files and folders whose name
+    begins with a dot. Images come in the order of their paths, sorted as text, those of Parquet
+    files last; in an npz file, in the order `train`, `val`, `test`.
+
+    A file that cannot be read does not stop the others: `images.rejects` lists it with the reason.
+    For more images than fit in memory use `medlabel.label`, which reads them in pieces on Ray.
 
     Args:
         source: one of the above.
         split: `"train"`, `"val"` or `"test"` of an npz file, a MedMNIST set or phantoms; all three
             by default.
-        size: side in pixels of MedMNIST's images and of phantoms: 28, 64, 128 or 224.
+        size: side in pixels of MedMNIST's images and of phantoms: 28, 64, 128 or 224. It has no
+            effect on files and arrays, which keep their own sizes (a student resizes images itself,
+            see `size` of `medlabel.Student`).
         data_root: folder of MedMNIST's files, by default `~/.medmnist`.
         image_column: name of the image column of a Parquet file with several.
+
+    Returns:
+        The images, with their `ids` and `uris`, and `rejects`, a data frame with the columns `uri`
+        and `reason`. Labels are not read. If folders or names of files state them, take them from
+        `uris`: `[Path(uri).parent.name for uri in images.uris]`.
 
     Raises:
         MedlabelError: there is no such source, it holds no images, or a file in MedMNIST's layout

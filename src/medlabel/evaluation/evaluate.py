@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -34,7 +34,12 @@ class Evaluation(pd.DataFrame):
     | `auc` | mean over the classes of the area under the ROC curve, one class against the rest |
     | `recall_CLASS` | share of the images of a class that got its label, one column per class |
 
-    `auc` and a recall are NaN where a class has no image. `plot` draws the confusion matrix.
+    All of them but `n` are between 0 and 1. `auc` and a recall are NaN where a class has no image.
+
+    Attributes:
+        confusion: a data frame of counts [K, K]: one row per true class, one column per label.
+
+    `plot()` draws `confusion` with matplotlib and returns the axes.
     """
 
     @property
@@ -43,15 +48,18 @@ class Evaluation(pd.DataFrame):
 
     @property
     def confusion(self) -> pd.DataFrame:
-        """Counts [K, K]: one row per true class, one column per label given."""
+        """Counts [K, K]: one row per true class, one column per label."""
         names = self.attrs["classes"]
         return pd.DataFrame(self.attrs["confusion"], index=names, columns=names)
 
     def plot(self, ax: Axes | None = None) -> Axes:  # type: ignore[override]  # one picture, no kinds
-        """Draw the confusion matrix with matplotlib: true class by row, label given by column.
+        """Draw the confusion matrix with matplotlib: true classes as rows, labels as columns.
 
         Args:
-            ax: where to draw; a new figure by default.
+            ax: axes to draw on; by default those of a new figure.
+
+        Returns:
+            The axes; `evaluation.plot().figure.savefig("confusion.png")` saves the figure.
         """
         shown = ConfusionMatrixDisplay(self.confusion.to_numpy(), display_labels=[*self.confusion])
         shown.plot(ax=ax, cmap="Blues", colorbar=False)
@@ -65,24 +73,31 @@ def evaluate(
     labels: ArrayLike,
     classes: Sequence[str] | None = None,
     *,
-    captions: str = "table",
+    captions: str | Mapping[str, Sequence[str]] = "table",
 ) -> Evaluation:
-    """Compare the labels that a student or a teacher gives with true labels.
+    """Compare the labels of a student or a teacher with true labels.
+
+    The result is a data frame with one row and the columns `n`, `accuracy`, `balanced_accuracy`,
+    `macro_f1`, `auc` and one `recall_CLASS` per class, as `Evaluation` defines them.
+    `result.confusion` is the confusion matrix, and `result.plot()` draws it.
 
     Args:
         predictor: a trained `Student`, or a `Teacher`.
         images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them. For an
-            honest estimate none of them was learned from.
+            honest estimate, none should have been used for training.
         labels: N true classes, each one of the student's `classes_`, or of `classes`.
-        classes: the K names that a teacher is to choose from; required for a teacher, while a
-            student knows its own.
-        captions: for a teacher: caption sets, see `Teacher.predict_proba`.
+        classes: the K names that a teacher chooses from. Required for a teacher; ignored for a
+            student, which has its own.
+        captions: for a teacher: names of caption sets, or a dict of lists of captions by class
+            name; see `Teacher.predict_proba`.
 
     Returns:
-        A data frame with one row; see `Evaluation`. Rows of several go together with `pd.concat`.
+        A data frame with one row, named `student` or after the teacher. Combine several with
+        `pd.concat`.
 
     Raises:
-        ValueError: a label is none of the classes, there are no images, or not as many as labels.
+        ValueError: a label is not one of the classes, there are no images, or their number is not
+            that of the labels.
         sklearn.exceptions.NotFittedError: the student is neither fitted nor loaded.
 
     Examples:
@@ -94,7 +109,7 @@ def evaluate(
         >>> result = ml.evaluate(student, images[1::2], labels[1::2])
         >>> list(result)
         ['n', 'accuracy', 'balanced_accuracy', 'macro_f1', 'auc', 'recall_breast', 'recall_chest']
-        >>> int(result.confusion.loc["breast"].sum())  # breasts, whatever they were taken for
+        >>> int(result.confusion.loc["breast"].sum())  # images of breasts, whatever their label
         30
     """
     found = as_images(images)

@@ -1,8 +1,8 @@
-"""The jobs on Ray from Python: the same options as the command line's, data frames as results.
+"""The jobs on Ray from Python: the options of the command line, with data frames as results.
 
-The command line calls the same functions. Each job does only what is missing in its folder, so the
-same call continues a job that was stopped. Ray is started on this machine, or joined at the address
-in RAY_ADDRESS.
+The command line uses the same configurations and jobs. Each job does only what is missing in its
+folder, so the same call continues a job that was stopped. Ray is started on this machine, or joined
+at the address in RAY_ADDRESS.
 """
 
 import warnings
@@ -83,14 +83,14 @@ class Run:
 
     @property
     def diagnostics(self) -> pd.DataFrame:
-        """Whether to believe the run, judged without labels: one row, see `docs/students.md`."""
+        """Evidence, without labels, on whether to trust the run: one row (`docs/students.md`)."""
         found: Diagnostics = self.summary.diagnostics
         facts = {key: value for key, value in asdict(found).items() if key != "signals"}
         return pd.DataFrame([{**asdict(found.signals), **facts}])
 
     @cached_property
     def student(self) -> Student:
-        """The student that agrees best with what is known without labels."""
+        """The best student of the run, chosen without true labels."""
         return Student.from_pretrained(self.folder)
 
 
@@ -99,10 +99,10 @@ class Annotations:
     """The annotations of some sources, in a folder or bucket.
 
     Attributes:
-        folder: theirs.
+        folder: the output folder.
         model: path or URI of the student's bundle.
-        report: path or URI of their summary, an HTML page.
-        summary: what the job itself returned: counts, and what the student's run warned of.
+        report: path or URI of the summary of the annotations, an HTML page.
+        summary: what the job itself returned: counts, and the warnings of the student's run.
     """
 
     folder: str
@@ -114,7 +114,7 @@ class Annotations:
     def annotations(self) -> pd.DataFrame:
         """One row per image: uri, label, confidence, decision, … (`medlabel.annotation.table`).
 
-        All of them are read into memory, 300 bytes or more each.
+        All rows are read into memory, at 300 bytes or more per row.
         """
         store = Store(self.folder)
         table, (_, pieces) = AnnotationTable(store), signed_pieces(store)
@@ -128,7 +128,7 @@ class Annotations:
 
     @cached_property
     def student(self) -> Student:
-        """The student that made them."""
+        """The student that labelled the images."""
         return Student.from_pretrained(self.model)
 
 
@@ -155,27 +155,37 @@ def run(
 ) -> Run:
     """Train students on a teacher's labels and compare both on held-out images: `medlabel run`.
 
+    Starts Ray on this machine, or joins the cluster in RAY_ADDRESS. The folder `out` keeps what is
+    finished: the same call continues a run that was stopped.
+
     Args:
         task: classes to tell apart: `"chestmnist,breastmnist"`, `"a=x.npz#0,b=x.npz#1"`,
             `"phantom:chestmnist,phantom:breastmnist"`, or the path of a YAML file.
         out: folder or bucket of the run.
-        clip: the teacher, as `Teacher.from_pretrained` takes it; several vote.
+        clip: the teacher, as `Teacher.from_pretrained` takes it, or several that vote.
         vote: how several teachers vote: `"mean"` or `"dawid-skene"`.
         scores: a Parquet or CSV file of your own scores, in place of a teacher.
         recipe: how students are trained, see `Student`.
-        student: their architecture; the recipe's own by default.
+        student: their architecture; by default the recipe's own.
         seeds: number of random pools and test sets, each with a student of its own.
-        per_class: the most images of each class.
-        size: side of the images in pixels: 28, 64, 128 or 224.
+        per_class: maximum number of pool images per class; no limit by default.
+        size: side of the images of all sources, and so of the students' input, in pixels: 28, 64,
+            128 or 224; by default that of the task, 28.
         captions: caption sets joined by commas, see `Teacher.predict_proba`.
-        adjust: what is done to the scores: `"prior"`, `"temperature=2"`, …, in order.
+        adjust: adjustments of the scores, applied in order: `"prior"`, `"temperature=2"`, ….
         data_root: folder of MedMNIST's files.
-        ceiling_seeds: on so many seeds a student learns from true labels too, to compare.
-        workers: fits at a time; as many as the cluster has room for by default.
-        gpus_per_worker: of each fit, such as 0.25.
+        ceiling_seeds: number of seeds on which a student is also trained on true labels, for
+            comparison.
+        workers: number of parallel fits; by default as many as the cluster has room for.
+        gpus_per_worker: share of a GPU per fit, such as 0.25.
         home: folder of phantom CLIPs and embeddings, by default `MEDLABEL_HOME` or
             `~/.cache/medlabel`.
-        on_progress: called with the name of a stage, the units done and the units in all.
+        on_progress: a function of the name of the stage, the units done and the total, such as
+            `lambda stage, done, total: print(stage, done, total)`; by default nothing is printed.
+
+    Returns:
+        A `Run`: the data frames `results`, `recalls`, `baselines`, `timings` and `diagnostics`, the
+        best `student`, the path of the HTML `report`, and the `folder`.
 
     Warns:
         UserWarning: no captions are known for a class, or the diagnostics advise against the run.
@@ -186,10 +196,21 @@ def run(
 
     Examples:
         >>> import medlabel as ml
-        >>> done = ml.run(
-        ...     "phantom:chestmnist,phantom:breastmnist", "runs/drawn", seeds=1, ceiling_seeds=0
+        >>> done = ml.run(  # NIH chest X-rays and PneumoniaMNIST
+        ...     "chest=chest.npz,pneumonia=pneumonia.npz",
+        ...     "runs/films",
+        ...     recipe="adam",
+        ...     seeds=3,
+        ...     per_class=150,
+        ...     adjust="prior",
+        ...     captions="table,templates",
         ... )  # doctest: +SKIP
-        >>> done.results[["teacher_accuracy", "student_accuracy"]]  # doctest: +SKIP
+        >>> columns = ["seed", "teacher_accuracy", "student_accuracy"]
+        >>> done.results[columns].round(3)  # doctest: +SKIP
+           seed  teacher_accuracy  student_accuracy
+        0     0             0.933             0.960
+        1     1             0.920             0.960
+        2     2             0.920             0.943
     """
     config = run_config(
         task, out, clip=clip, vote=vote, scores=scores, recipe=recipe, student=student, seeds=seeds,
@@ -221,22 +242,33 @@ def label(
 ) -> Annotations:
     """Label any number of images by the names of the classes: `medlabel label`.
 
+    A teacher scores a random sample of the images, a student is trained on the scores, and it
+    labels all images. Starts Ray on this machine, or joins the cluster in RAY_ADDRESS. The same
+    call continues a job that was stopped; other options, and `annotate`, need another folder `out`.
+
     Args:
-        sources: one or more, as `load_images` takes them, but no arrays.
+        sources: one or more paths, patterns or names, as `load_images` takes them; no arrays.
         classes: names of the classes, two or more.
         out: folder or bucket for the student and the annotations.
         clip: the teacher, as `Teacher.from_pretrained` takes it.
         captions: caption sets joined by commas, see `Teacher.predict_proba`.
-        recipe: how the student is trained, see `Student`.
-        pool: the most images to learn from, a random sample.
-        auto_above: the least confidence at which a label needs no review, 0 to 1.
-        seed: of the sample and the student.
-        size: side in pixels of MedMNIST's images and of phantoms.
+        recipe: how the student is trained, see `Student`; its `balanced` is ignored, because the
+            shares of the classes in the sources are unknown.
+        pool: maximum number of images to train on, a random sample.
+        auto_above: the lowest confidence at which a label needs no review, 0 to 1.
+        seed: seed for the sample, and for the student as in `Student`.
+        size: side in pixels of MedMNIST's images and of phantoms: 28, 64, 128 or 224. It has no
+            effect on files, nor on the student's input, which has 28 pixels per side.
         data_root: folder of MedMNIST's files.
         image_column: name of the image column of Parquet files.
         home: folder of phantom CLIPs and embeddings, by default `MEDLABEL_HOME` or
             `~/.cache/medlabel`.
-        on_progress: called with the name of a stage, the units done and the units in all.
+        on_progress: a function of the name of the stage, the units done and the total, such as
+            `lambda stage, done, total: print(stage, done, total)`; by default nothing is printed.
+
+    Returns:
+        `Annotations`: the data frames `annotations` (one row per image) and `rejects` (files that
+        could not be read), the `student`, the path of the HTML `report`, and the `folder`.
 
     Warns:
         UserWarning: no captions are known for a class.
@@ -247,8 +279,13 @@ def label(
 
     Examples:
         >>> import medlabel as ml
-        >>> done = ml.label("scans/", ["chest", "breast"], "labels")  # doctest: +SKIP
-        >>> done.annotations[["uri", "label", "decision"]]  # doctest: +SKIP
+        >>> done = ml.label(
+        ...     "scans/", ["chest", "breast"], "labels", recipe="adam"
+        ... )  # doctest: +SKIP
+        >>> len(done.annotations), len(done.rejects)  # doctest: +SKIP
+        (600, 1)
+        >>> done.annotations["decision"].value_counts().to_dict()  # doctest: +SKIP
+        {'auto': 596, 'review': 4}
     """
     config = label_config(
         sources, classes, out, clip=clip, captions=captions, recipe=recipe, pool=pool,
@@ -274,16 +311,26 @@ def annotate(
 ) -> Annotations:
     """Label any number of images with a trained student: `medlabel annotate`.
 
+    Starts Ray on this machine, or joins the cluster in RAY_ADDRESS. The same call continues a job
+    that was stopped, and labels files that were added; another student or other options need
+    another folder `out`.
+
     Args:
-        sources: one or more, as `load_images` takes them, but no arrays.
+        sources: one or more paths, patterns or names, as `load_images` takes them; no arrays.
         model: folder of a bundle (`Student.save_pretrained`), or of a finished run.
         out: folder or bucket for the annotations.
-        auto_above: the least confidence at which a label needs no review, 0 to 1.
-        size: side in pixels of MedMNIST's images and of phantoms.
+        auto_above: the lowest confidence at which a label needs no review, 0 to 1.
+        size: side in pixels of MedMNIST's images and of phantoms: 28, 64, 128 or 224. It has no
+            effect on files, nor on the student's input: the student resizes every image itself.
         data_root: folder of MedMNIST's files.
         image_column: name of the image column of Parquet files.
-        workers: copies of the student; one per CPU by default.
-        on_progress: called with the name of a stage, the units done and the units in all.
+        workers: number of copies of the student; by default one per CPU.
+        on_progress: a function of the name of the stage, the units done and the total, such as
+            `lambda stage, done, total: print(stage, done, total)`; by default nothing is printed.
+
+    Returns:
+        `Annotations`: the data frames `annotations` (one row per image) and `rejects` (files that
+        could not be read), the `student`, the path of the HTML `report`, and the `folder`.
 
     Raises:
         MedlabelError: an option, a source or the model cannot be used, the folder holds something
@@ -291,8 +338,11 @@ def annotate(
 
     Examples:
         >>> import medlabel as ml
-        >>> done = ml.annotate("scans/", "bundle", "labels")  # doctest: +SKIP
-        >>> done.rejects  # doctest: +SKIP
+        >>> done = ml.annotate("scans/", "bundle", "annotated")  # doctest: +SKIP
+        >>> done.annotations["decision"].value_counts().to_dict()  # doctest: +SKIP
+        {'auto': 593, 'review': 7}
+        >>> done.rejects["reason"].tolist()  # doctest: +SKIP
+        ['not a PNG, JPEG, TIFF, DICOM or npy, whatever its name says: its content is none of them']
     """
     config = annotate_config(
         sources, model, out, auto_above=auto_above, size=size, data_root=data_root,

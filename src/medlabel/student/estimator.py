@@ -53,25 +53,32 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
     Args:
         recipe: how it is trained: `"robust"` (made for labels of which many are wrong), `"paper"`,
             `"adam"`, the path of a YAML file, or a `Recipe`.
-        seed: of the first weights, the splits, the order and the augmentation. With the same seed,
-            images and scores the student is the same, bit for bit, on the same kind of machine.
+        seed: seed for the initial weights, the splits, the order of the images and the
+            augmentation. With the same seed, images and scores the student is the same, bit for
+            bit, on the same kind of machine.
         architecture: the network: `"small"`, `"paper"`, `"cnn:16-32-64"`, `"resnet18"`,
             `"timm:NAME"`, …; the recipe's own by default.
-        device: where torch computes, such as `"cuda"`; a GPU if there is one by default.
-        size: side in pixels to which images are cropped and resized.
-        balanced: whether the images to learn from are about equally many of each class. Then the
-            scores are first adjusted so that each class has the same mean. It takes the place of
-            the recipe's own `balanced`.
+        device: torch device, such as `"cuda"`; by default a GPU if there is one.
+        size: side in pixels of the network's input, 28 by default. The centre square of every
+            image is resized to it, for training and for prediction. Larger images therefore lose
+            detail without a warning: set `size` to 64, 128 or 224 if the classes differ in it.
+        balanced: whether the training images are about equally many per class. If so, the scores
+            are first adjusted so that each class has the same mean. This replaces the recipe's own
+            `balanced`, which is True for `"robust"` in `medlabel run`, where the pool is sampled
+            with equal numbers per class. The default is False, as in `medlabel label`, because the
+            shares of the classes in a user's images are unknown.
 
     Attributes:
         classes_: the K classes, in the order of the columns of `predict_proba`.
         bundle_: the trained network with its calibration and its provenance.
         history_: a data frame with one row per epoch and ensemble member: losses, and agreement
-            with the labels that it learned from; missing after `from_pretrained`.
+            with the labels that it was trained on; missing after `from_pretrained`.
 
     Notes:
         Training and prediction on a CPU use one thread: sums over several threads differ in their
-        last bits from machine to machine.
+        last bits from machine to machine. With `"robust"`, training on 1,092 grey images of 28
+        pixels takes about eleven seconds of one CPU core; the time grows with the number of images
+        and of pixels. Nothing is printed meanwhile.
 
         `cross_val_predict(student, images, labels, method="predict_proba")` needs hard labels; with
         soft scores [N, K] in their place, scikit-learn supports `method="predict"` alone.
@@ -115,12 +122,15 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         proba: ArrayLike | pd.DataFrame,
         classes: Sequence[Any] | None = None,
     ) -> Student:
-        """Train on images and on what a teacher says of them.
+        """Train on images and their pseudo-labels.
+
+        `proba` plays the role of scikit-learn's `y`; pass it by position, as `cross_val_predict`
+        and other functions of scikit-learn do.
 
         Args:
             images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
-            proba: soft scores float [N, K], rows sum to one, such as `Teacher.predict_proba` gives;
-                or hard labels [N], one class per image.
+            proba: soft scores float [N, K] whose rows sum to one, such as `Teacher.predict_proba`
+                returns; or hard labels [N], one class per image.
             classes: the K classes; by default the columns of `proba` if it is a data frame, the
                 sorted distinct labels if it is hard labels, and 0, …, K-1 otherwise.
 
@@ -128,9 +138,10 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
             The student itself.
 
         Raises:
-            ValueError: the images are no images, `proba` does not fit to them, there are fewer than
-                five images or two classes.
-            medlabel.MedlabelError: an unknown recipe or architecture, or training diverged.
+            ValueError: `images` is not a valid collection of images, `proba` does not match them in
+                length or its rows do not sum to one, or there are fewer than five images or two
+                classes.
+            medlabel.MedlabelError: the recipe or architecture is unknown, or training diverged.
         """
         found = as_images(images)
         if len(found) < _MIN_IMAGES:
@@ -138,7 +149,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
                 f"{len(found)} samples are too few to learn from: {_MIN_IMAGES} are required"
             )
         labels = read_pseudo_labels(proba, classes, len(found))
-        recipe = replace(self._recipe(), balanced=self.balanced)
+        recipe = replace(_as_recipe(self.recipe), balanced=self.balanced)
         device = self.device or default_device()
         pool, seed = found.squares(self.size), int(self.seed)
         with one_thread(), _own_random_numbers(device):
@@ -169,7 +180,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
 
         Raises:
             sklearn.exceptions.NotFittedError: neither fitted nor loaded.
-            ValueError: the images are no images.
+            ValueError: `images` is not a valid collection of images.
         """
         chances = self.predict_proba(images)
         return np.asarray(self.classes_[chances.argmax(axis=1)])
@@ -177,15 +188,15 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
     def predict_proba(self, images: ImagesLike) -> NDArray[np.float32]:
         """Calibrated probabilities, float32 [N, K], in the order of `classes_`; rows sum to one.
 
-        A calibrated 0.9 means: nine in ten such images have the label that the teacher would give
-        (Guo et al. 2017). How often the teacher is right it cannot know.
+        A calibrated 0.9 means that nine in ten such images have the label that the teacher would
+        give them (Guo et al. 2017). How often the teacher is right remains unknown.
 
         Args:
             images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
 
         Raises:
             sklearn.exceptions.NotFittedError: neither fitted nor loaded.
-            ValueError: the images are no images.
+            ValueError: `images` is not a valid collection of images.
         """
         return self._assess(images).probabilities
 
@@ -205,23 +216,23 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         | --- | --- |
         | `low_confidence` | `confidence` is below `auto_above` |
         | `out_of_distribution` | `ood_score` is above 1: the image is unlike the training images |
-        | `uncalibrated` | the student knows neither: its network does not allow a calibration |
-        | `undecidable` | the student's run warned that its labels cannot be believed |
+        | `uncalibrated` | no calibration and no `ood_score` are available for this network |
+        | `undecidable` | the student's run warned that its labels may not be trustworthy |
 
-        The rule is that of `medlabel annotate` and `medlabel serve`. No label is guaranteed by it:
-        `medlabel audit` finds out how many are right.
+        `medlabel annotate` and `medlabel serve` use the same rule. It does not guarantee any label:
+        `medlabel audit` determines how many are right.
 
         Args:
             images: N `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
-            auto_above: the least confidence at which a label needs no review, 0 to 1.
+            auto_above: the lowest confidence at which a label needs no review, 0 to 1.
 
         Returns:
             A data frame with N rows, named by the ids of the images.
 
         Raises:
             sklearn.exceptions.NotFittedError: neither fitted nor loaded.
-            ValueError: the images are no images.
-            medlabel.MedlabelError: `auto_above` is no probability.
+            ValueError: `images` is not a valid collection of images.
+            medlabel.MedlabelError: `auto_above` is not between 0 and 1.
         """
         check_auto_above(auto_above)
         found = as_images(images)
@@ -264,19 +275,24 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
     ) -> Student:
         """Load a student from its bundle, or from the folder of a finished run.
 
+        Recipe, seed, architecture, size and `balanced` are restored as well, so `clone(loaded)` is
+        trained in the same way. Not restored: the device, answers of people that `medlabel retrain`
+        trained on, and a recipe with unknown fields (`"robust"` takes its place).
+
         Args:
             folder: path or URI of a bundle, or of the `--out` of `run` or `label`.
-            device: where torch computes, such as `"cuda"`; a GPU if there is one by default.
+            device: torch device, such as `"cuda"`; by default a GPU if there is one.
 
         Raises:
             medlabel.MedlabelError: there is no bundle, or it is damaged.
         """
         bundle = load_bundle(find_bundle(str(folder)))
         facts = bundle.provenance.get("recipe") or {}
+        recipe, architecture = _known_recipe(facts), bundle.student.architecture
         made = cls(
-            _known_recipe(facts),
+            recipe,
             int(bundle.provenance.get("seed", 0)),
-            bundle.student.architecture,
+            None if architecture == _as_recipe(recipe).student else architecture,
             device,
             bundle.size,
             bool(facts.get("balanced", False)),
@@ -284,9 +300,6 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         bundle.student.to(device or default_device())
         made.classes_, made.bundle_ = np.asarray(bundle.classes), bundle
         return made
-
-    def _recipe(self) -> Recipe:
-        return self.recipe if isinstance(self.recipe, Recipe) else get_recipe(self.recipe)
 
     def _assess(self, images: ImagesLike) -> Assessment:
         check_is_fitted(self)
@@ -316,6 +329,10 @@ def _own_random_numbers(device: str) -> Any:
     """Leave torch's random numbers outside the block as they are."""
     cuda = torch.device(device).type == "cuda"
     return torch.random.fork_rng([device] if cuda else [])
+
+
+def _as_recipe(recipe: str | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else get_recipe(recipe)
 
 
 def _known_recipe(facts: Mapping[str, Any]) -> str | Recipe:

@@ -48,7 +48,7 @@ def read_pseudo_labels(
         n: number of images.
 
     Raises:
-        ValueError: `proba` or `classes` does not fit to the images or to each other.
+        ValueError: `proba` or `classes` does not match the images or each other.
     """
     if proba is None:
         raise InvalidArgumentError("requires y to be passed, but the target y is None")

@@ -39,12 +39,12 @@ Image = NDArray[np.uint8]
 class Teacher:
     """A CLIP that gives each image a probability per class, by captions of the classes.
 
-    It is not trained and has seen no label: its answers are zero-shot, and many may be wrong. A
-    `Student` learns from them.
+    It classifies zero-shot, without being trained on the images to classify or on labels of them,
+    so many of its answers may be wrong. A `Student` is trained on these answers.
 
     Args:
         clip: a loaded model; `Teacher.from_pretrained` loads one by its name.
-        name: what it is called in tables and bundles, by default the model's own name.
+        name: its name in tables and bundles, by default the model's own name.
 
     Attributes:
         clip: the model, its tokenizer and its preprocessing.
@@ -90,8 +90,8 @@ class Teacher:
 
         Args:
             name: one of the above.
-            device: where torch computes, such as `"cuda"`; a GPU if there is one by default.
-            precision: `"fp32"`, `"fp16"` or `"bf16"`, of the image encoder.
+            device: torch device, such as `"cuda"`; by default a GPU if there is one.
+            precision: of the image encoder: `"fp32"`, `"fp16"` or `"bf16"`.
             home: folder of trained phantom CLIPs, by default `MEDLABEL_HOME` or
                 `~/.cache/medlabel`; the jobs use the same.
 
@@ -113,7 +113,8 @@ class Teacher:
             float16 [N, D], each row of length one. A row does not depend on the other images.
 
         Raises:
-            ValueError: there are no images, or one has more than 32 times the length of its width.
+            ValueError: there are no images, or an image is more than 32 times as long as it is
+                wide (or the reverse).
         """
         found = as_images(images)
         if not len(found):
@@ -147,11 +148,12 @@ class Teacher:
                 template, with a warning.
             captions: `"table"`, `"paper"`, `"templates"`, `"descriptions"`, the path of a YAML
                 file, or several of these joined by commas; or the captions themselves, as a dict
-                of lists by class name. Several captions of a class count as their mean.
+                of lists by class name. If a class has several captions, their embeddings are
+                averaged.
 
         Returns:
-            A data frame, float32 [N, K]: one column per class, one row per image, named by its id;
-            rows sum to one. `Student.fit` takes it as it is. `to_numpy()` is the bare array.
+            A data frame, float32 [N, K]: one column per class, one row per image with its id as the
+            index; rows sum to one. Pass it to `Student.fit`; `to_numpy()` gives the array alone.
 
         Warns:
             UserWarning: no captions are known for a class.
@@ -175,7 +177,7 @@ class Teacher:
         scores = score(self.embed(found), means, self.clip.logit_scale)
         frame = pd.DataFrame(scores, index=pd.Index(found.ids, name="image_id"), columns=[*classes])
         facts = {"name": self.name, "model": self.clip.key, "captions": texts, "adjust": []}
-        frame.attrs["teacher"] = facts  # a student's bundle says where its labels come from
+        frame.attrs["teacher"] = facts  # a student's bundle records where its labels come from
         return frame
 
     def __repr__(self) -> str:
