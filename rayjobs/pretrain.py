@@ -75,7 +75,7 @@ def _draw_look(flag: str, config: PretrainingConfig) -> LabelledPhantoms:
 
 
 def _draw(config: PretrainingConfig, on_progress: OnProgress) -> dict[str, Any]:
-    """References to the phantoms of every look, drawn by one Ray task a look."""
+    """References to the phantoms of every look, drawn by one Ray task per look."""
     add_looks(config.looks)
     drawn = {flag: _draw_look.remote(flag, config) for flag in phantoms.LOOKS}
     waiting = list(drawn.values())
@@ -104,13 +104,13 @@ class _ProgressFile:
 
 
 @contextmanager
-def _watched(tally: Any, total: int, on_progress: OnProgress) -> Iterator[None]:
-    """While the block runs, tell `on_progress` twice a second what the tally says."""
+def _watched(progress: Any, total: int, on_progress: OnProgress) -> Iterator[None]:
+    """While the block runs, call `on_progress` twice a second with the steps done."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.5):
-            on_progress("training", ray.get(tally.read.remote()), total)
+            on_progress("training", ray.get(progress.read.remote()), total)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -127,11 +127,12 @@ def _train(
 ) -> dict[str, Any]:  # fmt: skip
     """Train with Ray Train; the state after the last step."""
     training = training_folder(folder)
-    tally = ray.remote(num_cpus=0)(_ProgressFile).remote()
+    progress = ray.remote(num_cpus=0)(_ProgressFile).remote()
     trainer = TorchTrainer(
         _train_loop,
         train_loop_config={
-            "config": config, "drawn": drawn, "tally": tally, "checkpoint_every": checkpoint_every,
+            "config": config, "drawn": drawn, "progress": progress,
+            "checkpoint_every": checkpoint_every,
         },
         scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
         run_config=RunConfig(  # type: ignore[call-arg]  # V2 has logging_config
@@ -142,7 +143,7 @@ def _train(
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )  # fmt: skip
-    with _watched(tally, config.steps, on_progress):
+    with _watched(progress, config.steps, on_progress):
         result = trainer.fit()
     on_progress("training", config.steps, config.steps)
     assert result.checkpoint is not None, "the loop reports a checkpoint after its last step"
@@ -164,7 +165,7 @@ def _train_loop(settings: dict[str, Any]) -> None:
     loss = float("nan")
     while not training.done:
         loss = training.step()
-        settings["tally"].write.remote(training.steps_done)
+        settings["progress"].write.remote(training.steps_done)
         if training.steps_done % settings["checkpoint_every"] == 0 and not training.done:
             _report(training, loss)
     _report(training, loss)

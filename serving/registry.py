@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from medlabel.errors import MedlabelError
-from medlabel.experiments.run_folder import BUNDLE
 from medlabel.storage.store import Store
-from medlabel.student.bundle import CALIBRATION_FILE
+from medlabel.student import bundle
 from serving.schemas import Model
 
 __all__ = ["RegisteredBundle", "Registry", "find_bundle"]
@@ -33,14 +32,13 @@ def find_bundle(uri: str) -> str:
     Raises:
         MedlabelError: there is none.
     """
-    store = Store(uri)
-    for folder in (store, store / BUNDLE):
-        if folder.exists("config.json"):
-            return folder.uri
-    raise MedlabelError(
-        f"{uri} is no bundle, and no run that has one: it has no config.json; "
-        "finish it with `medlabel run`, or name the folder of a bundle"
-    )
+    found = bundle.find_bundle(uri)
+    if not Store(found).exists("config.json"):
+        raise MedlabelError(
+            f"{uri} is no bundle, and no run that has one: it has no config.json; "
+            "finish it with `medlabel run`, or name the folder of a bundle"
+        )
+    return found
 
 
 class Registry:
@@ -89,7 +87,7 @@ def _read_entry(uri: str, *, default: bool) -> RegisteredBundle:
         model = Model(
             id=str(provenance.get("bundle_id", "unknown")),
             classes=config["classes"],
-            calibrated=store.exists(CALIBRATION_FILE),
+            calibrated=store.exists(bundle.CALIBRATION_FILE),
             default=default,
             warnings=provenance.get("warnings", []),
             **facts,

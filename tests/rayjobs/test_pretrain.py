@@ -19,7 +19,7 @@ from medlabel.teacher.phantom_training import Pretraining, clip_from_state
 CONFIG = PretrainingConfig(steps=3, batch_size=24, phantoms_per_look=8)
 
 
-class FakeTally:
+class FakeProgress:
     """Stands where the actor would: no Ray in these tests."""
 
     def __init__(self):
@@ -32,7 +32,7 @@ class FakeTally:
 
 def settings(drawn, checkpoint_every=1):
     return {
-        "config": CONFIG, "drawn": drawn, "tally": FakeTally(),
+        "config": CONFIG, "drawn": drawn, "progress": FakeProgress(),
         "checkpoint_every": checkpoint_every,
     }  # fmt: skip
 

@@ -189,7 +189,9 @@ def _agreements(
     for one, other in pairs:
         shared = sorted(one.keys() & other.keys())
         if len(shared) >= MIN_SHARED_PER_CLASS * k:
-            first, second = (np.array([draw[i] for i in shared], np.int64) for draw in (one, other))
+            first, second = (
+                np.array([by_id[i] for i in shared], np.int64) for by_id in (one, other)
+            )
             yield kappa(first, second, k)[0]
 
 

@@ -160,7 +160,7 @@ def diagnostics_of(
     store: Store, scored: ScoredImages, cells: Sequence[Cell]
 ) -> tuple[Diagnostics, int]:
     """`diagnostics.json`, and the seed of the best student; neither uses true labels."""
-    each, draws = [], []
+    each, labels_of_seeds = [], []
     for cell in cells:
         student, at = read_cell(store, cell.seed).test, scored.at(cell.test)
         if scored.embeddings is None:
@@ -168,10 +168,10 @@ def diagnostics_of(
         else:
             features = np.asarray(scored.embeddings[at], np.float32)
         each.append(compute_signals(scored.adjusted[cell.seed].test, student, features))
-        draws.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
+        labels_of_seeds.append(dict(zip(cell.test, student.argmax(axis=1).tolist(), strict=True)))
     k = student.shape[1]
-    return summarise_diagnostics(each, student_agreement(draws, k)), cells[
-        best_seed_index(each, draws, k)
+    return summarise_diagnostics(each, student_agreement(labels_of_seeds, k)), cells[
+        best_seed_index(each, labels_of_seeds, k)
     ].seed
 
 

@@ -187,11 +187,11 @@ def leaderboard(results: pd.DataFrame, tasks: Sequence[Mapping[str, Any]]) -> pd
         for names, part in some.groupby(_WHO, sort=False):
             means = part.groupby("task", sort=False)[["student_accuracy", "teacher_accuracy"]]
             student, teacher = means.mean().to_numpy().T
-            over, draws = wilcoxon_over_tasks(student, teacher), _over_seeds(part)
+            over, by_seed = wilcoxon_over_tasks(student, teacher), _over_seeds(part)
             row = {"group": group, **dict(zip(_WHO, names, strict=True)), "tasks": len(student)}
             row |= {"of_tasks": len(wanted), "missing": len(wanted) * seeds - int(had[names])}
             row |= {"same_cells": names in alike}
-            rows.append(row | _figures(part, over) | {"low": draws.low, "high": draws.high})
+            rows.append(row | _figures(part, over) | {"low": by_seed.low, "high": by_seed.high})
     table = pd.DataFrame(rows)
     order = table["group"].map(GROUPS.index)
     table = table.assign(order=order).sort_values(
@@ -235,10 +235,10 @@ def _over_seeds(part: pd.DataFrame) -> Comparison:
     gains = part["student_accuracy"] - part["teacher_accuracy"]
     mean_gains = gains.groupby(part["task"]).mean()
     above = (gains - part["task"].map(mean_gains)).groupby(part["seed"]).mean().to_numpy()
-    draws = mean_gains.mean() + above - above.mean()
+    seed_gains = mean_gains.mean() + above - above.mean()
     tasks = part.drop_duplicates("task")
     n_pool, n_test = int(tasks["n_pool"].sum()), int(tasks["n_test"].sum())
-    return corrected_t_test(draws, np.zeros(len(draws)), n_pool, n_test)
+    return corrected_t_test(seed_gains, np.zeros(len(seed_gains)), n_pool, n_test)
 
 
 def _figures(part: pd.DataFrame, found: Comparison) -> dict[str, Any]:

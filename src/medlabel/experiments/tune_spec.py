@@ -258,11 +258,11 @@ def agreement(tasks: Sequence[Sequence[TaskSignals]], classes: Sequence[int]) ->
 def _of_tasks(
     tasks: Sequence[Sequence[TaskSignals]], classes: Sequence[int]
 ) -> Iterator[dict[str, float | None]]:
-    for draws, k in zip(tasks, classes, strict=True):
+    for of_task, k in zip(tasks, classes, strict=True):
         yield {
-            "students": student_agreement([draw.labels for draw in draws], k),
-            "neighbours": float(np.mean([draw.signals.neighbours for draw in draws])),
-            "balance": float(np.mean([draw.signals.balance for draw in draws])),
+            "students": student_agreement([seed.labels for seed in of_task], k),
+            "neighbours": float(np.mean([seed.signals.neighbours for seed in of_task])),
+            "balance": float(np.mean([seed.signals.balance for seed in of_task])),
         }
 
 

@@ -147,9 +147,10 @@ def record_warnings(store: Store, warnings: Sequence[str]) -> None:
 
 
 def find_bundle(uri: str) -> str:
-    """The bundle's own folder, given it or the folder of a finished run, which holds it."""
+    """The folder of a bundle, given it or the folder of a finished run; `uri` if there is none."""
     store = Store(uri)
-    return store.path(_IN_RUN) if store.exists(f"{_IN_RUN}/config.json") else store.uri
+    in_run = not store.exists("config.json") and store.exists(f"{_IN_RUN}/config.json")
+    return store.path(_IN_RUN) if in_run else store.uri
 
 
 def load_bundle(uri: str) -> Bundle:
