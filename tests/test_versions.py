@@ -8,6 +8,7 @@ from golden.outputs import GOLDEN
 from golden.recording import FOLDER, NotRaisedError, problem, record
 
 from medlabel import phantoms, versions
+from medlabel.data import tasks
 from medlabel.data.decoding import dicom
 from medlabel.phantoms import acquisition
 from medlabel.student import augment, calibration, fit, losses, training
@@ -37,6 +38,10 @@ def _longer(caption):
     return f"{caption}."
 
 
+def _in_other_order(rng, candidates, n, sample=tasks._sample):
+    return sample(rng, [ids[::-1] for ids in candidates], n)
+
+
 _DEFAULTS = (*acquisition.photograph.__defaults__[:-1], 0.0204)  # its noise is 0.02
 _MOVES = ((0, 0), (1, 1), (0, -1), (1, 0), (-1, 0))
 _WORDINGS = tuple(map(_longer, phantom_captions._WORDINGS))
@@ -59,6 +64,7 @@ CHANGES = [
     ("TEACHER_TRAINING", phantom_training, "_STRANGE", 501),
     ("PREPROCESSING", clip, "_MOVES", _MOVES),
     ("PREPROCESSING", dicom, "_windowed", lambda values, _: (values, 0.0, 4095.0)),
+    ("SAMPLING", tasks, "_sample", _in_other_order),
     ("SCORES", adjust, "_SPREAD", 0.801),
     ("SCORES", adjust, "_NEIGHBOURS", 9),
     ("DECISIONS", student._Normalise, "forward", lambda _, pixels: (pixels.float() - 127) / 127.5),

@@ -19,6 +19,7 @@ __all__ = [
     "PHANTOMS",
     "PHANTOM_CLIP",
     "PREPROCESSING",
+    "SAMPLING",
     "SCORES",
     "STUDENT",
     "TEACHER_TRAINING",
@@ -37,6 +38,9 @@ TEACHER_TRAINING = 1
 PREPROCESSING = 1
 """From a file to the pixels that a model sees: `data.decoding`, `data.framing`, `teacher.clip`."""
 
+SAMPLING = 1
+"""Which images a cell has, and in which order: `data.tasks.sample_cells`."""
+
 SCORES = 1
 """From embeddings to scores: `teacher.zero_shot`, `teacher.adjust`."""
 
@@ -51,7 +55,14 @@ PHANTOM_CLIP = MappingProxyType(
 )
 """The numbers that are part of a phantom CLIP's name."""
 
-STUDENT = MappingProxyType({"preprocessing": PREPROCESSING, "scores": SCORES, "training": TRAINING})
+STUDENT = MappingProxyType(
+    {
+        "preprocessing": PREPROCESSING,
+        "sampling": SAMPLING,
+        "scores": SCORES,
+        "training": TRAINING,
+    }
+)
 """The numbers that are part of a student's key. Phantoms count by their pixels."""
 
 ANNOTATION = MappingProxyType({"preprocessing": PREPROCESSING, "decisions": DECISIONS})

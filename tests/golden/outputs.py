@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from medlabel.data.decoding import decode_image
 from medlabel.data.framing import CentreSquare, Framing
+from medlabel.data.sources import Source, Split
+from medlabel.data.tasks import parse_task, sample_cells, sampled_ids
 from medlabel.phantoms import LOOKS, Kind, Look, draw_look
 from medlabel.student.augment import AUGMENTATIONS, augment, augmentation_for
 from medlabel.student.calibration import Calibration, calibrate
@@ -216,6 +218,35 @@ def _tensors() -> dict[str, NDArray]:
             found[f"tensor, {interpolation}"] = _means(pixels.permute(0, 2, 3, 1).numpy(), 8)
         views = torch.cat(list(_shifted_views(pixels[:1])))
         found["views"] = _means(views.permute(0, 2, 3, 1).numpy(), 4)
+    return found
+
+
+# --- Sampling ------------------------------------------------------------------------------------
+
+
+def _source(name: str, findings: int) -> Source:
+    """Images without content, with one of three labels or with some of the findings."""
+    splits = {}
+    for seed, (split, n) in enumerate((("train", 60), ("val", 12), ("test", 24))):
+        labels = np.random.default_rng(seed).integers(0, 2 if findings else 3, (n, findings or 1))
+        splits[split] = Split(np.zeros((n, 28, 28), np.uint8), labels)
+    return Source(name, splits)
+
+
+def sampling() -> Outputs:
+    """Digests of the ids of the pools and held-out images of some cells, in their order."""
+    sources = {"x.npz": _source("x", 0), "y.npz": _source("y", 4)}
+    tasks = {
+        "two sets": "a=x.npz,b=y.npz",
+        "labels of a set": "a=x.npz#0,b=x.npz#1,2",
+        "a finding": "a=y.npz#2,b=y.npz#!2,3",
+    }
+    found = {}
+    for name, text in tasks.items():
+        for most in (None, 6):
+            cells, _ = sample_cells(parse_task(text), sources, range(3), most)
+            ids = [(cell.pool, cell.test) for cell in cells]
+            found[f"{name}, {most} per class"] = _digest([ids, sampled_ids(cells)])
     return found
 
 
@@ -508,6 +539,7 @@ GOLDEN = {
     "CAPTIONS": Golden(training_captions),
     "TEACHER_TRAINING": Golden(teacher_training),
     "PREPROCESSING": Golden(preprocessing),
+    "SAMPLING": Golden(sampling),
     "SCORES": Golden(scores),
     "TRAINING": Golden(training),
     "DECISIONS": Golden(decisions),
