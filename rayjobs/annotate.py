@@ -72,7 +72,7 @@ class AnnotateConfig:
         sources: as a user types them (see `medlabel.data.listing`).
         bundle: folder or bucket of the student.
         out: folder or bucket to write the annotations to.
-        auto_above: the least calibrated probability at which a label needs no review.
+        auto_above: the lowest calibrated probability at which a label needs no review.
         size: side in pixels of the images of MedMNIST flags and phantoms.
         data_root: folder of MedMNIST's files.
         image_column: column of Parquet files that holds the images.

@@ -61,8 +61,8 @@ class LabelConfig:
         recipe: how the student is trained.
         clip: the teacher, as a user types it (see `medlabel.teacher.clip`).
         captions: caption sets joined by commas (see `medlabel.teacher.caption_sets`).
-        auto_above: the least calibrated probability at which a label needs no review.
-        pool: the most images to train the student on; they are sampled at random.
+        auto_above: the lowest calibrated probability at which a label needs no review.
+        pool: maximum number of images to train the student on, sampled at random.
         side: side in pixels of the images that the student sees.
         seed: of the sample and the student.
         size: side in pixels of the images of MedMNIST flags and phantoms.

@@ -48,7 +48,7 @@ class RetrainConfig:
         answers: files of people's answers (see `medlabel.annotation.answers`).
         out: folder or bucket to write the next student to.
         recipe: how the student is trained.
-        pool: the most images to train on besides those with an answer, sampled at random.
+        pool: maximum number of images to train on besides those with an answer, sampled at random.
         weight: of an answer in training; a pseudo-label has weight 1.
         seed: of the sample and the student.
     """

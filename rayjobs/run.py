@@ -113,7 +113,7 @@ class RunResult:
         bundle: folder of the best student.
         encoded: images that had to be embedded by this call.
         fitted: students that were fitted by this call.
-        diagnostics: evidence, without true labels, on whether the labels can be believed.
+        diagnostics: evidence, without true labels, on whether the labels can be trusted.
     """
 
     results: pd.DataFrame

@@ -1,4 +1,4 @@
-"""Label-free diagnostics: evidence, without true labels, on whether a run can be believed.
+"""Label-free diagnostics: evidence, without true labels, on whether a run can be trusted.
 
 Every figure is a Cohen's kappa (1960) or on its scale: 0 is agreement by chance, 1 is perfect.
 

@@ -49,9 +49,9 @@ def train_student(
         scores: of a teacher, float32 [N, K]; rows sum to one.
         classes: K names.
         recipe: how the student is trained.
-        seed: of splits, first weights, order and augmentation.
+        seed: seed for the initial weights, splits, order and augmentation.
         architecture: a student by name; the recipe's own when None.
-        device: where torch computes.
+        device: torch device.
         human_labels: human labels of some of the images.
         calibrated: whether to calibrate.
 
