@@ -24,7 +24,8 @@ from safetensors.numpy import load_file
 UNSTABLE = re.compile(
     "versions?|time|seconds|.*_seconds|bundle|weights|teacher_model|captions|key|recipe_hash"
 )
-RENAMED = {"unlikeness": "ood_score", "doubts": "review_reasons"}
+RENAMED = {"unlikeness": "ood_score", "doubts": "review_reasons", "draws": "seeds"}
+RENAMED_FILES = {"judged.parquet": "evaluated.parquet"}
 REASONS = {"unsure": "low_confidence", "unlike": "out_of_distribution"}
 HASH = re.compile(r"[0-9a-f]{12,64}")
 
@@ -73,8 +74,14 @@ def digests(root: Path, skip: list[str]) -> dict[str, Counter[str]]:
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         if path.suffix in KINDS and path.is_file() and not any(word in name for word in skip):
-            found[HASH.sub("*", name)][KINDS[path.suffix](path)] += 1
+            found[HASH.sub("*", _today(name))][KINDS[path.suffix](path)] += 1
     return found
+
+
+def _today(name: str) -> str:
+    """The path with the file's name of today."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{RENAMED_FILES.get(file, file)}"
 
 
 def main() -> int:
