@@ -1,4 +1,7 @@
-"""The scale: one file a job, each a thin use of one Ray library.
+"""The jobs on Ray: one file or folder per job, each a thin use of one Ray library.
+
+In: a job's configuration. Out: folders of runs, sweeps, searches, annotations and embeddings.
+Imports `medlabel` but not `medlabel.cli` and `medlabel.jobs`.
 
 Ray reads its settings when it is first imported, so those that must be there by then are set here.
 """

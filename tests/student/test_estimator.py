@@ -196,6 +196,14 @@ def test_a_bundle_says_where_its_labels_come_from(images, tmp_path):
     assert other.bundle_.provenance["key"] != facts["key"]
 
 
+def test_scores_in_another_order_than_the_images_are_refused(images):
+    named = ml.Images([*images])
+    index = pd.Index(named.ids, name="image_id")
+    proba = pd.DataFrame(np.tile([0.7, 0.3], (80, 1)), index=index, columns=["a", "b"])
+    with pytest.raises(ValueError, match="in another order"):
+        ml.Student(TINY, size=12).fit(named, proba[::-1])
+
+
 def test_a_recipe_comes_back_by_its_name(images, labels, tmp_path):
     recipe = replace(get_recipe("adam"), epochs=1, student="cnn:4")
     student = ml.Student(recipe, size=12).fit(images, labels)

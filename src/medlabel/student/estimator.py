@@ -149,6 +149,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
                 f"{len(found)} samples are too few to learn from: {_MIN_IMAGES} are required"
             )
         labels = read_pseudo_labels(proba, classes, len(found))
+        _check_order(proba, found.ids)
         recipe = replace(_as_recipe(self.recipe), balanced=self.balanced)
         device = self.device or default_device()
         pool, seed = found.squares(self.size), int(self.seed)
@@ -323,6 +324,16 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
         return tags
+
+
+def _check_order(proba: Any, ids: tuple[str, ...]) -> None:
+    """Raise if the rows of a teacher's data frame are of these images in another order."""
+    if isinstance(proba, pd.DataFrame) and proba.index.name == "image_id":
+        given = [*map(str, proba.index)]
+        if given != [*ids] and sorted(given) == sorted(ids):
+            raise InvalidArgumentError(
+                "the scores have the images in another order: pass proba.loc[list(images.ids)]"
+            )
 
 
 def _own_random_numbers(device: str) -> Any:

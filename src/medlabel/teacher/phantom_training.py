@@ -1,9 +1,9 @@
 """Train the phantom CLIP on phantoms and their captions.
 
 The training is contrastive, like CLIP's (Radford et al. 2021), with captions of whole sets and of
-the classes within them in one embedding space. Several images of a batch may share a caption and
-several captions an image, so the target of each row is spread over all its matches. Words of
-captions are dropped and random words inserted, so that unknown words have little effect.
+the classes within them in one embedding space. Several images of a batch may share a caption, and
+several captions may describe one image, so the target of each row is spread over all its matches.
+Words of captions are dropped and random words inserted, so that unknown words have little effect.
 
 `Pretraining` is the training as an object: call `step` until `done`. Random numbers depend only on
 the seed and the step, so a training resumed from its `state_dict` ends with the same weights as one
