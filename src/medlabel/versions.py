@@ -39,7 +39,7 @@ PREPROCESSING = 1
 """From a file to the pixels that a model sees: `data.decoding`, `data.framing`, `teacher.clip`."""
 
 SAMPLING = 1
-"""Which images a cell has, and in which order: `data.tasks.sample_cells`."""
+"""The images of a cell and their order: `data.tasks.sample_cells`."""
 
 SCORES = 1
 """From embeddings to scores: `teacher.zero_shot`, `teacher.adjust`."""
