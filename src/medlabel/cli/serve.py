@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from medlabel.cli.options import AutoAbove
 from medlabel.student.decision import AUTO_ABOVE
 
 __all__ = ["serve_command"]
@@ -27,9 +28,7 @@ def serve_command(
             help="File with the token that clients must send. \\[default: $MEDLABEL_TOKEN]"
         ),
     ] = None,
-    auto_above: Annotated[
-        float, typer.Option(min=0, max=1, help="Labels of a lower probability are for review.")
-    ] = AUTO_ABOVE,
+    auto_above: AutoAbove = AUTO_ABOVE,
     replicas: Annotated[
         int, typer.Option(min=1, help="Number of replicas; more than one per core gains nothing.")
     ] = 1,
