@@ -3,19 +3,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Two processes, whatever the cores: Ray tests fill two cores, and each process holds a torch.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest
+# Two processes; the tests of one file stay in one of them, for they share fixtures.
+PARALLEL := $(PYTEST) -n 2 --dist loadfile
 
 .PHONY: demo test test-quick check format clean
 
 demo: $(READY)
 	$(BIN)/medlabel run tasks/phantom-demo.yaml --seeds 5 --ceiling-seeds 1 --out runs/demo
 
+# Ray tests come one after the other: each job of theirs fills two cores by itself.
 test: check
-	$(PYTEST)
+	$(PARALLEL) -m 'not ray'
+	$(PYTEST) -m ray
 
 test-quick: $(READY)
-	$(PYTEST) -m 'not ray and not browser and not slow'
+	$(PARALLEL) -m 'not ray and not browser and not slow'
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -25,13 +25,8 @@ REAL = Path(os.environ.get("MEDLABEL_TEST_IMAGES", Path(__file__).parents[2] / "
 _RAY_FIXTURES = {"ray_cluster", "served"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs Ray or a browser, and name what one process of pytest-xdist runs.
-
-    Tests of one file stay together, and so do all Ray tests of one folder, which share a cluster.
-    The latter take longest and come first.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs Ray or a browser."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
@@ -39,9 +34,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("ray")
         if "browser" in fixtures:
             item.add_marker("browser")
-        item.add_marker(pytest.mark.xdist_group(folder if _uses_ray(item) else str(item.path)))
-    if config.getoption("dist", "no") != "no":
-        items.sort(key=lambda item: not _uses_ray(item))
 
 
 def _uses_ray(item: pytest.Item) -> bool:
