@@ -5,17 +5,15 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 # Two processes; the tests of one file stay in one of them, for they share fixtures.
-PARALLEL := $(PYTEST) -n 2 --dist loadfile
+PARALLEL := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-quick check format clean
 
 demo: $(READY)
 	$(BIN)/medlabel run tasks/phantom-demo.yaml --seeds 5 --ceiling-seeds 1 --out runs/demo
 
-# Ray tests come one after the other: each job of theirs fills two cores by itself.
 test: check
-	$(PARALLEL) -m 'not ray'
-	$(PYTEST) -m ray
+	$(PARALLEL)
 
 test-quick: $(READY)
 	$(PARALLEL) -m 'not ray and not browser and not slow'

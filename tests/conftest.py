@@ -26,7 +26,7 @@ _RAY_FIXTURES = {"ray_cluster", "served"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Ray or a browser."""
+    """Mark what needs Ray or a browser; in two processes, files with Ray tests come first."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
@@ -34,6 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("ray")
         if "browser" in fixtures:
             item.add_marker("browser")
+    if "PYTEST_XDIST_WORKER" in os.environ:  # they take longest: none of them shall be the last
+        with_ray = {item.path for item in items if _uses_ray(item)}
+        items.sort(key=lambda item: item.path not in with_ray)
 
 
 def _uses_ray(item: pytest.Item) -> bool:
