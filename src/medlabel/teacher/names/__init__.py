@@ -1,0 +1,6 @@
+"""The names of classes: what they mean, and which of their words a phantom teacher has learned.
+
+In: names as a user types them, and captions.
+Out: captions, one meaning per name, and the words that no training caption held.
+Imports `teacher.captions`, `teacher.phantom_captions`, `phantoms` and `errors`.
+"""
