@@ -60,7 +60,8 @@ def _folds(canvas: Canvas, at: Coordinates, far: Floats) -> Floats:
     deep = canvas.uniform(0.7, 0.95) + 0.06 * canvas.noise(6)
     rim = soft_step(far - 0.93, 0.1) * canvas.uniform(0, 0.8)
     spokes = spokes * soft_step(far - deep, 0.2) * canvas.uniform(0.3, 1)
-    return np.maximum(spokes, rim)
+    fluid: Floats = np.maximum(spokes, rim)
+    return fluid
 
 
 def _ventricles(canvas: Canvas, at: Coordinates) -> Floats:
