@@ -76,7 +76,8 @@ def _ventricles(canvas: Canvas, at: Coordinates) -> Floats:
         behind = canvas.ellipse((x, y), (0.16, back), (0.065 * big, 0.2), 0.12, -spread)
         both = np.maximum(both, np.maximum(before, behind * horns))
     third = canvas.ellipse(at, (0, 0.02), (0.03 * big, 0.14), 0.1)
-    return seen * np.maximum(both, 0.7 * third)
+    butterfly: Floats = seen * np.maximum(both, 0.7 * third)
+    return butterfly
 
 
 def _base(canvas: Canvas, at: Coordinates) -> Floats:
