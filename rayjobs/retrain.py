@@ -100,7 +100,8 @@ def retrain(config: RetrainConfig, on_progress: OnProgress = ignore_progress) ->
     connect()
     impact = _fit(store, training_set, workload, config.seed, partial(on_progress, "fitting"))
     # the reasons for the last student's warnings have not gone away
-    runs.publish(store / "with", config.seed, training_set.bundle.warnings, store)
+    last = training_set.bundle
+    runs.publish(store / "with", config.seed, last.warnings, store, last.verdict)
     remarks = training_set.sentences()
     facts = {"asked": decisive, "impact": asdict(impact), "sentences": remarks + impact.sentences()}
     store.write_json(MANIFEST, {**facts, "provenance": workload.provenance})

@@ -89,11 +89,12 @@ class Annotation(BaseModel):
         description="Whether the label can be accepted, or a person should review it."
     )
     review_reasons: list[
-        Literal["low_confidence", "out_of_distribution", "uncalibrated", "undecidable"]
+        Literal["low_confidence", "out_of_distribution", "uncalibrated", "guessing", "doubtful"]
     ] = Field(
         description="Why a person should review it: its confidence is below `auto_above`; its "
-        "out-of-distribution score is above 1; the student is not calibrated; the student's run "
-        "warned that its task may not be decidable."
+        "out-of-distribution score is above 1; the student is not calibrated; the verdict on its "
+        "labels is that its teacher was guessing; that verdict is doubtful, and supports only "
+        "labels of a higher confidence."
     )
     ood_score: float | None = Field(
         description="Out-of-distribution score: above 1 the image differs from the training data "

@@ -7,7 +7,8 @@ const REASONS = {
   low_confidence: "low confidence",
   out_of_distribution: "out of distribution",
   uncalibrated: "student not calibrated",
-  undecidable: "task may not be decidable",
+  guessing: "the teacher was guessing",
+  doubtful: "below the level of a doubtful verdict",
 };
 
 function element(name, className, text) {

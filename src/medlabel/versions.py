@@ -47,7 +47,7 @@ SCORES = 1
 TRAINING = 1
 """From scores to a student: recipes, targets, augmentation, losses, training, calibration."""
 
-DECISIONS = 1
+DECISIONS = 2
 """From a student and pixels to a decision: its forward pass, temperature, OOD score, reasons."""
 
 PHANTOM_CLIP = MappingProxyType(

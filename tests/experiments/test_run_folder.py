@@ -8,6 +8,7 @@ from medlabel.student.bundle import load_bundle
 from medlabel.student.decision import review_reasons
 from medlabel.student.fit import Epoch, FitResult
 from medlabel.student.networks import Student
+from medlabel.student.verdict import Verdict
 
 MANIFEST = {"task": "t", "recipe": "robust", "seeds": 3, "versions": "1"}
 PROVENANCE = {"key": "k", "versions": "1"}
@@ -65,4 +66,21 @@ def test_a_seeds_bundle_is_published(store):
     bundle = load_bundle(store.path("bundle"))
     assert bundle.warnings == ("This task looks undecidable.",)
     assessment = bundle.assess(np.zeros((1, 28, 28), np.uint8))
-    assert "undecidable" in review_reasons(assessment, 0.0)[0]
+    assert "guessing" in review_reasons(assessment, 0.0)[0]
+
+
+def test_a_bundle_is_published_with_its_verdict_or_not_at_all(store, monkeypatch):
+    write(store, 1)
+    verdict, written = Verdict("doubtful", "Some words are unknown.", auto_above=0.97), []
+    monkeypatch.setattr(Store, "write", _recorded(Store.write, written))
+    publish(store, 1, verdict=verdict)
+    assert load_bundle(store.path("bundle")).verdict == verdict
+    assert (written[-1], written.count("provenance.json")) == ("config.json", 1)
+
+
+def _recorded(write, names):
+    def record(store, name, data):
+        names.append(name)
+        write(store, name, data)
+
+    return record

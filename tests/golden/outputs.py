@@ -516,7 +516,8 @@ def decisions() -> Outputs:
     assessments = {
         "calibrated": Assessment(given, ood, calibrated=True),
         "uncalibrated": Assessment(given, np.full(12, np.nan, np.float32), calibrated=False),
-        "undecidable": Assessment(given, ood, calibrated=True, decidable=False),
+        "guessing": Assessment(given, ood, calibrated=True, guessing=True),
+        "doubtful": Assessment(given, ood, calibrated=True, doubtful_below=0.95),
     }
     return {
         "probabilities of one network": one,

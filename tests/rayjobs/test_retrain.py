@@ -7,7 +7,7 @@ from support_annotations import annotate_folder
 from medlabel.annotation.table import MANIFEST
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.student.bundle import load_bundle, record_warnings
+from medlabel.student.bundle import load_bundle
 from medlabel.student.recipes import RECIPES
 from rayjobs.retrain import RetrainConfig, retrain
 
@@ -28,10 +28,12 @@ def config(tmp_path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
     last = Store(config.annotations).read_json(MANIFEST)["asked"]["bundle"]
-    record_warnings(Store(last), ["it looks undecidable"])
+    provenance = Store(last).read_json("provenance.json")
+    Store(last).write_json("provenance.json", provenance | {"warnings": ["it looks undecidable"]})
     done = retrain(config)
     bundle = load_bundle(done.bundle)
     assert bundle.warnings == ("it looks undecidable",)
+    assert bundle.verdict.level == "guessing"
     assert bundle.classes == ("chest", "breast")
     human_labels = bundle.provenance["human_labels"]
     assert (human_labels["answers"], human_labels["weight"]) == ({"breast": 6, "chest": 6}, 5.0)

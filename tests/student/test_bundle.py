@@ -9,10 +9,12 @@ from safetensors.torch import load_file, save_file
 from medlabel.annotation.table import Origin
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.student.bundle import load_bundle, save_bundle
+from medlabel.student.bundle import load_bundle, publish_bundle, save_bundle
 from medlabel.student.calibration import calibrate
+from medlabel.student.decision import review_reasons
 from medlabel.student.fit import predict_proba
 from medlabel.student.networks import STUDENTS, Student, backbones, without_pretrained_weights
+from medlabel.student.verdict import AccuracyEstimate, Evidence, Verdict
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 
@@ -195,7 +197,8 @@ def test_a_bundle_of_the_old_code_gives_the_probabilities_that_it_gave_there(old
     np.testing.assert_allclose(assessment.probabilities, expected["probabilities"], rtol=1e-5)
     np.testing.assert_allclose(assessment.ood_score, expected["ood_score"], rtol=1e-5)
     assert assessment.calibrated
-    assert assessment.decidable
+    assert bundle.verdict is None
+    assert not assessment.guessing
     assert bundle.classes == ("malignant", "benign")
 
 
@@ -206,3 +209,76 @@ def test_a_bundle_of_the_old_code_says_where_its_annotations_come_from(old):
     assert (origin.recipe, origin.teacher, origin.seed) == ("robust", "phantom", 0)
     assert len(origin.captions) == 32
     assert origin.weights == bundle.provenance["sha256"]
+
+
+def _reasons(bundle, auto_above=0.0):
+    return review_reasons(bundle.assess(_images(1, 40)), auto_above)
+
+
+def _published(calibrated, verdict=None, warnings=()):
+    to = Store(str(calibrated.parent / f"{calibrated.name}-published"))
+    publish_bundle(Store(str(calibrated)), to, warnings, verdict)
+    return load_bundle(to.uri)
+
+
+@pytest.mark.parametrize("level", ["read", "doubtful", "guessing"])
+def test_a_bundle_keeps_its_verdict(calibrated, level):
+    verdict = Verdict(
+        level,
+        "One word is unknown.",
+        (Evidence("unknown_words", "guessing", "It never learned 'hand'.", 1.0, "hand"),),
+        ("Give captions.",),
+        AccuracyEstimate(0.7, 0.6, 0.8),
+        auto_above=0.97,
+    )
+    assert _published(calibrated, verdict).verdict == verdict
+
+
+def test_decisions_follow_the_verdict(calibrated):
+    usual = _reasons(load_bundle(str(calibrated)))
+    assert ("guessing",) not in usual
+    assert _reasons(_published(calibrated, Verdict("read", "It read them."))) == usual
+    guessing = _reasons(_published(calibrated, Verdict("guessing", "It was guessing.")))
+    assert all("guessing" in reasons for reasons in guessing)
+    doubtful = _published(calibrated, Verdict("doubtful", "Partly.", auto_above=0.6))
+    sure = doubtful.assess(_images(1, 40)).confidence >= np.float32(0.6)
+    assert [("doubtful" in reasons) for reasons in _reasons(doubtful)] == (~sure).tolist()
+
+
+def test_a_doubtful_verdict_without_a_level_supports_no_label(calibrated):
+    doubtful = _published(calibrated, Verdict("doubtful", "Partly."))
+    assert all("doubtful" in reasons for reasons in _reasons(doubtful))
+
+
+def test_a_verdict_overrules_the_warnings_of_the_run(calibrated):
+    bundle = _published(calibrated, Verdict("read", "It read them."), ["looks undecidable"])
+    assert bundle.warnings == ("looks undecidable",)
+    assert not bundle.assess(_images(1)).guessing
+
+
+def test_warnings_of_a_bundle_from_before_verdicts_count_as_guessing(calibrated):
+    bundle = _published(calibrated, warnings=["This task looks undecidable."])
+    assert bundle.verdict.level == "guessing"
+    assert bundle.verdict.evidence[0].sentence == "This task looks undecidable."
+    assert all("guessing" in reasons for reasons in _reasons(bundle))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "guessing",
+        ["guessing"],
+        {},
+        {"level": "sure", "summary": "x"},
+        {"level": "guessing"},
+        {"level": "doubtful", "summary": "x", "auto_above": "high"},
+        {"level": "doubtful", "summary": "x", "auto_above": 95},
+        {"level": "guessing", "summary": "x", "evidence": [{"sentence": "y"}]},
+        {"level": "guessing", "summary": "x", "evidence": 3},
+    ],
+)
+def test_damaged_verdict_is_one_line(folder, damage):
+    facts = json.loads((folder / "provenance.json").read_text())
+    (folder / "provenance.json").write_text(json.dumps(facts | {"verdict": damage}))
+    with pytest.raises(MedlabelError, match="damaged bundle: its verdict cannot be read"):
+        load_bundle(str(folder))

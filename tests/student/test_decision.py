@@ -28,12 +28,27 @@ def test_review_reasons_are_named(best, ood_score, calibrated, reasons):
     assert review_reasons(assessment_of([best], ood_score, calibrated), 0.9) == [reasons]
 
 
-def test_a_task_that_looks_undecidable_has_no_label_that_is_taken_unseen():
-    found = replace(assessment_of([0.99, 0.8]), decidable=False)
-    assert review_reasons(found, 0.9) == [("undecidable",), ("low_confidence", "undecidable")]
+def test_no_label_is_accepted_if_the_teacher_was_guessing():
+    found = replace(assessment_of([1.0, 0.8]), guessing=True)
+    assert review_reasons(found, 0.9) == [("guessing",), ("low_confidence", "guessing")]
+    assert review_reasons(found, 0.0) == [("guessing",), ("guessing",)]
     assert review_reasons(Assessment.concatenate([found[:1], found[1:]]), 0.9) == review_reasons(
         found, 0.9
     )
+
+
+@pytest.mark.parametrize(
+    ("below", "reasons"),
+    [
+        (0.0, [(), (), ("low_confidence",)]),
+        (0.5, [(), (), ("low_confidence",)]),
+        (0.95, [(), ("doubtful",), ("low_confidence", "doubtful")]),
+        (np.inf, [("doubtful",), ("doubtful",), ("low_confidence", "doubtful")]),
+    ],
+)
+def test_the_stricter_of_the_users_level_and_the_verdicts_counts(below, reasons):
+    found = replace(assessment_of([0.99, 0.92, 0.8]), doubtful_below=below)
+    assert review_reasons(found, 0.9) == reasons
 
 
 def test_a_label_as_sure_as_was_asked_needs_no_review():

@@ -21,6 +21,7 @@ from medlabel.errors import MedlabelError
 from medlabel.student.bundle import load_bundle
 from medlabel.student.recipes import Recipe, get_recipe
 from medlabel.student.trained import train_student
+from medlabel.student.verdict import Verdict
 
 TINY = Recipe("tiny", "cnn:4", "adam", learning_rate=0.05, epochs=20)
 
@@ -182,6 +183,21 @@ def test_a_bundle_gives_the_same_student(student, images, tmp_path):
     assert loaded.get_params() == student.get_params()
     assert load_bundle(str(tmp_path / "bundle")).id == student.bundle_.id
     assert ml.Student.from_pretrained(tmp_path).bundle_.id == student.bundle_.id  # as of a run
+
+
+def test_decisions_follow_a_verdict_and_a_bundle_keeps_it(images, labels, tmp_path):
+    student = ml.Student(TINY, size=12).fit(images, labels)
+    assert student.verdict is None
+    assert "auto" in set(student.decide(images)["decision"])
+    student.verdict = Verdict("guessing", "The teacher was guessing.")
+    student.save_pretrained(tmp_path)
+    for one in (student, ml.Student.from_pretrained(tmp_path)):
+        assert one.verdict == Verdict("guessing", "The teacher was guessing.")
+        assert set(one.decide(images, auto_above=0)["review_reasons"]) == {"guessing"}
+    student.verdict = None
+    assert "auto" in set(student.decide(images)["decision"])
+    with pytest.raises(NotFittedError):
+        _ = ml.Student(TINY).verdict
 
 
 def test_a_bundle_says_where_its_labels_come_from(images, tmp_path):

@@ -26,9 +26,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medlabel.storage.store import Store, refuse_different
-from medlabel.student.bundle import record_warnings, save_bundle
+from medlabel.student.bundle import publish_bundle, save_bundle
 from medlabel.student.calibration import Calibration
 from medlabel.student.fit import FitResult
+from medlabel.student.verdict import Verdict
 
 __all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
 
@@ -154,12 +155,20 @@ def read_cell(store: Store, seed: int) -> CellResult:
     )
 
 
-def publish(store: Store, seed: int, warnings: Sequence[str] = (), to: Store | None = None) -> None:
-    """Copy a seed's bundle to `bundle/` in this folder or another, with the run's warnings.
+def publish(
+    store: Store,
+    seed: int,
+    warnings: Sequence[str] = (),
+    to: Store | None = None,
+    verdict: Verdict | None = None,
+) -> None:
+    """Copy a seed's bundle to `bundle/`, with what the run found out about its labels.
 
-    `config.json` is copied last: without it a folder is not a bundle.
+    Args:
+        store: the folder of the run.
+        seed: of the cell whose student is published.
+        warnings: of the run.
+        to: another folder to publish it in.
+        verdict: on the labels; whoever receives the bundle can see its examples.
     """
-    chosen, bundle = store / _folder(seed) / "bundle", (to or store) / BUNDLE
-    for name in sorted(chosen.list("*"), key=lambda name: name == "config.json"):
-        bundle.write(name, chosen.read(name))
-    record_warnings(bundle, warnings)
+    publish_bundle(store / _folder(seed) / "bundle", (to or store) / BUNDLE, warnings, verdict)

@@ -4,13 +4,14 @@
 | --- | --- |
 | `config.json`, `model.safetensors` | the network, as `PyTorchModelHubMixin` saves it |
 | `calibration.safetensors` | its calibration; missing in bundles from before calibration |
-| `provenance.json` | what it was trained on and with, digests, warnings |
+| `provenance.json` | what it was trained on and with, digests, the verdict on its labels |
 | `README.md` | a model card |
 
 A bundle contains neither code nor pickles. Load it with `load_bundle("runs/demo/bundle")`.
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,13 +32,15 @@ from medlabel.storage.store import Store
 from medlabel.student.calibration import Calibration, FeatureReader
 from medlabel.student.decision import Assessment
 from medlabel.student.networks import Student, parameter_count, without_pretrained_weights
+from medlabel.student.verdict import Evidence, Verdict
 
 __all__ = [
     "CALIBRATION_FILE",
     "Bundle",
     "find_bundle",
     "load_bundle",
-    "record_warnings",
+    "publish_bundle",
+    "read_verdict",
     "save_bundle",
 ]
 
@@ -75,8 +78,13 @@ class Bundle:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings of its run; if there are any, every label is sent to review."""
+        """Warnings of its run."""
         return tuple(str(line) for line in self.provenance.get("warnings", ()))
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """Whether its labels can be believed, and why; None if nobody has examined that."""
+        return read_verdict(self.provenance)
 
     @property
     def square(self) -> CentreSquare:
@@ -98,14 +106,16 @@ class Bundle:
             images: uint8 [N, S, S] or [N, S, S, 3].
         """
         probabilities, features = self._reader(images)
-        if self.calibration is None:
-            unknown = np.full(len(images), np.nan, dtype=np.float32)
-            return Assessment(probabilities, unknown, False, not self.warnings)
+        ood_score = np.full(len(images), np.nan, dtype=np.float32)
+        if self.calibration is not None:
+            probabilities = self.calibration.apply_temperature(probabilities)
+            ood_score = self.calibration.ood_score(features)
         return Assessment(
-            self.calibration.apply_temperature(probabilities),
-            self.calibration.ood_score(features),
-            calibrated=True,
-            decidable=not self.warnings,
+            probabilities,
+            ood_score,
+            calibrated=self.calibration is not None,
+            guessing=self.verdict is not None and self.verdict.level == "guessing",
+            doubtful_below=_doubtful_below(self.verdict),
         )
 
     @cached_property
@@ -141,9 +151,60 @@ def save_bundle(
     store.write_json(_PROVENANCE, {**provenance, **facts})
 
 
-def record_warnings(store: Store, warnings: Sequence[str]) -> None:
-    """Add the warnings of a run to the provenance of its bundle."""
-    store.write_json(_PROVENANCE, {**store.read_json(_PROVENANCE), "warnings": list(warnings)})
+def publish_bundle(
+    store: Store, to: Store, warnings: Sequence[str] = (), verdict: Verdict | None = None
+) -> None:
+    """Copy a bundle, and add the findings of its run to the provenance of the copy.
+
+    `config.json` is copied last: without it a folder is not a bundle. So a bundle never lacks its
+    verdict, even if the copying was interrupted.
+
+    Args:
+        store: the folder of the bundle.
+        to: the folder to copy it to.
+        warnings: of the run.
+        verdict: on the labels; whoever receives the bundle can see its examples.
+    """
+    facts = {**store.read_json(_PROVENANCE), "warnings": list(warnings)}
+    if verdict is not None:
+        facts["verdict"] = verdict.to_json()
+    for name in sorted(store.list("*"), key=lambda name: name == "config.json"):
+        if name == _PROVENANCE:
+            to.write_json(name, facts)
+        else:
+            to.write(name, store.read(name))
+
+
+def read_verdict(provenance: Mapping[str, Any]) -> Verdict | None:
+    """Read the verdict from a bundle's provenance.
+
+    The runs of older versions gave no verdict, but warned where a task looked undecidable. Such
+    a warning counts as `guessing`, so that no label is accepted.
+
+    Returns:
+        The verdict; None for a bundle without a verdict and without warnings.
+
+    Raises:
+        ValueError: the verdict is damaged.
+    """
+    if (content := provenance.get("verdict")) is not None:
+        return Verdict.from_json(content)
+    if not (warnings := provenance.get("warnings")):
+        return None
+    return Verdict(
+        "guessing",
+        "The run that trained this student warned that its classes may not be separable.",
+        tuple(Evidence("warning", "guessing", str(line)) for line in warnings),
+        ("Review every label, or train a new student: newer versions examine more evidence.",),
+        no_estimate_because="the student was trained by a version that did not estimate it",
+    )
+
+
+def _doubtful_below(verdict: Verdict | None) -> float:
+    """The probability below which a verdict supports no label."""
+    if verdict is None or verdict.level != "doubtful":
+        return 0.0
+    return math.inf if verdict.auto_above is None else verdict.auto_above
 
 
 def find_bundle(uri: str) -> str:
@@ -174,6 +235,10 @@ def load_bundle(uri: str) -> Bundle:
         student.load_state_dict(safetensors.torch.load(weights))
     except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:
         raise MedlabelError(f"{uri} is a damaged bundle: {error}".splitlines()[0]) from error
+    try:
+        read_verdict(provenance)
+    except ValueError as error:
+        raise MedlabelError(f"{uri} is a damaged bundle: its verdict cannot be read") from error
     name = str(provenance.get("bundle_id", "unknown"))
     return Bundle(name, student.eval(), provenance, _calibration(store, provenance))
 

@@ -6,7 +6,9 @@
 | `review` | `low_confidence`: the likeliest class has less than the required probability |
 | | `out_of_distribution`: the out-of-distribution score is above 1 |
 | | `uncalibrated`: the student has no calibration, or no out-of-distribution score |
-| | `undecidable`: its run warned about the task (`medlabel.evaluation.diagnostics`) |
+| | `guessing`: the student's teacher was guessing (`medlabel.student.verdict`) |
+| | `doubtful`: the evidence speaks against the teacher, and supports only labels of a higher |
+| | probability than this one has |
 
 Batch jobs and the HTTP service both decide by `review_reasons`, from the same figures: those of the
 bundle's calibration (`medlabel.student.calibration`). This module does not import torch, because
@@ -37,13 +39,16 @@ class Assessment:
         ood_score: out-of-distribution scores, float32 [N]; above 1 an image is out of
             distribution. NaN if unknown.
         calibrated: whether the probabilities are calibrated.
-        decidable: whether the student's run had no warnings.
+        guessing: whether the student's teacher was guessing, so that no label is accepted.
+        doubtful_below: the probability below which the student's verdict supports no label;
+            0 if it supports all, infinite if it supports none.
     """
 
     probabilities: Floats
     ood_score: Floats
     calibrated: bool
-    decidable: bool = True
+    guessing: bool = False
+    doubtful_below: float = 0.0
 
     def __getitem__(self, rows: slice | NDArray[np.bool_]) -> "Assessment":
         """Select some of the images."""
@@ -58,11 +63,10 @@ class Assessment:
     @classmethod
     def concatenate(cls, parts: Sequence["Assessment"]) -> "Assessment":
         """Concatenate assessments by the same student."""
-        return cls(
-            np.concatenate([part.probabilities for part in parts]),
-            np.concatenate([part.ood_score for part in parts]),
-            parts[0].calibrated,
-            parts[0].decidable,
+        return replace(
+            parts[0],
+            probabilities=np.concatenate([part.probabilities for part in parts]),
+            ood_score=np.concatenate([part.ood_score for part in parts]),
         )
 
 
@@ -86,7 +90,8 @@ def review_reasons(assessment: Assessment, auto_above: float) -> list[tuple[str,
         "low_confidence": assessment.confidence < np.float32(auto_above),
         "out_of_distribution": ~unknown & (assessment.ood_score > 1),
         "uncalibrated": unknown | (not assessment.calibrated),
-        "undecidable": np.full(len(unknown), not assessment.decidable),
+        "guessing": np.full(len(unknown), assessment.guessing),
+        "doubtful": assessment.confidence < np.float32(assessment.doubtful_below),
     }
     rows = range(len(assessment.probabilities))
     return [tuple(name for name, flag in flags.items() if flag[row]) for row in rows]

@@ -30,6 +30,7 @@ from medlabel.student.provenance import digest_scores, pool_provenance
 from medlabel.student.pseudo_labels import PseudoLabels, read_pseudo_labels
 from medlabel.student.recipes import RECIPES, Recipe, get_recipe
 from medlabel.student.trained import train_student
+from medlabel.student.verdict import Verdict
 
 __all__ = ["Student"]
 
@@ -170,6 +171,29 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         )
         return self
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the student's labels can be believed, and why; None if nothing is known.
+
+        `decide` follows it, and `save_pretrained` keeps it. Assign the verdict on the labels that
+        the student was trained on.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: neither fitted nor loaded.
+        """
+        check_is_fitted(self)
+        verdict: Verdict | None = self.bundle_.verdict
+        return verdict
+
+    @verdict.setter
+    def verdict(self, verdict: Verdict | None) -> None:
+        check_is_fitted(self)
+        facts: dict[str, Any] = {
+            "verdict": None if verdict is None else verdict.to_json(),
+            "warnings": [],
+        }
+        self.bundle_ = replace(self.bundle_, provenance={**self.bundle_.provenance, **facts})
+
     def predict(self, images: ImagesLike) -> NDArray[Any]:
         """The most probable class of each image.
 
@@ -218,7 +242,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         | `low_confidence` | `confidence` is below `auto_above` |
         | `out_of_distribution` | `ood_score` is above 1: the image is unlike the training images |
         | `uncalibrated` | no calibration and no `ood_score` are available for this network |
-        | `undecidable` | the student's run warned that its labels may not be trustworthy |
+        | `guessing` | the verdict on the student's labels is that its teacher was guessing |
+        | `doubtful` | that verdict is doubtful, and supports only labels of a higher `confidence` |
 
         `medlabel annotate` and `medlabel serve` use the same rule. It does not guarantee any label:
         `medlabel audit` determines how many are right.

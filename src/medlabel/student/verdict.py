@@ -12,9 +12,10 @@ that everything that uses the student later decides by it and shows it:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 __all__ = ["AccuracyEstimate", "Evidence", "Example", "Level", "Verdict"]
 
@@ -88,7 +89,7 @@ class Verdict:
     advice: tuple[str, ...] = ()
     estimate: AccuracyEstimate | None = None
     no_estimate_because: str = ""
-    auto_above: float | None = None
+    auto_above: Annotated[float, Field(ge=0, le=1)] | None = None
     examples: tuple[Example, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -96,22 +97,16 @@ class Verdict:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Verdict:
+    def from_json(cls, content: object) -> Verdict:
         """Read what `to_json` returned.
 
         Raises:
             ValueError: it is no verdict.
         """
-        if content.get("level") not in get_args(Level) or "summary" not in content:
-            raise ValueError("not a verdict")
-        estimate = content.get("estimate")
-        return cls(
-            level=content["level"],
-            summary=str(content["summary"]),
-            evidence=tuple(Evidence(**piece) for piece in content.get("evidence", ())),
-            advice=tuple(content.get("advice", ())),
-            estimate=None if estimate is None else AccuracyEstimate(**estimate),
-            no_estimate_because=str(content.get("no_estimate_because", "")),
-            auto_above=content.get("auto_above"),
-            examples=tuple(Example(**example) for example in content.get("examples", ())),
-        )
+        try:
+            return _VERDICT.validate_python(content)
+        except ValidationError as error:
+            raise ValueError("not a verdict") from error
+
+
+_VERDICT = TypeAdapter(Verdict)
