@@ -18,8 +18,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.unseen_looks.bodies import ABDOMEN, BREAST_MR, CARDIAC_MR, MAMMOGRAM
 from benchmarks.unseen_looks.bones import HAND, KNEE, SPINE
 from benchmarks.unseen_looks.heads import BRAIN_MR, BRAIN_WEIGHTING, HEAD_CT
+from benchmarks.unseen_looks.lines import ANGIOGRAM, DENTAL, ECG, GEL
+from benchmarks.unseen_looks.scopes import ENDOSCOPY, FETUS
+from benchmarks.unseen_looks.tracers import BONE_SCAN, PET
 from medlabel.errors import MedlabelError
 from medlabel.phantoms import Look, draw_look
 
@@ -54,6 +58,18 @@ _ALL = (
     Unseen(HEAD_CT, "head CT", ("bleeding", "no bleeding")),
     Unseen(BRAIN_MR, "brain MRI", ("tumor", "no tumor")),
     Unseen(BRAIN_WEIGHTING, "brain MRI", ("T1", "T2")),
+    Unseen(MAMMOGRAM, "mammogram", ("cancer", "normal")),
+    Unseen(BREAST_MR, "breast MRI", ("tumor", "no tumor")),
+    Unseen(CARDIAC_MR, "cardiac MRI", ("hypertrophy", "normal")),
+    Unseen(ABDOMEN, "abdominal X-ray", ("bowel obstruction", "normal")),
+    Unseen(PET, "PET scan", ("cancer", "normal")),
+    Unseen(BONE_SCAN, "bone scan", ("metastases", "normal")),
+    Unseen(ENDOSCOPY, "colonoscopy", ("polyp", "no polyp")),
+    Unseen(FETUS, "fetal ultrasound", ("head", "abdomen")),
+    Unseen(ANGIOGRAM, "coronary angiogram", ("stenosis", "normal")),
+    Unseen(DENTAL, "dental X-ray", ("cyst", "normal")),
+    Unseen(ECG, "ECG", ("atrial fibrillation", "normal")),
+    Unseen(GEL, "gel electrophoresis", ("myeloma", "normal")),
 )
 
 UNSEEN: Mapping[str, Unseen] = MappingProxyType({each.look.flag: each for each in _ALL})
