@@ -36,6 +36,8 @@ from medlabel.annotation.table import (
 from medlabel.data.decoding import ImageError
 from medlabel.data.listing import Part, pixels_of
 from medlabel.errors import MedlabelError
+from medlabel.experiments.run_folder import VERDICT
+from medlabel.experiments.verdicts import read_verdict, write_verdict
 from medlabel.reports.annotation_summary import (
     MOST_UNCERTAIN,
     AnnotationSummary,
@@ -47,6 +49,7 @@ from medlabel.storage.store import Store, refuse_different
 from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import versions
+from medlabel.student.verdict import Verdict
 from medlabel.versions import ANNOTATION
 from rayjobs.cluster import connect, prepare_worker
 from rayjobs.image_pipeline import (
@@ -98,12 +101,14 @@ class AnnotateResult:
         summary: sums over all annotations.
         page: path or URI of the summary page.
         warnings: of the bundle.
+        verdict: on the student that made the labels; None if it has none.
     """
 
     labelled: int
     summary: AnnotationSummary
     page: str
     warnings: tuple[str, ...] = ()
+    verdict: Verdict | None = None
 
 
 def annotate_sources(
@@ -144,6 +149,7 @@ def annotate_parts(
         progress = partial(on_progress, "annotating")
         labelled, thumbnails = _annotate(bundle, job, parts, starts, config.replicas, progress)
     on_progress("reporting", 0, 1)
+    _copy_verdict(store, bundle)
     pieces = _unique_pieces(table)
     summary = summarise_annotations(table, pieces)
     manifest = _finish(store, parts, pieces, summary, _manifest(config, origin))
@@ -153,7 +159,13 @@ def annotate_parts(
     facts = {name: str(value) for name, value in asdict(origin).items()}
     page = report_annotations(store, summary, thumbnails, facts | {"sha256": manifest["sha256"]})
     on_progress("reporting", 1, 1)
-    return AnnotateResult(labelled, summary, page, bundle.warnings)
+    return AnnotateResult(labelled, summary, page, bundle.warnings, read_verdict(store))
+
+
+def _copy_verdict(store: Store, bundle: Bundle) -> None:
+    """Keep the verdict on the student with its labels, unless they have one of their own."""
+    if bundle.verdict is not None and not store.exists(VERDICT):
+        write_verdict(store, bundle.verdict)
 
 
 def _claim(store: Store, config: AnnotateConfig, bundle: Bundle) -> Origin:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -9,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from support_verdicts import DOUBTFUL, GUESSING
 
 from medlabel.annotation.explain import explain
 from medlabel.errors import MedlabelError
+from medlabel.experiments.verdicts import read_verdict, write_verdict
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.networks import Student
@@ -168,3 +171,15 @@ def test_of_all_annotators_thumbnails_the_least_certain_are_kept():
     assert len(thumbnails) == job.MOST_UNCERTAIN == 24
     assert not thumbnails.keys() & set(certain_enough)
     assert all((image == int(uri[:2])).all() for uri, image in thumbnails.items())
+
+
+def test_labels_have_the_verdict_on_their_student_unless_they_have_their_own(bundle, tmp_path):
+    store, loaded = Store(str(tmp_path)), load_bundle(bundle)
+    job._copy_verdict(store, loaded)
+    assert read_verdict(store) is None
+    judged = replace(loaded, provenance={**loaded.provenance, "verdict": GUESSING.to_json()})
+    job._copy_verdict(store, judged)
+    assert read_verdict(store) == GUESSING
+    write_verdict(store, DOUBTFUL)
+    job._copy_verdict(store, judged)
+    assert read_verdict(store) == DOUBTFUL

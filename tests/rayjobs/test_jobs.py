@@ -1,14 +1,20 @@
 """The jobs from Python: options become configurations, results become data frames."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support_verdicts import DOUBTFUL, GUESSING, READ
 
 import medlabel as ml
 from medlabel.errors import MedlabelError
+from medlabel.experiments.verdicts import write_verdict
 from medlabel.jobs import options as jobs
+from medlabel.reports.annotation_summary import AnnotationSummary
+from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe, get_recipe
+from rayjobs.annotate import AnnotateResult
 
 TINY = Recipe("tiny", "cnn:4", "adam", learning_rate=0.05, epochs=20)
 
@@ -49,6 +55,24 @@ def test_a_mistake_is_raised_before_ray_starts(tmp_path):
         ml.annotate("scans/", tmp_path, tmp_path / "out")
     with pytest.raises(MedlabelError, match="two classes or more"):
         ml.run("chestmnist", tmp_path / "out")
+
+
+@pytest.mark.parametrize("verdict", [READ, DOUBTFUL, GUESSING], ids=lambda verdict: verdict.level)
+def test_a_verdict_is_returned_and_warned_of_unless_it_is_read(monkeypatch, tmp_path, verdict):
+    write_verdict(Store(str(tmp_path)), verdict)
+    result = AnnotateResult(0, AnnotationSummary(), "page", ("it looks undecidable",), verdict)
+    for job in ("label_sources", "annotate_sources"):
+        monkeypatch.setattr(f"medlabel.jobs.{job}", lambda config, progress: result)
+    for call in (
+        lambda: ml.label("scans/", ["chest", "breast"], tmp_path, home=tmp_path),
+        lambda: ml.annotate("scans/", tmp_path, tmp_path),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            done = call()
+        expected = [] if verdict is READ else [f"{verdict.level}: {verdict.summary} "]
+        assert [str(one.message)[: len(expected[0])] for one in caught] == expected
+        assert done.verdict == verdict
 
 
 def test_a_student_of_a_notebook_annotates_on_ray(ray_cluster, tmp_path, dark, bright):

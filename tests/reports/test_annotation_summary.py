@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from support_verdicts import GUESSING
 
 from medlabel.annotation.table import AnnotationTable, DecodedPiece, Origin
-from medlabel.reports.annotation_summary import report_annotations, summarise_annotations
+from medlabel.experiments.verdicts import write_verdict
+from medlabel.reports.annotation_summary import PAGE, report_annotations, summarise_annotations
 from medlabel.storage.digests import to_digests
 from medlabel.storage.store import Store
 from medlabel.student.decision import Assessment
@@ -47,3 +49,13 @@ def test_the_page_says_what_there_is_and_that_nothing_is_guaranteed(table, tmp_p
     assert page.count("data:image/png;base64,") == 1
     assert "&lt;broken&gt;" in page
     assert "<broken>" not in page
+
+
+def test_the_page_starts_with_the_verdict_of_its_folder(table, tmp_path):
+    store, seen = Store(str(tmp_path)), summarise_annotations(table, table.pieces())
+    report_annotations(store, seen, {}, {})
+    assert "Can these labels be trusted?" not in store.read(PAGE).decode()
+    write_verdict(store, GUESSING)
+    report_annotations(store, seen, {}, {})
+    page = store.read(PAGE).decode()
+    assert page.index("Do not use these labels") < page.index("No person has checked")

@@ -6,6 +6,7 @@ from html import unescape
 import numpy as np
 import pandas as pd
 import pytest
+from support_verdicts import DOUBTFUL
 
 from medlabel.reports.page import ReportData, answer, write_report
 from medlabel.storage.store import Store
@@ -251,3 +252,14 @@ def test_one_seed_one_epoch_no_baselines_and_no_auc(data, drawn):
     )
     assert row_of(html, "student")[1:] == ["95.00", "95.00", "95.00", "95.00", "\u2013"]
     assert "standard deviation" not in html
+
+
+def test_a_verdict_takes_the_place_of_warnings(data, page):
+    warned = replace(data, warnings=("This task looks undecidable.",))
+    assert "looks undecidable" in page(warned)
+    assert "Can these labels be trusted?" not in page(warned)
+    judged = page(replace(warned, verdict=DOUBTFUL, synthetic=True))
+    assert "looks undecidable" not in judged
+    assert DOUBTFUL.summary in judged
+    assert re.search(r"Can these labels be trusted\?.*phantoms, not real images", judged)
+    assert not re.search(r"https?:|<script|<link|@import|src=\"(?!data:)", judged)

@@ -1,8 +1,10 @@
 import pandas as pd
 import pytest
 from support_sweeps import TASKS, made
+from support_verdicts import GUESSING, READ
 
 from medlabel.experiments.sweep_tables import write_tables
+from medlabel.experiments.verdicts import LabellingVerdict, write_verdicts
 from medlabel.reports.sweep_report import report_sweep
 from medlabel.storage.store import Store
 
@@ -66,3 +68,18 @@ def test_tasks_of_three_classes_alone_have_no_map(store):
     fill(store, made([0.1, 0.1, 0.1]), tasks=tasks)
     report_sweep(store)
     assert store.list("report/figures/*") == ["report/figures/box_plots.png"]
+
+
+def test_verdicts_are_counted_at_the_top_and_compared_with_the_true_accuracy(store):
+    results = made([0.1, 0.1, -0.3])
+    fill(store, results)
+    page = store.read(report_sweep(store).removeprefix(store.uri + "/")).decode()
+    assert "Can these labels be trusted?" not in page
+    who = ("phantom", "robust", "small")
+    rows = [LabellingVerdict("a-vs-b", READ, *who), LabellingVerdict("b-vs-c", GUESSING, *who)]
+    write_verdicts(store, rows)
+    page = store.read(report_sweep(store).removeprefix(store.uri + "/")).decode()
+    assert page.index("Of 2 tasks:") < page.index("Leaderboard") < page.index("The verdicts on 2")
+    means = 100 * results.groupby("task")["student_accuracy"].mean()
+    places = [page.index(f"{means[row.task]:.1f} of 100") for row in rows]
+    assert places[1] < places[0]  # guessing comes first

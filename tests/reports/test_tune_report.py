@@ -2,9 +2,11 @@ from dataclasses import asdict
 
 import pytest
 from support_tunes import results, trials
+from support_verdicts import GUESSING, READ
 
 from medlabel.experiments.tune_spec import recipe_of
 from medlabel.experiments.tune_tables import Baseline, comparison, evaluate_trials
+from medlabel.experiments.verdicts import write_verdict
 from medlabel.reports.rebuild import rebuild
 from medlabel.storage.store import Store
 from medlabel.student.recipes import RECIPES
@@ -43,3 +45,19 @@ def test_the_page_says_how_the_winner_stands_and_that_truth_had_no_part(store):
     assert "symmetric" in page
     assert "Synthetic data" in page
     assert store.list("report/figures/*") == ["report/figures/agreement.png"]
+
+
+def test_the_page_shows_the_verdict_on_the_winner(store):
+    write_verdict(store / "winner/a-vs-b", GUESSING)
+    page = store.read(rebuild(store.uri).removeprefix(store.uri + "/")).decode()
+    assert "Do not use these labels" in page
+    assert "The verdicts on" not in page
+
+
+def test_the_winner_of_several_tasks_has_a_table_of_verdicts(store):
+    manifest = store.read_json("tune.json")
+    store.write_json("tune.json", {**manifest, "tasks": [{"task": "a-vs-b"}, {"task": "c-vs-d"}]})
+    for task, verdict in (("a-vs-b", GUESSING), ("c-vs-d", READ)):
+        write_verdict(store / f"winner/{task}", verdict)
+    page = store.read(rebuild(store.uri).removeprefix(store.uri + "/")).decode()
+    assert "The verdicts on 2 tasks" in page

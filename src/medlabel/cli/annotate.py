@@ -22,7 +22,7 @@ from medlabel.cli.options import (
     Sources,
     Workers,
 )
-from medlabel.cli.shared import StageBars, say, warn
+from medlabel.cli.shared import StageBars, say, say_verdict, warn
 from medlabel.cli.syntax import epilog
 from medlabel.student.decision import AUTO_ABOVE
 
@@ -111,8 +111,9 @@ def _print_result(result: "AnnotateResult") -> None:
         f"{counts.annotations - automatic:,} for review; {result.labelled:,} labelled by this call",
         "Nothing is guaranteed yet: `medlabel audit plan` samples images for a person to check.",
         f"summary: {result.page}",
-        *(f"warning: {warning}" for warning in result.warnings),
+        *(f"warning: {warning}" for warning in (() if result.verdict else result.warnings)),
     )
+    say_verdict(result.verdict)
 
 
 def _retrain(

@@ -23,12 +23,13 @@ from medlabel.cli.options import (
     Vote,
     Workers,
 )
-from medlabel.cli.shared import StageBars, add_looks, console, warn
+from medlabel.cli.shared import StageBars, add_looks, console, say_verdict, warn
 from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from medlabel.student.verdict import Verdict
     from rayjobs.run import RunResult
 
 __all__ = ["add_run"]
@@ -79,7 +80,9 @@ def _run(
     gpus_per_worker: GpusPerWorker = None,
 ) -> None:
     """Train students on a teacher's labels, evaluate them on held-out images, write a report."""
+    from medlabel.experiments.verdicts import read_verdict
     from medlabel.jobs.options import caption_warnings, run_config
+    from medlabel.storage.store import Store
     from rayjobs.run import run
 
     add_looks(looks)
@@ -93,15 +96,16 @@ def _run(
         warn(warning)
     with StageBars() as bars:
         outcome = run(config, bars.advance)
-    _print_outcome(outcome)
+    _print_outcome(outcome, read_verdict(Store(config.out)))
 
 
-def _print_outcome(outcome: "RunResult") -> None:
+def _print_outcome(outcome: "RunResult", verdict: "Verdict | None") -> None:
     console.print(_summary_table(outcome.results))
     console.print(f"{outcome.encoded:,} images embedded, {outcome.fitted:,} students trained")
     console.print(f"student: {outcome.bundle}", soft_wrap=True)
     console.print(f"report:  {outcome.report}", soft_wrap=True)
-    for warning in outcome.diagnostics.warnings:
+    say_verdict(verdict)
+    for warning in () if verdict else outcome.diagnostics.warnings:
         warn(warning)
 
 

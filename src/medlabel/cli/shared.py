@@ -1,6 +1,8 @@
 """What every command shares: the console, warnings, and the progress bars."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -14,9 +16,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Task as RichTask
+from rich.table import Table
 from rich.text import Text
 
-__all__ = ["StageBars", "add_looks", "console", "say", "warn"]
+if TYPE_CHECKING:
+    from medlabel.experiments.verdicts import LabellingVerdict
+    from medlabel.student.verdict import Level, Verdict
+
+__all__ = ["StageBars", "add_looks", "console", "say", "say_verdict", "say_verdicts", "warn"]
 
 console = Console()
 _STAGES = {
@@ -38,6 +45,7 @@ _STAGES = {
     "judging": "Comparing with true labels",
 }
 _AT_ONCE = 0.5  # seconds
+_EVIDENCE = 4  # pieces that the terminal shows; the report shows all
 _IMAGE_STAGES = ("cataloguing", "embedding", "writing", "annotating")
 
 
@@ -50,6 +58,67 @@ def say(*lines: str) -> None:
 def warn(text: str) -> None:
     """Print a warning."""
     console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+
+def say_verdict(verdict: "Verdict | None") -> None:
+    """Print a verdict, if there is one: light, word, sentence, evidence, and what to do next.
+
+    Colours are left out where the output is no terminal or NO_COLOR is set; symbol and word say
+    the same.
+    """
+    from medlabel.reports.verdict_words import accuracy_sentence, review_sentence, subject
+
+    if verdict is None:
+        return
+    _say_light(verdict.level, verdict.summary)
+    _say_beside(Text(" "), accuracy_sentence(verdict))
+    _say_beside(Text(" "), review_sentence(verdict))
+    for piece in verdict.evidence[:_EVIDENCE]:
+        about = f"{subject(piece)}: " if subject(piece) else ""
+        _say_beside(Text("  ").append(_symbol(piece.level)), f"{about}{piece.sentence}")
+    if len(verdict.evidence) > _EVIDENCE:
+        _say_beside(Text("   "), f"({len(verdict.evidence) - _EVIDENCE} more in the report)")
+    for step in verdict.advice:
+        _say_beside(Text("  next:"), step)
+
+
+def say_verdicts(rows: "Sequence[LabellingVerdict]") -> None:
+    """Print the verdicts of a sweep or a search: how many of each kind, and the worst of them."""
+    from medlabel.reports.verdict_words import counts_sentence
+
+    if len(rows) == 1:
+        say_verdict(rows[0].verdict)
+    elif rows:
+        say(counts_sentence(rows))
+        worst = sorted(rows, key=lambda row: row.verdict.level != "guessing")
+        for row in [row for row in worst if row.verdict.level != "read"][:_EVIDENCE]:
+            _say_light(row.verdict.level, f"{row.name}: {row.verdict.summary}")
+
+
+def _say_light(level: "Level", sentence: str) -> None:
+    """Print the symbol and the word of a verdict, and a sentence beside them."""
+    from medlabel.reports.verdict_words import LIGHTS
+
+    word = Text(f" {LIGHTS[level].word.upper()}:", style=f"bold {LIGHTS[level].colour}")
+    _say_beside(_symbol(level).append(word), sentence)
+
+
+def _symbol(level: "Level") -> Text:
+    from medlabel.reports.verdict_words import LIGHTS
+
+    light = LIGHTS[level]
+    known = console.encoding.lower().startswith("utf")
+    return Text(light.symbol if known else light.ascii, style=f"bold {light.colour}")
+
+
+def _say_beside(head: Text, sentence: str) -> None:
+    """Print a sentence beside a head; a terminal wraps it below itself, a file does not wrap it."""
+    if not console.is_terminal:
+        console.print(head, Text(sentence), soft_wrap=True)
+        return
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(head, Text(sentence))
+    console.print(grid)
 
 
 def add_looks(paths: list[Path] | None) -> None:

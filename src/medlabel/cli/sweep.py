@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from medlabel.cli.options import DataRoot, GpusPerWorker, Home, Out, Workers
-from medlabel.cli.shared import StageBars, console, warn
+from medlabel.cli.shared import StageBars, console, say_verdicts, warn
 from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def _sweep(
 ) -> None:
     """Run every combination of task, teacher, recipe and student with all seeds; compare them."""
     from medlabel.experiments.sweep_spec import read_sweep
+    from medlabel.experiments.verdicts import read_verdicts
+    from medlabel.storage.store import Store
     from rayjobs.sweep.estimate import Rates, estimate
     from rayjobs.sweep.job import SweepConfig, sweep
 
@@ -78,6 +80,7 @@ def _sweep(
         _print_estimate(found)
     else:
         _print_outcome(outcome)
+        say_verdicts(read_verdicts(Store(out)))
 
 
 def _print_estimate(found: "Estimate") -> None:

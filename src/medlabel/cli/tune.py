@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from medlabel.cli.options import DataRoot, GpusPerWorker, Home, Out, Workers
-from medlabel.cli.shared import StageBars, console
+from medlabel.cli.shared import StageBars, console, say_verdicts
 from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def _tune(
     """Search for a student and a recipe without true labels; then evaluate the choice with them."""
     from medlabel.experiments.sweep_spec import read_sweep
     from medlabel.experiments.tune_spec import TuneSpec
+    from medlabel.experiments.tune_tables import winner_verdicts
+    from medlabel.storage.store import Store
     from rayjobs.tune.job import TuneConfig, tune
 
     config = TuneConfig(
@@ -57,6 +59,7 @@ def _tune(
     with StageBars() as shown:
         outcome = tune(config, shown.advance)
     _print_outcome(outcome)
+    say_verdicts(list(winner_verdicts(Store(out))))
 
 
 def _print_outcome(outcome: "TuneResult") -> None:

@@ -11,7 +11,8 @@ results.parquet     metrics of teacher and student, one row per seed
 baselines.parquet   metrics of the baselines, one row per seed and baseline
 recalls.parquet     recall of teacher and student, one row per seed and class
 timings.parquet     seconds per fit
-diagnostics.json    label-free evidence on whether the labels can be trusted
+diagnostics.json    label-free figures: how well students, teacher and neighbours agree
+verdict.json        whether the labels can be trusted, why, and what to do
 bundle/             the best student, chosen without true labels
 report/index.html
 ```
@@ -36,7 +37,7 @@ __all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "wri
 OTHER = "another run"
 MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
 RESULTS, BASELINES, TIMINGS = "results.parquet", "baselines.parquet", "timings.parquet"
-RECALLS, DIAGNOSTICS = "recalls.parquet", "diagnostics.json"
+RECALLS, DIAGNOSTICS, VERDICT = "recalls.parquet", "diagnostics.json", "verdict.json"
 BUNDLE, REPORT, CEILING = "bundle", "report", "ceiling"
 
 

@@ -9,6 +9,7 @@ failures.parquet     cells that could not be fitted, and why
 cost.json            number of embedded images, and seconds per stage, of the last call
 comparisons.parquet  one row per task, teacher, recipe and student, over its seeds
 leaderboard.parquet  one row per teacher, recipe and student, over tasks and seeds
+verdicts.json        whether the labels of each task, teacher, recipe and student can be trusted
 report/index.html
 ```
 

@@ -17,7 +17,7 @@ report/index.html
 The tables are also written as CSV.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from scipy.stats import rankdata, spearmanr
 
 from medlabel.evaluation.significance import corrected_t_test
 from medlabel.experiments.tune_spec import FAILED_AGREEMENT, MIN_SEEDS, best_trial
+from medlabel.experiments.verdicts import LabellingVerdict, read_verdict
 from medlabel.storage.store import Store
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate_trials",
     "is_tune",
     "read_tune",
+    "winner_verdicts",
 ]
 
 MANIFEST, COST, REPORT, WINNER = "tune.json", "cost.json", "report", "winner"
@@ -62,6 +64,7 @@ class TuneTables:
     evaluated: pd.DataFrame
     comparison: pd.DataFrame
     cost: Mapping[str, Any]
+    verdicts: tuple[LabellingVerdict, ...] = ()
 
 
 def is_tune(store: Store) -> bool:
@@ -77,7 +80,16 @@ def read_tune(store: Store) -> TuneTables:
         store.read_table(EVALUATED),
         store.read_table(COMPARISON),
         store.read_json(COST),
+        tuple(winner_verdicts(store)),
     )
+
+
+def winner_verdicts(store: Store) -> Iterator[LabellingVerdict]:
+    """The verdict on the winner's labels of each task; none for a winner that was not refitted."""
+    for task in store.read_json(MANIFEST)["tasks"]:
+        verdict = read_verdict(store / WINNER / task["task"])
+        if verdict is not None:
+            yield LabellingVerdict(task["task"], verdict)
 
 
 def evaluate_trials(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:

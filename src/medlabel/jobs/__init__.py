@@ -15,6 +15,7 @@ import pandas as pd
 from medlabel.annotation.table import REJECTS, AnnotationTable, signed_pieces
 from medlabel.evaluation.diagnostics import Diagnostics
 from medlabel.experiments import run_folder
+from medlabel.experiments.verdicts import read_verdict
 from medlabel.jobs.options import (
     Address,
     Names,
@@ -23,12 +24,14 @@ from medlabel.jobs.options import (
     label_config,
     run_config,
 )
+from medlabel.reports.verdict_words import review_sentence
 from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.student.bundle import find_bundle
 from medlabel.student.decision import AUTO_ABOVE
 from medlabel.student.estimator import Student
 from medlabel.student.recipes import Recipe
+from medlabel.student.verdict import Verdict
 from rayjobs.annotate import AnnotateResult, annotate_sources
 from rayjobs.label import label_sources
 from rayjobs.run import RunResult
@@ -89,6 +92,11 @@ class Run:
         return pd.DataFrame([{**asdict(found.signals), **facts}])
 
     @cached_property
+    def verdict(self) -> Verdict | None:
+        """Whether the labels can be trusted, why, and what to do; None for runs without one."""
+        return read_verdict(Store(self.folder))
+
+    @cached_property
     def student(self) -> Student:
         """The best student of the run, chosen without true labels."""
         return Student.from_pretrained(self.folder)
@@ -125,6 +133,11 @@ class Annotations:
     def rejects(self) -> pd.DataFrame:
         """The files that could not be read: `uri` and `reason`."""
         return Store(self.folder).read_table(REJECTS)
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """Whether the labels can be trusted, why, and what to do; None for students without one."""
+        return read_verdict(Store(self.folder))
 
     @cached_property
     def student(self) -> Student:
@@ -188,7 +201,7 @@ def run(
         best `student`, the path of the HTML `report`, and the `folder`.
 
     Warns:
-        UserWarning: no captions are known for a class, or the diagnostics advise against the run.
+        UserWarning: no captions are known for a class, or the verdict is not `read`.
 
     Raises:
         MedlabelError: an option cannot be used, the folder holds something else, or a worker
@@ -219,8 +232,9 @@ def run(
     )  # fmt: skip
     _warn(caption_warnings(config))
     summary = run_job(config, on_progress)
-    _warn(summary.diagnostics.warnings)
-    return Run(config.out, summary.report, summary)
+    done = Run(config.out, summary.report, summary)
+    _warn(_doubts(done.verdict, summary.diagnostics.warnings))
+    return done
 
 
 def label(
@@ -271,7 +285,7 @@ def label(
         could not be read), the `student`, the path of the HTML `report`, and the `folder`.
 
     Warns:
-        UserWarning: no captions are known for a class.
+        UserWarning: no captions are known for a class, or the verdict is not `read`.
 
     Raises:
         MedlabelError: an option or a source cannot be used, the folder holds something else, or a
@@ -294,6 +308,7 @@ def label(
     )  # fmt: skip
     _warn(caption_warnings(config))
     summary = label_sources(config, on_progress)
+    _warn(_doubts(summary.verdict))
     return Annotations(config.out, find_bundle(config.out), summary.page, summary)
 
 
@@ -332,6 +347,9 @@ def annotate(
         `Annotations`: the data frames `annotations` (one row per image) and `rejects` (files that
         could not be read), the `student`, the path of the HTML `report`, and the `folder`.
 
+    Warns:
+        UserWarning: the verdict on the student is not `read`.
+
     Raises:
         MedlabelError: an option, a source or the model cannot be used, the folder holds something
             else, or a worker failed; what is finished is kept.
@@ -349,7 +367,17 @@ def annotate(
         image_column=image_column, workers=workers,
     )  # fmt: skip
     summary = annotate_sources(config, on_progress)
+    _warn(_doubts(summary.verdict))
     return Annotations(config.out, config.bundle, summary.page, summary)
+
+
+def _doubts(verdict: Verdict | None, otherwise: Sequence[str] = ()) -> Sequence[str]:
+    """What to warn of: the verdict unless it is `read`; without one, the older warnings."""
+    if verdict is None:
+        return otherwise
+    if verdict.level == "read":
+        return ()
+    return (f"{verdict.level}: {verdict.summary} {review_sentence(verdict)}",)
 
 
 def _warn(texts: Sequence[str]) -> None:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medlabel.annotation.table import AnnotationTable, Piece
+from medlabel.experiments.verdicts import read_verdict
 from medlabel.reports.html import render
+from medlabel.reports.verdict_section import verdict_section
 from medlabel.storage.store import Store
 
 __all__ = [
@@ -103,7 +105,7 @@ def report_annotations(
     thumbnails: Mapping[str, NDArray[np.uint8]],
     facts: Mapping[str, str],
 ) -> str:
-    """Write the summary page; returns its full path.
+    """Write the summary page, with the verdict of the folder; returns its full path.
 
     Args:
         store: the folder that `--out` names.
@@ -115,6 +117,7 @@ def report_annotations(
     page = render(
         "annotations.html.j2",
         seen=seen,
+        verdict=verdict_section(read_verdict(store)),
         facts=facts,
         pictures=pictures,
         side=_THUMBNAIL,

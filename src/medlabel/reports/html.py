@@ -1,8 +1,9 @@
 """HTML pages from the templates of this package."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-__all__ = ["render"]
+__all__ = ["render", "render_part"]
 
 
 def render(template: str, **values: object) -> str:
@@ -15,3 +16,8 @@ def render(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(**values)
+
+
+def render_part(template: str, **values: object) -> Markup:
+    """A part of a page, which a template inserts as it is."""
+    return Markup(render(template, **values))  # noqa: S704  (the template has escaped the values)

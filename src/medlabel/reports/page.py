@@ -26,7 +26,9 @@ from medlabel.reports.figures import (
     to_png,
 )
 from medlabel.reports.html import render
+from medlabel.reports.verdict_section import verdict_section
 from medlabel.storage.store import Store
+from medlabel.student.verdict import Verdict
 
 __all__ = [
     "MINUS",
@@ -79,7 +81,8 @@ class ReportData:
         shown_seed: the seed whose images and history are shown.
         teacher_confusion: counts int64 [K, K], true class by row, summed over seeds.
         student_confusion: the same for the student.
-        warnings: of the label-free diagnostics.
+        warnings: of the label-free diagnostics; a verdict takes their place.
+        verdict: on the student's labels; None for runs from before there were verdicts.
     """
 
     title: str
@@ -98,6 +101,7 @@ class ReportData:
     teacher_confusion: NDArray[np.int64]
     student_confusion: NDArray[np.int64]
     warnings: tuple[str, ...] = ()
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,8 @@ def _page(data: ReportData, pictures: list[Picture]) -> str:
         "report.html.j2",
         data=data,
         answer=answer(data.results),
-        remarks=[*data.warnings, *_baselines_as_good(data)],
+        verdict=verdict_section(data.verdict, SYNTHETIC if data.synthetic else ""),
+        remarks=[*(() if data.verdict else data.warnings), *_baselines_as_good(data)],
         rows=_rows(data),
         recalls=_recalls(data),
         seeds=_seed_rows(data.results),

@@ -14,6 +14,7 @@ from medlabel.errors import MedlabelError
 from medlabel.evaluation.metrics import confusion, true_labels
 from medlabel.experiments import run_folder as runs
 from medlabel.experiments.run_folder import read_cell
+from medlabel.experiments.verdicts import read_verdict
 from medlabel.reports.page import ReportData, write_report
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle
@@ -59,6 +60,7 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
         teacher_confusion=teachers,
         student_confusion=students,
         warnings=_warnings(store),
+        verdict=read_verdict(store),
     )
     return write_report(data, store / runs.REPORT)
 

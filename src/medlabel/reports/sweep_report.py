@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from medlabel.experiments import sweep_tables as tables
 from medlabel.experiments.sweep_tables import (
@@ -14,6 +15,7 @@ from medlabel.experiments.sweep_tables import (
     leaderboard,
     pair_matrix,
 )
+from medlabel.experiments.verdicts import LabellingVerdict, read_verdicts
 from medlabel.reports.html import render
 from medlabel.reports.page import (
     MINUS,
@@ -25,6 +27,7 @@ from medlabel.reports.page import (
     picture,
 )
 from medlabel.reports.sweep_figures import gain_boxes, heat_maps
+from medlabel.reports.verdict_section import verdict_counts, verdict_table
 from medlabel.storage.store import Store
 
 __all__ = ["counted", "percent", "points", "report_sweep", "sweep_answer"]
@@ -52,6 +55,7 @@ def report_sweep(store: Store) -> str:
     tables.write_csv(store, tables.RESULTS, found.results)
     folder = store / tables.REPORT
     synthetic = bool(found.manifest["synthetic"])
+    judged = read_verdicts(store)
     entries = [_boxes(found.results), *_maps(compared, board, tasks)]
     page = render(
         "tables.html.j2",
@@ -59,6 +63,9 @@ def report_sweep(store: Store) -> str:
         title=found.manifest["spec"]["name"] or "sweep",
         answer=sweep_answer(board, found),
         remarks=_remarks(found, board),
+        verdict="",
+        verdict_counts=verdict_counts(judged),
+        verdicts=_verdicts(judged, compared, SYNTHETIC if synthetic else ""),
         synthetic=synthetic,
         synthetic_note=SYNTHETIC,
         leaderboards=[_board_table(board, group) for group in dict.fromkeys(board["group"])],
@@ -108,6 +115,13 @@ def _remarks(found: SweepTables, board: pd.DataFrame) -> list[str]:
             "labels it cannot be used to choose a student."
         )
     return remarks
+
+
+def _verdicts(rows: Sequence[LabellingVerdict], compared: pd.DataFrame, badge: str) -> Markup:
+    """The verdicts, with the accuracy by true labels beside them."""
+    keys = compared[["task", *_WHO]].itertuples(index=False, name=None)
+    accuracies = dict(zip(keys, compared["student_accuracy"], strict=True))
+    return verdict_table(rows, badge, accuracies)
 
 
 # ---------------------------------------------------------------- tables

@@ -1,19 +1,22 @@
 """The report of a search, from its tables alone: no Ray, no images and no models are needed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from medlabel.experiments import tune_tables as tables
 from medlabel.experiments.tune_spec import FAILED_AGREEMENT, MIN_SEEDS
 from medlabel.experiments.tune_tables import TuneTables, correlation
+from medlabel.experiments.verdicts import LabellingVerdict
 from medlabel.reports.figures import BETTER, INK, NEITHER, WORSE
 from medlabel.reports.html import render
 from medlabel.reports.page import SYNTHETIC, Entry, Table, number, percents, picture
 from medlabel.reports.sweep_report import counted, percent, points
+from medlabel.reports.verdict_section import verdict_counts, verdict_section, verdict_table
 from medlabel.storage.store import Store
 
 __all__ = ["report_tune", "tune_answer"]
@@ -31,6 +34,7 @@ def report_tune(store: Store) -> str:
         heading="The winner on held-out images",
         answer=tune_answer(found),
         remarks=_remarks(found),
+        **_verdicts(found.verdicts, SYNTHETIC if synthetic else ""),
         synthetic=synthetic,
         synthetic_note=SYNTHETIC,
         leaderboards=[_comparison(found.comparison)],
@@ -40,6 +44,17 @@ def report_tune(store: Store) -> str:
     )
     folder.write("index.html", page.encode())
     return folder.path("index.html")
+
+
+def _verdicts(found: Sequence[LabellingVerdict], badge: str) -> dict[str, Markup]:
+    """The verdicts on the winner's labels; of a single task all the evidence is shown."""
+    one = found[0].verdict if len(found) == 1 else None
+    many = found if one is None else ()
+    return {
+        "verdict": verdict_section(one, badge),
+        "verdict_counts": verdict_counts(many),
+        "verdicts": verdict_table(many, badge),
+    }
 
 
 def tune_answer(found: TuneTables) -> str:
