@@ -41,8 +41,10 @@ def _head(canvas: Canvas) -> _Head:
     scalp, skull = canvas.uniform(0.05, 0.1), canvas.uniform(0.08, 0.14)
     inner = 1 - scalp - skull
     brain = soft_step(inner - far, 0.07)
-    folds = _folds(canvas, at, far / inner) * brain
-    white = soft_step(inner * 0.78 - far + 0.07 * canvas.noise(8), 0.14)
+    folds, ridges = _folds(canvas, at, far / inner)
+    folds = folds * brain
+    white = soft_step(inner * canvas.uniform(0.78, 0.88) - far + 0.05 * canvas.noise(8)
+                      - canvas.uniform(0.05, 0.16) * ridges, 0.12)  # fmt: skip
     white = white * (1 - 0.8 * soft_step(0.05 - np.abs(x), 0.08))
     falx = soft_step(0.02 - np.abs(x), 0.07) * brain * soft_step(np.abs(y) - 0.35, 0.1)
     fluid = np.maximum(_ventricles(canvas, at), 0.6 * folds)
@@ -52,16 +54,15 @@ def _head(canvas: Canvas) -> _Head:
     )  # fmt: skip
 
 
-def _folds(canvas: Canvas, at: Coordinates, far: Floats) -> Floats:
-    """Fluid between the folds at the rim of the brain: dark or bright spokes, 0 to 1."""
+def _folds(canvas: Canvas, at: Coordinates, far: Floats) -> tuple[Floats, Floats]:
+    """Fluid between the folds at the rim of the brain, and where folds dip inward, 0 to 1."""
     around = np.arctan2(at[1], at[0]) + 0.1 * canvas.noise(4)
     count = canvas.rng.integers(9, 16, (canvas.n, 1, 1)).astype(np.float32)
     spokes = soft_step(np.cos(count * around + canvas.uniform(0, 6)) - 0.3, 0.7)
     deep = canvas.uniform(0.7, 0.95) + 0.06 * canvas.noise(6)
     rim = soft_step(far - 0.93, 0.1) * canvas.uniform(0, 0.8)
-    spokes = spokes * soft_step(far - deep, 0.2) * canvas.uniform(0.3, 1)
-    fluid: Floats = np.maximum(spokes, rim)
-    return fluid
+    dips = spokes * soft_step(far - deep, 0.2) * canvas.uniform(0.3, 1)
+    return np.maximum(dips, rim), spokes
 
 
 def _ventricles(canvas: Canvas, at: Coordinates) -> Floats:
@@ -165,8 +166,9 @@ def _tumour(canvas: Canvas, head: _Head) -> tuple[Floats, Floats]:
 def _mr(weighting: _Weighting, sick: float, canvas: Canvas) -> Floats:
     """A head in one weighting; `sick` is the share of images with a tumour."""
     head = _head(canvas)
-    image = paint(np.zeros_like(head.head), canvas.uniform(*weighting.fat), head.head)
-    image = paint(image, canvas.uniform(0.03, 0.12), head.bone)
+    whole = 1 - canvas.bernoulli(0.2)  # in some collections all but the brain was cut away
+    image = paint(np.zeros_like(head.head), canvas.uniform(*weighting.fat), head.head * whole)
+    image = paint(image, canvas.uniform(0.03, 0.12), head.bone * whole)
     brain = canvas.uniform(*weighting.grey) + 0.02 * canvas.noise(6)
     brain = paint(brain, canvas.uniform(*weighting.white), head.white)
     image = paint(image, paint(brain, canvas.uniform(*weighting.fluid), head.fluid), head.brain)
@@ -185,7 +187,7 @@ def _brain(sick: float, canvas: Canvas) -> Floats:
 
 
 def _mr_finish(canvas: Canvas, image: Floats) -> Floats:
-    return expose(canvas, image, (0.75, 1.15), (-0.03, 0.03), (0.75, 1.3), (0.1, 0.55), 0.03)
+    return expose(canvas, image, (0.85, 1.4), (-0.03, 0.03), (0.75, 1.25), (0.1, 0.5), 0.03)
 
 
 HEAD_CT = Look(
