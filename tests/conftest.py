@@ -6,6 +6,7 @@ by the fixtures that a test uses and by its folder.
 """
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from medlabel.teacher.phantom_captions import kind_paraphrases, set_paraphrases
 
 REAL = Path(os.environ.get("MEDLABEL_TEST_IMAGES", Path(__file__).parents[2] / "shared/medmnist"))
 
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = os.environ.get("MEDLABEL_BROWSER") or next(
+    filter(None, map(shutil.which, _BROWSERS)), None
+)
 _RAY_FIXTURES = {"ray_cluster", "served"}
 
 
@@ -99,6 +104,19 @@ def ray_cluster() -> Iterator[None]:
     connect()
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser; without one its tests are skipped."""
+    if BROWSER is None:
+        pytest.skip("no Chromium here: `apt-get install chromium`, or set MEDLABEL_BROWSER")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

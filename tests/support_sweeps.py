@@ -3,11 +3,21 @@
 import numpy as np
 import pandas as pd
 
+from medlabel.experiments.sweep_tables import write_tables
+
 TASKS = [
     {"task": "a-vs-b", "classes": ["a", "b"], "same_modality": False},
     {"task": "a-vs-c", "classes": ["a", "c"], "same_modality": False},
     {"task": "b-vs-c", "classes": ["b", "c"], "same_modality": True},
 ]
+MANIFEST = {
+    "spec": {"name": "three <sets>", "seeds": 5, "per_class": None, "size": 28},
+    "tasks": TASKS,
+    "sources": {"a": "0" * 64},
+    "synthetic": False,
+    "versions": "medlabel 0",
+}
+COST = {"encoded": 7, "fitted": 15, "workers": 2, "seconds": {"fitting": 30.0}}
 
 
 def made(gains, student="small", seeds=5):
@@ -31,3 +41,9 @@ def made(gains, student="small", seeds=5):
         for seed in range(seeds)
     ]
     return pd.DataFrame(rows)
+
+
+def sweep_folder(store, results, failures=(), **changed):
+    """Write the tables of a sweep with these results."""
+    fits = results[["task", "seed", "teacher", "student", "recipe"]].assign(seconds=2.0)
+    write_tables(store, {**MANIFEST, **changed}, results, fits, list(failures), COST)

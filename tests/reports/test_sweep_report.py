@@ -1,21 +1,11 @@
 import pandas as pd
 import pytest
-from support_sweeps import TASKS, made
+from support_sweeps import TASKS, made, sweep_folder
 from support_verdicts import GUESSING, READ
 
-from medlabel.experiments.sweep_tables import write_tables
 from medlabel.experiments.verdicts import LabellingVerdict, write_verdicts
 from medlabel.reports.sweep_report import report_sweep
 from medlabel.storage.store import Store
-
-MANIFEST = {
-    "spec": {"name": "three <sets>", "seeds": 5, "per_class": None, "size": 28},
-    "tasks": TASKS,
-    "sources": {"a": "0" * 64},
-    "synthetic": False,
-    "versions": "medlabel 0",
-}
-COST = {"encoded": 7, "fitted": 15, "workers": 2, "seconds": {"fitting": 30.0}}
 
 
 @pytest.fixture
@@ -23,13 +13,8 @@ def store(tmp_path):
     return Store(str(tmp_path / "sweep"))
 
 
-def fill(store, results, failures=(), **changed):
-    fits = results[["task", "seed", "teacher", "student", "recipe"]].assign(seconds=2.0)
-    write_tables(store, {**MANIFEST, **changed}, results, fits, list(failures), COST)
-
-
 def test_the_page_says_what_came_out_and_where_the_student_loses(store):
-    fill(store, made([0.1, 0.05, -0.05]))
+    sweep_folder(store, made([0.1, 0.05, -0.05]))
     page = Store(store.uri).read(report_sweep(store).removeprefix(store.uri + "/")).decode()
     assert "on 1 of the tasks, its mean accuracy over the seeds is below" in page
     assert "three &lt;sets&gt;" in page
@@ -48,7 +33,7 @@ def test_the_page_says_what_came_out_and_where_the_student_loses(store):
 def test_failures_and_phantoms_are_reported(store):
     results = made([0.1, 0.05, 0.0])
     lost = {**results.iloc[0][["task", "seed", "teacher", "student", "recipe"]], "reason": "woe"}
-    fill(store, results[1:], [lost], synthetic=True)
+    sweep_folder(store, results[1:], [lost], synthetic=True)
     page = store.read(report_sweep(store).removeprefix(store.uri + "/")).decode()
     assert "1 cell of 15 could not be fitted" in page
     assert "woe" in page
@@ -56,7 +41,7 @@ def test_failures_and_phantoms_are_reported(store):
 
 
 def test_several_students_are_compared_and_a_remark_says_that_true_labels_are_needed(store):
-    fill(store, pd.concat([made([0.1, 0.1, 0.1]), made([0.0, 0.0, 0.0], student="large")]))
+    sweep_folder(store, pd.concat([made([0.1, 0.1, 0.1]), made([0.0, 0.0, 0.0], student="large")]))
     page = store.read(report_sweep(store).removeprefix(store.uri + "/")).decode()
     assert "The best student (small, robust) labels" in page
     assert "cannot be used to choose a student" in page
@@ -65,14 +50,14 @@ def test_several_students_are_compared_and_a_remark_says_that_true_labels_are_ne
 
 def test_tasks_of_three_classes_alone_have_no_map(store):
     tasks = [{**task, "classes": [*task["classes"], "d"]} for task in TASKS]
-    fill(store, made([0.1, 0.1, 0.1]), tasks=tasks)
+    sweep_folder(store, made([0.1, 0.1, 0.1]), tasks=tasks)
     report_sweep(store)
     assert store.list("report/figures/*") == ["report/figures/box_plots.png"]
 
 
 def test_verdicts_are_counted_at_the_top_and_compared_with_the_true_accuracy(store):
     results = made([0.1, 0.1, -0.3])
-    fill(store, results)
+    sweep_folder(store, results)
     page = store.read(report_sweep(store).removeprefix(store.uri + "/")).decode()
     assert "Can these labels be trusted?" not in page
     who = ("phantom", "robust", "small")

@@ -1,12 +1,18 @@
 import re
+from collections import Counter
 from dataclasses import replace
 from html import unescape
 
+import numpy as np
 import pytest
+from support_sweeps import made, sweep_folder
 from support_verdicts import DOUBTFUL, GUESSING, READ
 
-from medlabel.experiments.verdicts import LabellingVerdict
+from medlabel.experiments.verdicts import LabellingVerdict, write_verdict, write_verdicts
+from medlabel.reports.annotation_summary import AnnotationSummary, report_annotations
+from medlabel.reports.sweep_report import report_sweep
 from medlabel.reports.verdict_section import verdict_counts, verdict_section, verdict_table
+from medlabel.storage.store import Store
 
 
 def words(html):
@@ -75,6 +81,7 @@ def test_a_table_starts_with_the_worst_and_can_be_filtered():
         for n, verdict in enumerate((READ, GUESSING, DOUBTFUL, READ))
     ]
     page = verdict_table(rows, accuracies={rows[0].key: 0.975})
+    assert "verdicts.csv" not in page
     text = words(page)
     assert text.index("task 1") < text.index("task 2") < text.index("task 0") < text.index("task 3")
     assert "all 4 guessing 1 doubtful 1 read 2" in text
@@ -83,9 +90,58 @@ def test_a_table_starts_with_the_worst_and_can_be_filtered():
     assert "Of 4 tasks: 1 guessing 1 doubtful 2 read" in words(verdict_counts(rows))
 
 
+def test_a_long_table_is_cut_after_the_worst():
+    rows = [LabellingVerdict(f"task {n}", READ) for n in range(400)]
+    page = verdict_table([*rows, LabellingVerdict("the worst", GUESSING)])
+    assert page.count('class="v-row') == 300
+    assert "the worst" in page
+    assert "The verdicts on 401 tasks, the 300 worst of them: verdicts.csv holds all" in page
+
+
 def test_a_table_names_what_differs_between_rows():
     rows = [LabellingVerdict("a", READ, "phantom", "robust", name) for name in ("small", "large")]
     text = words(verdict_table(rows))
     assert "student" in text
     assert "large" in text
     assert "phantom" not in text
+
+
+# ---------------------------------------------------------------- in a real browser
+
+
+@pytest.fixture
+def opened(browser):
+    """A page on a phone, without scripts."""
+    context = browser.new_context(viewport={"width": 390, "height": 800}, java_script_enabled=False)
+    page = context.new_page()
+
+    def call(path):
+        page.goto(f"file://{path}")
+        return page
+
+    yield call
+    context.close()
+
+
+def test_a_phone_shows_a_verdict_without_scrolling_sideways(opened, tmp_path):
+    store = Store(str(tmp_path))
+    long = replace(GUESSING.examples[0], image_id="/data/" + "patient" * 30 + ".png")
+    write_verdict(store, replace(GUESSING, examples=(long,)))
+    seen = AnnotationSummary(Counter(hand=100_000), histogram=np.full(20, 5000))
+    page = opened(report_annotations(store, seen, {}, {"bundle": "b" * 80}))
+    assert page.locator(".v-light").bounding_box()["y"] < 400  # seen at once
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_verdicts_are_filtered_without_a_script(opened, tmp_path):
+    store = Store(str(tmp_path))
+    sweep_folder(store, made([0.1, 0.1, -0.3]))
+    who = ("phantom", "robust", "small")
+    tasks = {"a-vs-b": READ, "a-vs-c": DOUBTFUL, "b-vs-c": GUESSING}
+    write_verdicts(store, [LabellingVerdict(task, one, *who) for task, one in tasks.items()])
+    page = opened(report_sweep(store))
+    rows = page.locator(".v-row:visible .v-task")
+    assert rows.all_text_contents() == ["b-vs-c", "a-vs-c", "a-vs-b"]
+    page.locator("#v-show-doubtful").check()
+    assert rows.all_text_contents() == ["a-vs-c"]
+    assert page.evaluate("document.documentElement.scrollWidth") == 390

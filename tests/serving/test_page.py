@@ -3,34 +3,16 @@
 import csv
 import io
 import json
-import os
-import shutil
 import threading
 import time
 
 import numpy as np
 import pytest
 import uvicorn
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from service_client import ServiceClient, picture, png, write_bundle
 
 from serving.launch.addresses import free_port
-
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = os.environ.get("MEDLABEL_BROWSER") or next(
-    filter(None, map(shutil.which, _BROWSERS)), None
-)
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason="no Chromium here: `apt-get install chromium`, or set MEDLABEL_BROWSER"
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Site:

@@ -27,6 +27,7 @@ from medlabel.student.verdict import Level, Verdict
 __all__ = ["verdict_counts", "verdict_section", "verdict_table"]
 
 _SHOWN = 5  # pieces of evidence on the page; the others are folded away
+_ROWS = 300  # of a table on the page; its file holds all
 _WORST_FIRST: tuple[Level, ...] = ("guessing", "doubtful", "read")
 
 
@@ -69,13 +70,15 @@ def verdict_table(
     if not rows:
         return Markup()
     names = ("teacher", "recipe", "student")
+    worst = sorted(rows, key=lambda row: _WORST_FIRST.index(row.verdict.level))
     columns = [name for name in names if len({getattr(row, name) for row in rows}) > 1]
     return render_part(
         "_verdicts.html.j2",
-        rows=sorted(rows, key=lambda row: _WORST_FIRST.index(row.verdict.level)),
+        rows=worst[:_ROWS],
+        cut=len(rows) > _ROWS,
         columns=columns,
         lights=LIGHTS,
-        levels=[row.verdict.level for row in rows],
+        levels=[row.verdict.level for row in worst[:_ROWS]],
         badge=badge,
         accuracies=accuracies,
         total=counted_labellings(rows),
