@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from support_annotations import annotate_folder
+from support_verdicts import GUESSING
 
 from medlabel.cli import app as cli
 from medlabel.reports.annotation_summary import AnnotationSummary
@@ -90,3 +91,14 @@ def test_labelling_ends_with_the_counts(medlabel, monkeypatch, tmp_path):
     )
     assert "warning: be careful" in output
     assert (asked[0].classes, asked[0].size) == (("chest", "breast"), 64)
+
+
+def test_a_verdict_takes_the_place_of_warnings(medlabel, monkeypatch):
+    counts = AnnotationSummary(labels=Counter(hand=9))
+    result = AnnotateResult(9, counts, "summary/index.html", ("be careful",), GUESSING)
+    monkeypatch.setattr("rayjobs.annotate.annotate_sources", lambda config, _: result)
+    code, output, _ = medlabel("annotate", "scans", "--model", "bundle", "--out", "labels")
+    assert code == 0
+    assert "be careful" not in output
+    assert output.index("summary: ") < output.index("GUESSING: The teacher has never learned")
+    assert output.strip().endswith("next: Answer twenty images.")
