@@ -22,6 +22,7 @@ from benchmarks.unseen_looks.bodies import ABDOMEN, BREAST_MR, CARDIAC_MR, MAMMO
 from benchmarks.unseen_looks.bones import HAND, KNEE, SPINE
 from benchmarks.unseen_looks.heads import BRAIN_MR, BRAIN_WEIGHTING, HEAD_CT
 from benchmarks.unseen_looks.lines import ANGIOGRAM, DENTAL, ECG, GEL
+from benchmarks.unseen_looks.photos import EARDRUM, EYE
 from benchmarks.unseen_looks.scopes import ENDOSCOPY, FETUS
 from benchmarks.unseen_looks.tracers import BONE_SCAN, PET
 from medlabel.errors import MedlabelError
@@ -65,6 +66,8 @@ _ALL = (
     Unseen(PET, "PET scan", ("cancer", "normal")),
     Unseen(BONE_SCAN, "bone scan", ("metastases", "normal")),
     Unseen(ENDOSCOPY, "colonoscopy", ("polyp", "no polyp")),
+    Unseen(EYE, "eye photo", ("cataract", "healthy eye")),
+    Unseen(EARDRUM, "otoscopy", ("ear infection", "normal")),
     Unseen(FETUS, "fetal ultrasound", ("head", "abdomen")),
     Unseen(ANGIOGRAM, "coronary angiogram", ("stenosis", "normal")),
     Unseen(DENTAL, "dental X-ray", ("cyst", "normal")),
