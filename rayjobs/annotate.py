@@ -338,7 +338,7 @@ def _finish(
         "images": images, "annotations": summary.annotations, "rejects": summary.rejects
     }  # fmt: skip
     digest = signature(pieces, manifest["origin"])
-    signed = {**manifest, "counts": counts, "sha256": digest}
+    signed = {**manifest, "counts": counts, "decisions": summary.decisions(), "sha256": digest}
     store.write_json(MANIFEST, signed)
     return signed
 

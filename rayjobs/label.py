@@ -28,7 +28,7 @@ from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_different
 from medlabel.student.bundle import load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
-from medlabel.student.provenance import pool_provenance
+from medlabel.student.provenance import learned_from, pool_provenance
 from medlabel.student.recipes import Recipe
 from medlabel.teacher.adjust import NO_ADJUSTMENT
 from medlabel.teacher.caption_sets import check_caption_sets
@@ -156,7 +156,7 @@ def _train(
     pool, scores = _score_pool(parts, captions, config, on_progress)
     _check_scores(scores.scores, config.classes)
     progress = partial(on_progress, "fitting")
-    _fit(store, pool, scores, config.classes, config.recipe, config.seed, progress)
+    _fit(store, pool, scores, config, progress)
 
 
 def _score_pool(
@@ -189,14 +189,13 @@ def _fit(
     store: Store,
     pool: Pool,
     scores: TeacherScores,
-    classes: tuple[str, ...],
-    recipe: Recipe,
-    seed: int,
+    config: LabelConfig,
     on_progress: StageProgress,
 ) -> None:
     """Train the student on the scores of the pool."""
-    recipe = replace(recipe, balanced=False)
+    recipe, classes = replace(config.recipe, balanced=False), config.classes
     provenance = pool_provenance(scores.facts_with(NO_ADJUSTMENT), recipe, pool.digests)
+    provenance["learned_from"] = learned_from(config.sources)
     workload = Workload(pool.images, scores.scores, classes, recipe, recipe.student, provenance)
     rows = np.arange(len(pool.images))
-    fit_cells(store, workload, [CellRows(seed, rows, rows)], on_progress)
+    fit_cells(store, workload, [CellRows(config.seed, rows, rows)], on_progress)

@@ -28,7 +28,7 @@ from medlabel.storage.digests import hex_digest
 from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_different
-from medlabel.student.provenance import versions, with_key
+from medlabel.student.provenance import learned_from, versions, with_key
 from medlabel.student.recipes import Recipe
 from rayjobs.cluster import connect
 from rayjobs.fit import CellRows, Workload, fit_cells
@@ -146,7 +146,8 @@ def _workload(training_set: TrainingSet, recipe: Recipe) -> Workload:
     keyed = with_key(
         facts | {"human_labels": dict(training_set.facts), "student": last.student.architecture}
     )
-    provenance = keyed | {"versions": versions()}
+    origin = learned_from(training_set.sources)
+    provenance = keyed | {"versions": versions(), "learned_from": origin}
     return Workload(
         training_set.images, training_set.scores, last.classes, recipe, last.student.architecture,
         provenance, human_labels=training_set.human_labels,

@@ -1,13 +1,16 @@
 """The registry of the students that are served; each is loaded on its first request."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from medlabel.errors import MedlabelError
+from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
 from medlabel.student import bundle
 from serving.schemas import Model
+from serving.verdicts import facts_of, full_verdict
 
 __all__ = ["RegisteredBundle", "Registry", "find_bundle"]
 
@@ -17,12 +20,12 @@ class RegisteredBundle:
     """Where a bundle is, and what its small files state about it; no weights are loaded."""
 
     uri: str
-    sha256: str
+    sha256: str  # of the provenance: it holds the digest of the weights, and the verdict
     model: Model
 
     @property
     def key(self) -> str:
-        """Identifies these weights at this location."""
+        """Identifies this student at this location."""
         return f"{self.uri}#{self.sha256}"
 
 
@@ -90,8 +93,9 @@ def _read_entry(uri: str, *, default: bool) -> RegisteredBundle:
             calibrated=store.exists(bundle.CALIBRATION_FILE),
             default=default,
             warnings=provenance.get("warnings", []),
+            **facts_of(provenance) | {"verdict": full_verdict(provenance)},
             **facts,
         )
-        return RegisteredBundle(uri, str(provenance["sha256"]), model)
+        return RegisteredBundle(uri, hex_digest(json.dumps(provenance)), model)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise MedlabelError(f"{uri} is a damaged bundle: {error}".splitlines()[0]) from error

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from medlabel.student.decision import AUTO_ABOVE
+from medlabel.student.provenance import NOTICES
+from serving.verdicts import EXAMPLE, FullVerdict, StudentFacts
 
 __all__ = [
     "Annotation",
@@ -115,8 +117,8 @@ class RefusedFile(BaseModel):
     error: str = Field(description="The reason, in one line.")
 
 
-class Answer(BaseModel):
-    """The results of a request's files, in their order."""
+class Answer(StudentFacts):
+    """The results of a request's files, in their order, and what their labels are worth."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -130,13 +132,16 @@ class Answer(BaseModel):
                         "label": "chest",
                         "confidence": 0.97,
                         "probabilities": {"chest": 0.97, "breast": 0.03},
-                        "decision": "auto",
-                        "review_reasons": [],
+                        "decision": "review",
+                        "review_reasons": ["guessing"],
                         "ood_score": 0.41,
                         "bundle": "5f3a9c-seed-0007",
                     },
                     {"file": "b.txt", "sha256": _HASH, "status": 415, "error": "not a PNG, ..."},
                 ],
+                "verdict": dict(EXAMPLE),
+                "learned_from": "drawn",
+                "notice": NOTICES["drawn"],
             }
         }
     )
@@ -145,9 +150,12 @@ class Answer(BaseModel):
     results: list[Annotation | RefusedFile]
 
 
-class Model(BaseModel):
+class Model(StudentFacts):
     """A student that is served."""
 
+    verdict: FullVerdict | None = Field(
+        description="Whether its labels can be believed, and why; null if that was not examined."
+    )
     id: str
     classes: list[str]
     size: int = Field(description="Side in pixels of its input images.")
@@ -158,7 +166,7 @@ class Model(BaseModel):
     )
     default: bool = Field(description="Whether it is the default.")
     warnings: list[str] = Field(
-        description="Warnings of its run; with any, every label is for review."
+        description="Warnings of its run; in a student without a verdict each counts as `guessing`."
     )
 
 

@@ -21,6 +21,7 @@ from serving.registry import RegisteredBundle, Registry
 from serving.schemas import Annotation, Answer, RefusedFile, ServeArgs
 from serving.telemetry import Telemetry
 from serving.uploads import Limits, MemoryLimit, Upload, read_uploads
+from serving.verdicts import facts_of
 
 __all__ = ["AnnotateOptions", "Service", "request_id"]
 
@@ -112,7 +113,8 @@ class Service:
         uploads, size = await read_uploads(request, self._limits, self.memory)
         try:
             results = await self.annotate(uploads, bundle, options)
-            return Answer.model_construct(request_id=options.request_id, results=results)
+            facts = facts_of(bundle.provenance)
+            return Answer.model_construct(request_id=options.request_id, results=results, **facts)
         finally:
             self.memory.release(size)
 

@@ -34,9 +34,10 @@ def picture(seed=0, shape=(40, 50)):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def write_bundle(folder, name="test", seed=0, classes=CLASSES):
+def write_bundle(folder, name="test", seed=0, classes=CLASSES, **provenance):
     torch.manual_seed(seed)
-    save_bundle(Store(str(folder)), Student("small", 1, classes, 28), {"bundle_id": name})
+    facts = {"bundle_id": name, **provenance}
+    save_bundle(Store(str(folder)), Student("small", 1, classes, 28), facts)
     return str(folder)
 
 

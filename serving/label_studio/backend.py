@@ -9,7 +9,8 @@
 | `POST webhook` | a response within a second; the person's label is stored afterwards |
 
 A project's predictions come from the first student whose classes are all among its choices; other
-choices are for people ("unclear"). `image_reader` reads the images.
+choices are for people ("unclear"). `image_reader` reads the images. A student whose teacher was
+guessing (`medlabel.student.verdict`) predicts nothing: Label Studio would preselect its labels.
 """
 
 import asyncio
@@ -122,6 +123,9 @@ class _Backend:
         tasks = body.get("tasks")
         urls = [_image_url(task, project) for task in tasks] if isinstance(tasks, list) else []
         predictions: list[Any] = [[] for _ in urls]
+        if bundle.verdict is not None and bundle.verdict.level == "guessing":
+            _log.warning("Label Studio: no predictions by %s: its teacher was guessing", version)
+            return predictions
         semaphore = asyncio.Semaphore(_CONCURRENT)
 
         async def predict_one(index: int) -> None:

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { focusOn, neighbour, nextToReview, render } from "./grid.js";
 import * as store from "./items.js";
+import { showVerdict, suffixOf } from "./verdict.js";
 
 const $ = (id) => document.getElementById(id);
 const MAX_FILES = 16; // per request: few enough that the first labels come soon
@@ -156,7 +157,9 @@ function createOption(value, text) {
 }
 
 function onModel() {
-  const classes = models.find((model) => model.id === $("bundle").value)?.classes ?? [];
+  const model = models.find((one) => one.id === $("bundle").value);
+  const classes = model?.classes ?? [];
+  showVerdict(model, !store.items.length); // with images, they need the room
   $("by-class").replaceChildren(
     createOption("", "all"),
     ...classes.map((name) => createOption(name, name)),
@@ -212,7 +215,7 @@ async function start() {
   try {
     models = await api.getModels();
     $("bundle").replaceChildren(
-      ...models.map((model) => createOption(model.id, `${model.classes.join(", ")} (${model.id})`)),
+      ...models.map((model) => createOption(model.id, `${model.classes.join(", ")} (${model.id})${suffixOf(model)}`)),
     );
     store.addCorrections(await api.getCorrections());
   } catch (error) {

@@ -8,7 +8,7 @@ const REASONS = {
   out_of_distribution: "out of distribution",
   uncalibrated: "student not calibrated",
   guessing: "the teacher was guessing",
-  doubtful: "below the level of a doubtful verdict",
+  doubtful: "not sure enough for a doubtful student",
 };
 
 function element(name, className, text) {
@@ -29,6 +29,12 @@ function decisionText(item) {
   return `review: ${item.review_reasons.map((reason) => REASONS[reason] ?? reason).join(", ")}`;
 }
 
+// The confidence of a student whose teacher was guessing means nothing.
+function predictionText(item) {
+  if (item.review_reasons.includes("guessing")) return `${labelOf(item)} (a guess)`;
+  return `${labelOf(item)} ${Math.round(100 * item.confidence)} %`;
+}
+
 function createCard(item, onChoose) {
   const card = element("li", stateOf(item));
   card.dataset.key = keyOf(item);
@@ -42,7 +48,7 @@ function createCard(item, onChoose) {
   }
   card.append(element("span", "name", name));
   card.querySelector(".name").title = name;
-  const label = item.error ? "" : `${labelOf(item)} ${Math.round(100 * item.confidence)} %`;
+  const label = item.error ? "" : predictionText(item);
   if (correctionOf(item) && labelOf(item) !== item.label) {
     card.append(element("span", "label", labelOf(item)));
   } else if (!item.error) {

@@ -34,6 +34,7 @@ def test_sums_are_those_of_all_pieces(table):
     assert (seen.labels["bright"], seen.automatic["bright"]) == (4, 3)
     assert seen.labels["dark"] == 1  # at one half the first wins
     assert seen.reviews == {"low_confidence": 2, "out_of_distribution": 1}
+    assert seen.decisions() == {"auto": 3, "review": 2, "review_reasons": dict(seen.reviews)}
     assert seen.histogram.sum() == 5
     assert [image.uri for image in seen.uncertain[:2]] == ["/a/1.png", "/a/2.png"]
 

@@ -11,7 +11,9 @@ import pytest
 import uvicorn
 from playwright.sync_api import expect
 from service_client import ServiceClient, picture, png, write_bundle
+from support_verdicts import DOUBTFUL, GUESSING, READ
 
+from medlabel.reports.verdict_words import LIGHTS
 from serving.launch.addresses import free_port
 
 
@@ -166,6 +168,44 @@ def test_name_of_a_file_is_text_and_never_code(site, page):
     assert page.locator("#grid .name").text_content() == name
 
 
+@pytest.mark.parametrize("verdict", [READ, DOUBTFUL, GUESSING], ids=lambda one: one.level)
+def test_the_verdict_is_seen_in_words_symbol_and_colour(tmp_path, page, verdict):
+    bundle = write_bundle(tmp_path / "b", verdict=verdict.to_json(), learned_from="drawn")
+    with Site(tmp_path, bundles=[bundle]) as site:
+        page.goto(site.url)
+        panel = page.locator("#verdict")
+        expect(panel.locator(".word strong")).to_have_text(LIGHTS[verdict.level].word)
+        expect(panel.locator(".word")).to_contain_text(LIGHTS[verdict.level].gloss)
+        expect(panel.locator(".summary")).to_have_text(verdict.summary)
+        expect(panel.locator(".notice")).to_contain_text("it has never seen a real one")
+        expect(panel.locator(".light .lit path")).to_have_count(1)
+        lit = panel.locator(".light .lit circle").evaluate("one => getComputedStyle(one).fill")
+        dark = panel.locator(".light g:not(.lit) circle").first
+        assert lit != dark.evaluate("one => getComputedStyle(one).fill")
+        if verdict.level == "read":
+            panel.locator(".why summary").click()
+        assert panel.locator(".evidence li").count() == len(verdict.evidence)
+        for piece in verdict.evidence:
+            expect(panel.get_by_text(piece.sentence)).to_be_visible()
+        assert panel.locator(".advice li").count() == len(verdict.advice)
+        assert panel.locator(".examples li").count() == len(verdict.examples)
+
+
+def test_a_guess_is_shown_without_a_confidence(tmp_path, page):
+    with Site(tmp_path, bundles=[write_bundle(tmp_path / "b", verdict=GUESSING.to_json())]) as site:
+        page.goto(site.url)
+        put(page, files(0))
+        expect(page.locator("#grid .label")).to_contain_text("(a guess)")
+        assert "%" not in page.locator("#grid > li").text_content()
+        expect(page.locator("#grid .decision")).to_contain_text("the teacher was guessing")
+
+
+def test_a_student_without_a_verdict_is_called_unknown(site, page):
+    page.goto(site.url)
+    expect(page.locator("#verdict .word strong")).to_have_text("Unknown")
+    expect(page.locator("#verdict .lit")).to_have_count(0)
+
+
 def test_page_asks_nothing_of_other_servers(site, page):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
@@ -176,7 +216,9 @@ def test_page_asks_nothing_of_other_servers(site, page):
 
 def test_every_control_has_a_name_and_the_page_fits_a_phone(tmp_path, browser):
     many = [f"a class with a long name, number {n}" for n in range(9)]
-    bundles = [write_bundle(tmp_path / "few"), write_bundle(tmp_path / "many", "m", classes=many)]
+    guessing = {"verdict": GUESSING.to_json(), "learned_from": "drawn"}
+    few = write_bundle(tmp_path / "few", **guessing)
+    bundles = [few, write_bundle(tmp_path / "many", "m", classes=many)]
     page = browser.new_page(viewport={"width": 360, "height": 740})
     with Site(tmp_path, bundles=bundles) as site:
         page.goto(site.url)

@@ -2,6 +2,7 @@
 
 import pytest
 from service_client import write_bundle
+from support_verdicts import GUESSING
 
 from medlabel.errors import MedlabelError
 from serving.registry import Registry
@@ -38,7 +39,20 @@ def test_two_of_one_name_are_one_line(tmp_path):
         Registry([write_bundle(tmp_path / "x", "a"), write_bundle(tmp_path / "y", "a")])
 
 
-@pytest.mark.parametrize("damage", [{"config.json": "{}"}, {"provenance.json": "[]"}])
+def test_a_verdict_that_was_replaced_has_another_key(tmp_path):
+    before = Registry([write_bundle(tmp_path, "a")]).default.key
+    write_bundle(tmp_path, "a", verdict=GUESSING.to_json())
+    assert Registry([str(tmp_path)]).default.key != before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"config.json": "{}"},
+        {"provenance.json": "[]"},
+        {"provenance.json": '{"sha256": "0", "verdict": {"level": "sure", "summary": ""}}'},
+    ],
+)
 def test_damaged_bundle_is_one_line(tmp_path, damage):
     write_bundle(tmp_path)
     for name, content in damage.items():

@@ -7,7 +7,14 @@ import pytest
 from medlabel import versions as numbers
 from medlabel.data.tasks import parse_task
 from medlabel.student import provenance
-from medlabel.student.provenance import Identity, versions, with_key
+from medlabel.student.provenance import (
+    NOTICES,
+    Identity,
+    learned_from,
+    read_learned_from,
+    versions,
+    with_key,
+)
 from medlabel.student.recipes import RECIPES
 
 IDENTITY = Identity(
@@ -52,3 +59,24 @@ def test_releases_of_libraries_are_recorded_and_change_no_key(monkeypatch):
     assert "torch torch-99" in versions()
     assert replace(IDENTITY).key == key
     assert "99" not in str(replace(IDENTITY).to_json()["code_versions"])
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        (["phantom:breastmnist", "phantom:chestmnist"], "drawn"),
+        (["phantom:breastmnist/test/0", "scans/3.png"], "mixed"),
+        (["breastmnist", "phantoms/"], "real"),
+    ],
+)
+def test_drawn_images_are_known_by_their_source(sources, found):
+    assert learned_from(sources) == found
+    classes = [{"name": str(n), "source": source} for n, source in enumerate(sources)]
+    assert read_learned_from({"task": {"classes": classes}}) == found
+    assert read_learned_from({"learned_from": found}) == found
+    assert found in NOTICES
+
+
+@pytest.mark.parametrize("facts", [{}, {"task": None}, {"learned_from": ["drawn"]}])
+def test_where_a_student_learned_may_be_unknown(facts):
+    assert read_learned_from(facts) is None

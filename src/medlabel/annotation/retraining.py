@@ -49,6 +49,7 @@ class TrainingSet:
         human_labels: people's answers.
         digests: of the images' contents, str [N].
         bundle: the last student.
+        sources: of the images.
         facts: where all this comes from, as plain JSON.
         left_out: number of answers that cannot be used, by reason.
     """
@@ -58,6 +59,7 @@ class TrainingSet:
     human_labels: HumanLabels
     digests: NDArray[np.str_]
     bundle: Bundle
+    sources: tuple[str, ...]
     facts: Mapping[str, Any]
     left_out: Mapping[str, int]
 
@@ -164,8 +166,9 @@ def make_training_set(
     labels[np.searchsorted(rows, [one.row for one in of_class])] = [one.label for one in of_class]
     facts = _facts(signed, answered, classes, weight)
     return TrainingSet(
-        images, scores, HumanLabels(labels, weight), digests, bundle, facts, left_out
-    )
+        images, scores, HumanLabels(labels, weight), digests, bundle,
+        tuple(manifest["asked"]["sources"]), facts, left_out,
+    )  # fmt: skip
 
 
 def _sample(

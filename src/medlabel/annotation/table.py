@@ -23,7 +23,11 @@ place and the student, and is reproduced bit for bit whenever it is computed aga
 | `decision`, `review_reasons` | `auto` or `review`, and why (see `medlabel.student.decision`) |
 | `bundle`, `weights` | id of the student, and the SHA-256 of its weights |
 | `teacher`, `teacher_model`, `captions` | name, identifier of its weights, hash of its captions |
-| `recipe`, `seed`, `auto_above`, `versions`, `time` | the rest of the provenance |
+| `recipe`, `seed`, `auto_above` | more of the provenance |
+| `verdict`, `doubtful_below` | the verdict on the student's labels, empty if it has none; the |
+| | probability below which a doubtful verdict supports no label |
+| `learned_from` | `drawn`, `mixed` or `real` images; empty if unknown |
+| `versions`, `time` | the rest of the provenance |
 """
 
 import json
@@ -44,6 +48,8 @@ from medlabel.errors import MedlabelError
 from medlabel.storage.digests import Digests, hex_digest, to_digests
 from medlabel.storage.store import Store, checked_stem
 from medlabel.student.decision import Assessment, review_reasons
+from medlabel.student.provenance import read_learned_from
+from medlabel.student.verdict import verdict_of
 
 __all__ = [
     "MANIFEST",
@@ -101,6 +107,9 @@ class Origin:
     recipe: str
     seed: int
     auto_above: float
+    verdict: str
+    doubtful_below: float
+    learned_from: str
     versions: str
     time: str
 
@@ -116,7 +125,7 @@ class Origin:
         """From a bundle's provenance; unknown fields are empty, an unknown seed is -1."""
         teacher = provenance.get("teacher") or {}
         recipe = provenance.get("recipe") or {}
-        captions = teacher.get("captions")
+        captions, verdict = teacher.get("captions"), verdict_of(provenance)
         spelled = json.dumps(captions, sort_keys=True).encode()
         return cls(
             bundle_id,
@@ -127,6 +136,9 @@ class Origin:
             str(recipe.get("name", "")),
             int(provenance.get("seed", -1)),
             auto_above,
+            verdict.level if verdict else "",
+            verdict.doubtful_below if verdict else 0.0,
+            read_learned_from(provenance) or "",
             versions,
             time,
         )

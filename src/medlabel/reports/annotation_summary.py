@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,14 @@ class AnnotationSummary:
     def rejects(self) -> int:
         """Number of images without a label."""
         return self.reasons.total()
+
+    def decisions(self) -> dict[str, Any]:
+        """Numbers of images by decision, and by review reason, as plain JSON."""
+        automatic = self.automatic.total()
+        reasons = dict(sorted(self.reviews.items()))
+        return {
+            "auto": automatic, "review": self.annotations - automatic, "review_reasons": reasons
+        }  # fmt: skip
 
 
 def summarise_annotations(table: AnnotationTable, pieces: Sequence[Piece]) -> AnnotationSummary:

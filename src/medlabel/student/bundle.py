@@ -11,7 +11,6 @@ A bundle contains neither code nor pickles. Load it with `load_bundle("runs/demo
 """
 
 import json
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,8 @@ from medlabel.storage.store import Store
 from medlabel.student.calibration import Calibration, FeatureReader
 from medlabel.student.decision import Assessment
 from medlabel.student.networks import Student, parameter_count, without_pretrained_weights
-from medlabel.student.verdict import Evidence, Verdict
+from medlabel.student.provenance import LearnedFrom, read_learned_from
+from medlabel.student.verdict import Verdict, verdict_of
 
 __all__ = [
     "CALIBRATION_FILE",
@@ -40,7 +40,6 @@ __all__ = [
     "find_bundle",
     "load_bundle",
     "publish_bundle",
-    "read_verdict",
     "save_bundle",
 ]
 
@@ -84,7 +83,12 @@ class Bundle:
     @cached_property
     def verdict(self) -> Verdict | None:
         """Whether its labels can be believed, and why; None if nobody has examined that."""
-        return read_verdict(self.provenance)
+        return verdict_of(self.provenance)
+
+    @property
+    def learned_from(self) -> LearnedFrom | None:
+        """Whether it learned from drawn images; None if that is unknown."""
+        return read_learned_from(self.provenance)
 
     @property
     def square(self) -> CentreSquare:
@@ -115,7 +119,7 @@ class Bundle:
             ood_score,
             calibrated=self.calibration is not None,
             guessing=self.verdict is not None and self.verdict.level == "guessing",
-            doubtful_below=_doubtful_below(self.verdict),
+            doubtful_below=0.0 if self.verdict is None else self.verdict.doubtful_below,
         )
 
     @cached_property
@@ -175,38 +179,6 @@ def publish_bundle(
             to.write(name, store.read(name))
 
 
-def read_verdict(provenance: Mapping[str, Any]) -> Verdict | None:
-    """Read the verdict from a bundle's provenance.
-
-    The runs of older versions gave no verdict, but warned where a task looked undecidable. Such
-    a warning counts as `guessing`, so that no label is accepted.
-
-    Returns:
-        The verdict; None for a bundle without a verdict and without warnings.
-
-    Raises:
-        ValueError: the verdict is damaged.
-    """
-    if (content := provenance.get("verdict")) is not None:
-        return Verdict.from_json(content)
-    if not (warnings := provenance.get("warnings")):
-        return None
-    return Verdict(
-        "guessing",
-        "The run that trained this student warned that its classes may not be separable.",
-        tuple(Evidence("warning", "guessing", str(line)) for line in warnings),
-        ("Review every label, or train a new student: newer versions examine more evidence.",),
-        no_estimate_because="the student was trained by a version that did not estimate it",
-    )
-
-
-def _doubtful_below(verdict: Verdict | None) -> float:
-    """The probability below which a verdict supports no label."""
-    if verdict is None or verdict.level != "doubtful":
-        return 0.0
-    return math.inf if verdict.auto_above is None else verdict.auto_above
-
-
 def find_bundle(uri: str) -> str:
     """The folder of a bundle, given it or the folder of a finished run; `uri` if there is none."""
     store = Store(uri)
@@ -236,7 +208,7 @@ def load_bundle(uri: str) -> Bundle:
     except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:
         raise MedlabelError(f"{uri} is a damaged bundle: {error}".splitlines()[0]) from error
     try:
-        read_verdict(provenance)
+        verdict_of(provenance)
     except ValueError as error:
         raise MedlabelError(f"{uri} is a damaged bundle: its verdict cannot be read") from error
     name = str(provenance.get("bundle_id", "unknown"))

@@ -41,7 +41,7 @@ class Assessment:
         calibrated: whether the probabilities are calibrated.
         guessing: whether the student's teacher was guessing, so that no label is accepted.
         doubtful_below: the probability below which the student's verdict supports no label;
-            0 if it supports all, infinite if it supports none.
+            0 if it supports all, above 1 if it supports none.
     """
 
     probabilities: Floats

@@ -26,7 +26,7 @@ from medlabel.storage.digests import digest_image, to_digests
 from medlabel.storage.store import Store
 from medlabel.student.bundle import Bundle, find_bundle, load_bundle, save_bundle
 from medlabel.student.decision import AUTO_ABOVE, Assessment, check_auto_above, review_reasons
-from medlabel.student.provenance import digest_scores, pool_provenance
+from medlabel.student.provenance import digest_scores, learned_from, pool_provenance
 from medlabel.student.pseudo_labels import PseudoLabels, read_pseudo_labels
 from medlabel.student.recipes import RECIPES, Recipe, get_recipe
 from medlabel.student.trained import train_student
@@ -159,7 +159,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
                 pool, labels.scores, labels.names, recipe, seed,
                 architecture=self.architecture, device=device,
             )  # fmt: skip
-        provenance = self._provenance(labels, recipe, pool)
+        provenance = self._provenance(labels, recipe, pool) | _drawn(found.ids)
         self.classes_ = labels.classes
         self.history_ = pd.DataFrame(trained.fit.history_rows())
         network: Any = trained.fit.student
@@ -359,6 +359,12 @@ def _check_order(proba: Any, ids: tuple[str, ...]) -> None:
             raise InvalidArgumentError(
                 "the scores have the images in another order: pass proba.loc[list(images.ids)]"
             )
+
+
+def _drawn(ids: Sequence[str]) -> dict[str, str]:
+    """That some images were drawn; nothing if their ids do not show where they come from."""
+    found = learned_from(ids)
+    return {} if found == "real" else {"learned_from": found}
 
 
 def _own_random_numbers(device: str) -> Any:

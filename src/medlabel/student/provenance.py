@@ -1,22 +1,48 @@
-"""The identity of a student: a key that hashes everything that decides it except the seed."""
+"""The identity of a student: a key that hashes everything that decides it except the seed.
+
+Beside the key, it is recorded whether the images that a student learned from were drawn.
+"""
+
+from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.tasks import Task
 from medlabel.storage.digests import Digests, hex_digest
-from medlabel.student.recipes import Recipe
 from medlabel.versions import STUDENT
 
-__all__ = ["Identity", "digest_scores", "pool_provenance", "versions", "with_key"]
+if TYPE_CHECKING:  # it imports torch, which processes that only read files need not load
+    from medlabel.student.recipes import Recipe
+
+__all__ = [
+    "NOTICES",
+    "Identity",
+    "LearnedFrom",
+    "digest_scores",
+    "learned_from",
+    "pool_provenance",
+    "read_learned_from",
+    "versions",
+    "with_key",
+]
+
+LearnedFrom = Literal["drawn", "mixed", "real"]
+_LEARNED_FROM: tuple[LearnedFrom, ...] = get_args(LearnedFrom)
+NOTICES: Mapping[LearnedFrom, str] = {
+    "drawn": "This student learned from drawn images; it has never seen a real one.",
+    "mixed": "This student learned from drawn images as well as real ones.",
+    "real": "",
+}
+"""What people should know who use the labels of a student."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +116,32 @@ def pool_provenance(
     pool = hex_digest(digests.tobytes(), 16)
     facts = with_key({"teacher": dict(teacher), "recipe": asdict(recipe), "pool": pool, **own})
     return {**facts, "versions": versions()}
+
+
+def learned_from(images: Iterable[str]) -> LearnedFrom:
+    """Whether a student learned from drawn images.
+
+    >>> learned_from(["phantom:breastmnist", "scans/"])
+    'mixed'
+
+    Args:
+        images: specifications of their sources, or their ids, which begin with these.
+    """
+    drawn = {name.startswith("phantom:") for name in images}
+    return "mixed" if len(drawn) > 1 else "drawn" if True in drawn else "real"
+
+
+def read_learned_from(provenance: Mapping[str, Any]) -> LearnedFrom | None:
+    """Read from a student's provenance whether it learned from drawn images; None if unknown.
+
+    It is recorded, or follows from the sources of the task. Students of `medlabel label` have no
+    task, and earlier versions recorded nothing about their images.
+    """
+    for known in _LEARNED_FROM:
+        if provenance.get("learned_from") == known:
+            return known
+    classes = (provenance.get("task") or {}).get("classes")
+    return learned_from(str(one["source"]) for one in classes) if classes else None
 
 
 def versions() -> str:

@@ -12,14 +12,16 @@ that everything that uses the student later decides by it and shows it:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-__all__ = ["AccuracyEstimate", "Evidence", "Example", "Level", "Verdict"]
+__all__ = ["AccuracyEstimate", "Evidence", "Example", "Level", "Verdict", "verdict_of"]
 
 Level = Literal["read", "doubtful", "guessing"]
+_ABOVE_ALL = 2.0  # no probability reaches it
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,16 @@ class Verdict:
     auto_above: Annotated[float, Field(ge=0, le=1)] | None = None
     examples: tuple[Example, ...] = ()
 
+    @property
+    def doubtful_below(self) -> float:
+        """The calibrated probability below which a doubtful verdict supports no label.
+
+        Above 1 if it supports none, and 0 for the other verdicts.
+        """
+        if self.level != "doubtful":
+            return 0.0
+        return _ABOVE_ALL if self.auto_above is None else self.auto_above
+
     def to_json(self) -> dict[str, Any]:
         """Return the content of `verdict.json`."""
         return asdict(self)
@@ -107,6 +119,31 @@ class Verdict:
             return _VERDICT.validate_python(content)
         except ValidationError as error:
             raise ValueError("not a verdict") from error
+
+
+def verdict_of(provenance: Mapping[str, Any]) -> Verdict | None:
+    """Read the verdict on a student's labels from the provenance of its bundle.
+
+    The runs of older versions gave no verdict, but warned where a task looked undecidable. Such
+    a warning counts as `guessing`, so that no label is accepted.
+
+    Returns:
+        The verdict; None for a bundle without a verdict and without warnings.
+
+    Raises:
+        ValueError: the verdict is damaged.
+    """
+    if (content := provenance.get("verdict")) is not None:
+        return Verdict.from_json(content)
+    if not (warnings := provenance.get("warnings")):
+        return None
+    return Verdict(
+        "guessing",
+        "The run that trained this student warned that its classes may not be separable.",
+        tuple(Evidence("warning", "guessing", str(line)) for line in warnings),
+        ("Review every label, or train a new student: newer versions examine more evidence.",),
+        no_estimate_because="the student was trained by a version that did not estimate it",
+    )
 
 
 _VERDICT = TypeAdapter(Verdict)

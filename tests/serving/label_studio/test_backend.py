@@ -6,6 +6,7 @@ import base64
 import httpx
 import pytest
 from service_client import picture, png, write_bundle
+from support_verdicts import GUESSING
 
 from medlabel.errors import MedlabelError
 from serving.corrections import labelling_config
@@ -113,6 +114,16 @@ def test_predictions_are_the_services_own_in_order(make_client):
             "image",
             "choices",
         )
+
+
+def test_nothing_is_preselected_if_the_teacher_was_guessing(make_client, tmp_path):
+    studio = Studio()
+    bundle = write_bundle(tmp_path / "b", verdict=GUESSING.to_json())
+    assert predict(make_client(reader=reader(studio), bundles=[bundle]), UPLOADED, UPLOADED) == [
+        [],
+        [],
+    ]
+    assert studio.asked == []
 
 
 def test_image_in_the_task_itself_needs_no_label_studio(client):
