@@ -33,7 +33,8 @@ from medlabel.student.recipes import Recipe
 from medlabel.teacher.adjust import NO_ADJUSTMENT
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
-from medlabel.teacher.task_captions import captions_by_name
+from medlabel.teacher.names.meanings import name_and_meaning
+from medlabel.teacher.task_captions import captions_by_names
 from medlabel.versions import STUDENT
 from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_parts
 from rayjobs.fit import CellRows, Workload, fit_cells
@@ -46,6 +47,7 @@ __all__ = ["LabelConfig", "label_sources"]
 _MANIFEST = "label.json"
 _BUNDLE_CONFIG = f"{runs.BUNDLE}/config.json"
 _STUDENT = "student"
+_READS = "teacher_reads"  # the captions by class, in the manifest
 _MIN_PER_CLASS = 10  # images that the teacher must assign to each class
 
 
@@ -55,7 +57,8 @@ class LabelConfig:
 
     Attributes:
         sources: as a user types them (see `medlabel.data.listing`).
-        classes: names of the classes; the captions are looked up by them.
+        classes: names of the classes, by which the captions are looked up, each NAME or
+            NAME=MEANING (see `medlabel.teacher.names.meanings`).
         out: folder or bucket to write the student and the annotations to.
         home: folder of embeddings and the phantom CLIP, for all jobs to reuse.
         recipe: how the student is trained.
@@ -86,6 +89,20 @@ class LabelConfig:
     data_root: Path | None = None
     image_column: str | None = None
     replicas: Replicas = field(default_factory=Replicas)
+
+    @property
+    def captions_read(self) -> dict[str, tuple[str, ...]]:
+        """What the teacher reads for each class, by its name.
+
+        Raises:
+            MedlabelError: a name is ambiguous, or two mean the same.
+        """
+        return captions_by_names(self.classes, self.captions)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, without the meanings that a user spelled out."""
+        return tuple(name_and_meaning(text)[0] for text in self.classes)
 
 
 def label_sources(config: LabelConfig, on_progress: OnProgress = ignore_progress) -> AnnotateResult:
@@ -119,6 +136,7 @@ def _check(config: LabelConfig) -> None:
     if len(set(config.classes)) < 2 or "" in config.classes:
         raise MedlabelError("name two classes or more: --classes chest,breast")
     check_caption_sets(config.captions)
+    _ = config.captions_read  # an ambiguous name is refused
     check_clip(config.clip, "fp32")
     check_auto_above(config.auto_above)
 
@@ -142,9 +160,12 @@ def _claim(store: Store, config: LabelConfig) -> None:
         "classes": list(config.classes), "clip": config.clip, "captions": config.captions,
         "recipe": json.loads(json.dumps(asdict(config.recipe))), "pool": config.pool,
         "side": config.side, "seed": config.seed, "code_versions": dict(STUDENT),
+        _READS: {name: list(texts) for name, texts in config.captions_read.items()},
     }  # fmt: skip
     if store.exists(_MANIFEST):
-        refuse_different(store, store.read_json(_MANIFEST), decisive, "other labels")
+        found = store.read_json(_MANIFEST)
+        made_before = frozenset() if _READS in found else {_READS}
+        refuse_different(store, found, decisive, "other labels", made_before)
     store.write_json(_MANIFEST, decisive)
 
 
@@ -152,9 +173,9 @@ def _train(
     store: Store, parts: Sequence[Part], config: LabelConfig, on_progress: OnProgress
 ) -> None:
     """Sample and score the pool, and train the student on it."""
-    captions = [captions_by_name(name, config.captions) for name in config.classes]
+    captions = list(config.captions_read.values())
     pool, scores = _score_pool(parts, captions, config, on_progress)
-    _check_scores(scores.scores, config.classes)
+    _check_scores(scores.scores, config.class_names)
     progress = partial(on_progress, "fitting")
     _fit(store, pool, scores, config, progress)
 

@@ -35,7 +35,7 @@ from medlabel.student.provenance import Identity, digest_scores, versions
 from medlabel.student.recipes import Recipe
 from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment, mean_vote
 from medlabel.teacher.clip import check_clip
-from medlabel.teacher.task_captions import class_captions
+from medlabel.teacher.task_captions import captions_of_task
 from medlabel.teacher.zero_shot import read_scores, score_table
 from rayjobs.ceiling import fit_ceiling
 from rayjobs.fit import CellRows, Workload, fit_cells
@@ -198,7 +198,7 @@ def _check_folder(config: RunConfig, store: Store) -> None:
 
 
 def _captions(config: RunConfig) -> list[tuple[str, ...]]:
-    return [class_captions(spec, config.captions) for spec in config.task.classes]
+    return captions_of_task(config.task.classes, config.captions)
 
 
 def _ask_teacher(

@@ -15,7 +15,7 @@ from medlabel.experiments.sweep_spec import SweepSpec, SweepUnit, TeacherSpec, c
 from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.student.provenance import Identity
 from medlabel.teacher.clip import Clip
-from medlabel.teacher.task_captions import class_captions
+from medlabel.teacher.task_captions import captions_of_task
 from rayjobs.fit_placement import FitPlacement
 from rayjobs.scoring import (
     TeacherScores,
@@ -180,7 +180,7 @@ def scored_tasks(
 def _score(
     home: Path, sample: TaskSample, teacher: TeacherSpec, embedded: Mapping[str, ClipEmbeddings]
 ) -> TeacherScores:
-    captions = [class_captions(one, teacher.captions) for one in sample.task.classes]
+    captions = captions_of_task(sample.task.classes, teacher.captions)
     scored = []
     for name in teacher.clip:
         one = embedded[name]

@@ -56,7 +56,7 @@ from medlabel.student.recipes import Recipe, get_recipe
 from medlabel.teacher.adjust import Adjustment, parse_steps
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
-from medlabel.teacher.task_captions import class_captions
+from medlabel.teacher.task_captions import captions_of_task
 
 __all__ = [
     "MODALITIES",
@@ -315,8 +315,7 @@ def check_sweep(spec: SweepSpec, units: Sequence[SweepUnit]) -> None:
     for unit in units:
         teacher, classes = unit.teacher, unit.task.classes
         teacher.adjustment.check(len(classes), len(teacher.clip), embeddings=True)
-        for one in classes:
-            class_captions(one, teacher.captions)
+        captions_of_task(classes, teacher.captions)
 
 
 def same_modality(task: Task, modalities: Mapping[str, str] = MappingProxyType({})) -> bool:

@@ -5,6 +5,7 @@ It needs no Ray. The jobs score by the same functions.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,12 +27,13 @@ from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import Clip, check_clip, load_clip
 from medlabel.teacher.digest_catalogue import framed
 from medlabel.teacher.phantom_store import local_name
-from medlabel.teacher.task_captions import captions_by_name, unknown_captions
+from medlabel.teacher.task_captions import caption_lines, captions_by_names, unknown_captions
 from medlabel.teacher.zero_shot import class_embeddings, score
 
 __all__ = ["Teacher"]
 
 _ADVICE = "pass your own: captions={'NAME': ['a caption', …], …}"
+_LOG = logging.getLogger("medlabel.teacher")
 _BATCH = {"cpu": 64, "cuda": 256}
 Image = NDArray[np.uint8]
 
@@ -143,9 +145,10 @@ class Teacher:
 
         Args:
             images: `Images`, or arrays: uint8 [N, H, W] or [N, H, W, 3], or a list of them.
-            classes: K names, two or more. Names of MedMNIST's sets and classes, and `chest`,
-                `breast` and the like have captions of their own; any other name is put into a
-                template, with a warning.
+            classes: K names, two or more. Names of MedMNIST's sets and classes, and common names
+                such as `chest`, `brain` or `CT` have captions; any other name is put into a
+                template, with a warning. `"NAME=MEANING"` spells out what a name stands for
+                (`medlabel.teacher.names.meanings`). `read_captions` shows what is read.
             captions: `"table"`, `"paper"`, `"templates"`, `"descriptions"`, the path of a YAML
                 file, or several of these joined by commas; or the captions themselves, as a dict
                 of lists by class name. If a class has several captions, their embeddings are
@@ -159,7 +162,8 @@ class Teacher:
             UserWarning: no captions are known for a class.
 
         Raises:
-            ValueError: fewer than two classes, two of one name, or no captions for a class.
+            ValueError: fewer than two classes, two that mean the same, an ambiguous name, or no
+                captions for a class.
             MedlabelError: there is no such caption set.
 
         Examples:
@@ -171,14 +175,37 @@ class Teacher:
             >>> proba.sum(axis=1).round(3).tolist()
             [1.0, 1.0]
         """
-        texts = _captions(list(classes), captions)
+        named = self.read_captions(classes, captions=captions)
+        texts = list(named.values())
+        _LOG.info("the teacher reads %s", "; ".join(caption_lines(named)))
         found = as_images(images)
         means = class_embeddings(texts, self.clip.embed_texts)
         scores = score(self.embed(found), means, self.clip.logit_scale)
-        frame = pd.DataFrame(scores, index=pd.Index(found.ids, name="image_id"), columns=[*classes])
+        frame = pd.DataFrame(scores, index=pd.Index(found.ids, name="image_id"), columns=[*named])
         facts = {"name": self.name, "model": self.clip.key, "captions": texts, "adjust": []}
         frame.attrs["teacher"] = facts  # a student's bundle records where its labels come from
         return frame
+
+    def read_captions(
+        self, classes: Sequence[str], *, captions: str | Mapping[str, Sequence[str]] = "table"
+    ) -> dict[str, tuple[str, ...]]:
+        """The captions that the teacher reads for each class, by its name: look before you score.
+
+        Args:
+            classes: as in `predict_proba`.
+            captions: as in `predict_proba`.
+
+        Warns:
+            UserWarning: no captions are known for a class.
+
+        Raises:
+            ValueError: as `predict_proba`.
+
+        Examples:
+            >>> teacher.read_captions(["pneumonia", "normal"])["normal"][0]
+            'a chest X-ray of a healthy adult, no finding'
+        """
+        return _captions(list(classes), captions)
 
     def __repr__(self) -> str:
         return f"Teacher({self.name!r}, device={self.clip.device!r})"
@@ -186,7 +213,7 @@ class Teacher:
 
 def _captions(
     classes: Sequence[str], captions: str | Mapping[str, Sequence[str]]
-) -> list[tuple[str, ...]]:
+) -> dict[str, tuple[str, ...]]:
     """The captions of each class; a warning for each name without any of its own."""
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or "" in classes:
         raise InvalidArgumentError(f"name two classes or more, each once: {list(classes)}")
@@ -195,12 +222,12 @@ def _captions(
         if missing or any(isinstance(captions[name], str) for name in classes):
             what = f"for {missing[0]!r}" if missing else "as lists"
             raise InvalidArgumentError(f"no captions {what}: {_ADVICE}")
-        return [tuple(captions[name]) for name in classes]
+        return {name: tuple(captions[name]) for name in classes}
     check_caption_sets(captions)
-    found = [captions_by_name(name, captions) for name in classes]
+    found = captions_by_names(classes, captions)
     if captions == "table":
-        for text in unknown_captions(dict(zip(classes, found, strict=True)), _ADVICE):
-            warnings.warn(text, stacklevel=3)
+        for text in unknown_captions(found, _ADVICE):
+            warnings.warn(text, stacklevel=4)
     return found
 
 

@@ -3,20 +3,65 @@
 from collections.abc import Mapping, Sequence
 
 from medlabel.data.tasks import ClassSpec, flag_of
-from medlabel.teacher.caption_sets import captions_in
+from medlabel.errors import InvalidArgumentError
+from medlabel.teacher.caption_sets import TEMPLATES, captions_in
 from medlabel.teacher.captions import NO_FINDING, class_labels, paper_captions
+from medlabel.teacher.names.known import Meaning
+from medlabel.teacher.names.meanings import meanings_of, name_and_meaning
+from medlabel.teacher.names.synonyms import NO_FINDING_LABEL, SetLabel, finding_captions
 
-__all__ = ["captions_by_name", "class_captions", "unknown_captions"]
+__all__ = [
+    "caption_lines",
+    "captions_by_names",
+    "captions_of_task",
+    "class_captions",
+    "unknown_captions",
+]
 
 _ADVICE = "write `captions:` in a task's file, or name a file of them with --captions"
+_OF_NAMES = ("table", "templates", "descriptions")  # the caption sets that look up a name
+_SHOWN = 3  # captions per class
+
+
+def captions_of_task(
+    classes: Sequence[ClassSpec], caption_sets: str = "table"
+) -> list[tuple[str, ...]]:
+    """Return the captions that a teacher reads for each class of a task, without duplicates.
+
+    Where the source is a MedMNIST set, it decides. Any other class is known by its name, which may
+    depend on the other classes (`medlabel.teacher.names.meanings`).
+
+    Args:
+        classes: the classes of the task.
+        caption_sets: the name of a caption set, or several joined by commas.
+
+    Raises:
+        MedlabelError: a name is ambiguous, or two mean the same.
+    """
+    by_name = [spec for spec in classes if spec.captions is None and not flag_of(spec.source)]
+    if not by_name or not _looks_up_names(caption_sets):
+        return [class_captions(spec, caption_sets) for spec in classes]
+    known = {spec.name: _meaning_of_source(spec) for spec in classes if spec.captions is None}
+    try:
+        meanings = meanings_of(known)
+    except InvalidArgumentError as error:
+        advice = "in a task, write `captions:` in its file, or name the file of images for the set"
+        raise InvalidArgumentError(f"{error} ({advice})") from error
+    return [
+        _texts(spec.name, meanings[spec.name], caption_sets)
+        if spec in by_name
+        else class_captions(spec, caption_sets)
+        for spec in classes
+    ]
 
 
 def class_captions(spec: ClassSpec, caption_sets: str = "table") -> tuple[str, ...]:
-    """Return the captions that a teacher reads for a class, without duplicates.
+    """Return the captions that a teacher reads for one class, without duplicates.
 
     A class of several labels has the captions of all of them. A class `without` some labels has
     those of all other labels and of images without a finding. Captions in the task itself take the
-    place of the caption sets `table` and `paper`.
+    place of the caption sets `table` and `paper`. A class that is known by its name is looked up
+    in the tables alone; `captions_of_task` regards the other classes as well.
 
     Args:
         spec: the class.
@@ -45,15 +90,82 @@ def _labels_with_captions(spec: ClassSpec, flag: str | None) -> tuple[int | None
     return (None,)
 
 
-def captions_by_name(name: str, caption_sets: str = "table") -> tuple[str, ...]:
-    """The captions of a class that is known by its name alone, each once.
+def _meaning_of_source(spec: ClassSpec) -> Meaning | None:
+    """What a class means by the set of its images; None if it is known by its name alone."""
+    flag = flag_of(spec.source)
+    if flag is None:
+        return None
+    return Meaning(tuple((flag, label) for label in _labels_with_captions(spec, flag)))
+
+
+def captions_by_names(
+    classes: Sequence[str], caption_sets: str = "table"
+) -> dict[str, tuple[str, ...]]:
+    """Return the captions of classes that are known by their names, each once, by name.
 
     Args:
-        name: what the user calls the class.
+        classes: names as a user types them, each NAME or NAME=MEANING
+            (`medlabel.teacher.names.meanings`).
         caption_sets: the name of a caption set, or several joined by commas.
+
+    Raises:
+        MedlabelError: a name is ambiguous, occurs twice, or two names mean the same.
+
+    >>> captions_by_names(["lungs", "Brust=breast"])["lungs"][0]
+    'a chest X-ray of an adult'
     """
-    texts = [text for part in caption_sets.split(",") for text in captions_in(part, name)]
+    typed = dict(map(name_and_meaning, classes))
+    if len(typed) < len(classes):
+        raise InvalidArgumentError(f"name each class once: {', '.join(classes)}")
+    if not _looks_up_names(caption_sets) and not any(typed.values()):
+        return {name: _texts(name, Meaning(), caption_sets) for name in typed}
+    meanings = meanings_of(typed)
+    return {name: _texts(name, meaning, caption_sets) for name, meaning in meanings.items()}
+
+
+def _looks_up_names(caption_sets: str) -> bool:
+    return any(part in _OF_NAMES for part in caption_sets.split(","))
+
+
+def _texts(name: str, meaning: Meaning, caption_sets: str) -> tuple[str, ...]:
+    """The captions of a meaning in some caption sets."""
+    texts: list[str] = []
+    for part in caption_sets.split(","):
+        if meaning.own and part != "templates" and part in (*_OF_NAMES, "paper"):
+            texts += meaning.captions
+        elif part not in _OF_NAMES or not (meaning.places or meaning.captions):
+            texts += captions_in(part, name)
+        else:
+            texts += [text for place in meaning.places for text in _of_place(place, part)]
+            if meaning.captions:
+                texts += captions_in(part, name) if part == "templates" else meaning.captions
     return tuple(dict.fromkeys(texts))
+
+
+def _of_place(place: SetLabel, part: str) -> tuple[str, ...]:
+    """The captions of a set, of one of its labels, or of its images without any."""
+    flag, label = place
+    if place == NO_FINDING_LABEL:
+        if part == "templates":
+            return tuple(template.format(name="a healthy adult chest") for template in TEMPLATES)
+        return NO_FINDING[flag]
+    return captions_in(part, flag, flag=flag, label=label)
+
+
+def caption_lines(captions_by_class: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a line per class with what the teacher will read for it.
+
+    Args:
+        captions_by_class: the captions by class name.
+
+    >>> caption_lines({"knee": ["an X-ray of the knee"], "lung": list("abcde")})
+    ['knee: an X-ray of the knee', 'lung: a | b | c (and 2 more)']
+    """
+    lines = []
+    for name, captions in captions_by_class.items():
+        more = f" (and {len(captions) - _SHOWN} more)" if len(captions) > _SHOWN else ""
+        lines.append(f"{name}: {' | '.join(captions[:_SHOWN])}{more}")
+    return lines
 
 
 def unknown_captions(
@@ -69,5 +181,5 @@ def unknown_captions(
         f"no captions are known for {name!r}: the teacher reads {captions[0]!r}. If that is no "
         f"good description, {advice}"
         for name, captions in captions_by_class.items()
-        if tuple(captions) == paper_captions(name)
+        if tuple(captions) in (paper_captions(name), finding_captions(name)[0])
     ]
