@@ -166,6 +166,8 @@ def _claim(store: Store, config: LabelConfig) -> None:
         found = store.read_json(_MANIFEST)
         made_before = frozenset() if _READS in found else {_READS}
         refuse_different(store, found, decisive, "other labels", made_before)
+        if store.exists(_BUNDLE_CONFIG):
+            return
     store.write_json(_MANIFEST, decisive)
 
 
@@ -214,7 +216,7 @@ def _fit(
     on_progress: StageProgress,
 ) -> None:
     """Train the student on the scores of the pool."""
-    recipe, classes = replace(config.recipe, balanced=False), config.classes
+    recipe, classes = replace(config.recipe, balanced=False), config.class_names
     provenance = pool_provenance(scores.facts_with(NO_ADJUSTMENT), recipe, pool.digests)
     provenance["learned_from"] = learned_from(config.sources)
     workload = Workload(pool.images, scores.scores, classes, recipe, recipe.student, provenance)

@@ -173,7 +173,8 @@ def run(config: RunConfig, on_progress: OnProgress = ignore_progress) -> RunResu
 def _check(config: RunConfig) -> None:
     """Raise a `MedlabelError` for options that cannot work, before anything is read or written."""
     check_student(config.architecture, config.task.size)
-    _captions(config)
+    if config.scores is None:
+        _captions(config)
     for name in config.clips if config.scores is None else ():
         check_clip(name)
     teachers = len(config.clips) if config.scores is None else 1

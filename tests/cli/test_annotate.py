@@ -86,9 +86,10 @@ def test_labelling_ends_with_the_counts(medlabel, monkeypatch, tmp_path):
     names = ("--classes", "chest, breast", "--size", 64, "--data-root", tmp_path)
     code, output, _ = medlabel("label", "scans", *names, "--out", tmp_path / "labels")
     assert code == 0
-    assert output.strip().startswith(
-        "1,780 annotations, 20 rejects; 1,500 automatic, 280 for review"
-    )
+    reads, chest, _, counted, *_ = filter(None, output.splitlines())
+    assert reads == "The teacher reads:"
+    assert chest.startswith("  chest: a chest X-ray of an adult | ")
+    assert counted.startswith("1,780 annotations, 20 rejects; 1,500 automatic, 280 for review")
     assert "warning: be careful" in output
     assert (asked[0].classes, asked[0].size) == (("chest", "breast"), 64)
 
@@ -102,3 +103,20 @@ def test_a_verdict_takes_the_place_of_warnings(medlabel, monkeypatch):
     assert "be careful" not in output
     assert output.index("summary: ") < output.index("GUESSING: The teacher has never learned")
     assert output.strip().endswith("next: Answer twenty images.")
+
+
+def test_a_name_may_be_spelled_out_and_an_ambiguous_one_must(medlabel, monkeypatch, tmp_path):
+    asked = []
+    result = AnnotateResult(0, AnnotationSummary(), "summary/index.html")
+    monkeypatch.setattr("rayjobs.label.label_sources", lambda c, _: asked.append(c) or result)
+    spelled = "sick=pneumoniamnist#1,0, chest"
+    _, output, _ = medlabel("label", "x", "--classes", spelled, "--out", tmp_path / "out")
+    assert asked[0].class_names == ("sick", "chest")
+    assert "  sick: a chest X-ray of a child with pneumonia | a pediatric" in output
+    code, _, errors = medlabel(
+        "label", "x", "--classes", "pneumonia,chest", "--out", tmp_path / "out"
+    )
+    assert (code, len(asked)) == (2, 1)
+    assert len(errors.strip().splitlines()) == 1
+    assert "pneumonia=pneumoniamnist" in errors
+    assert "pneumonia=chestmnist#6" in errors

@@ -41,11 +41,37 @@ def test_options_of_run_become_its_configuration(tmp_path, dark, bright):
 def test_one_source_may_be_given_alone(tmp_path):
     config = jobs.label_config("scans/", ["chest", "zebra"], "out", home=tmp_path)
     assert config.sources == ("scans/",)
-    (warning,) = jobs.caption_warnings(config)
-    assert "'zebra'" in warning
+    unknown, unlearned = jobs.caption_warnings(config)
+    assert "no captions are known for 'zebra'" in unknown
+    assert 'never learned the word "zebra"' in unlearned
     config = jobs.label_config(["a", "b"], ["chest", "zebra"], "out", captions="paper")
     assert config.sources == ("a", "b")
+    assert jobs.caption_warnings(config) == [unlearned]
+    config = jobs.label_config("a", ["chest", "zebra"], "out", captions="paper", clip="RN50")
     assert jobs.caption_warnings(config) == []
+
+
+def test_what_the_teacher_reads_is_shown_before_the_work(tmp_path, capsys, dark, bright):
+    with pytest.raises(MedlabelError, match="no such file"):
+        ml.label(str(tmp_path / "gone"), ["pneumonia", "Well=no finding"], tmp_path / "out")
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0] == "The teacher reads:"
+    assert shown[1].startswith("  pneumonia: a chest X-ray showing pneumonia | ")
+    assert shown[2].startswith("  Well: a chest X-ray of a healthy adult, no finding | ")
+    config = jobs.run_config(f"chest={dark},bone={bright}", "out", scores=tmp_path / "s.csv")
+    assert jobs.captions_read(config) == {}
+    config = jobs.run_config(f"chest={dark},bone={bright}", "out")
+    assert jobs.captions_read(config)["bone"][0] == "an X-ray image of the bone"
+
+
+def test_an_ambiguous_name_is_refused_before_the_work(tmp_path, dark, bright):
+    for start in (
+        lambda: ml.label(dark, ["chest", "pneumonia"], tmp_path / "out", home=tmp_path),
+        lambda: ml.run(f"chest={dark},pneumonia={bright}", tmp_path / "out", home=tmp_path),
+    ):
+        with pytest.raises(MedlabelError, match="pneumonia=pneumoniamnist for all chest films"):
+            start()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_mistake_is_raised_before_ray_starts(tmp_path):

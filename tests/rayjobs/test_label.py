@@ -29,6 +29,8 @@ def config(tmp_path, dark):
     [
         ({"classes": ("chest",)}, "two classes or more"),
         ({"classes": ("chest", "chest")}, "two classes or more"),
+        ({"classes": ("chest", "CXR")}, "mean the same"),
+        ({"classes": ("chest", "pneumonia")}, "pneumonia=pneumoniamnist"),
         ({"captions": "none"}, "unknown captions 'none'"),
         ({"auto_above": 95}, "give a probability between 0 and 1"),
     ],
@@ -45,6 +47,33 @@ def test_a_folder_keeps_its_classes(tmp_path, config):
     job._claim(store, replace(config, auto_above=0.5))
     with pytest.raises(MedlabelError, match="different classes, seed"):
         job._claim(store, replace(config, classes=("chest", "knee"), seed=1))
+
+
+def test_a_folder_keeps_what_the_teacher_reads(tmp_path, config):
+    store = Store(str(tmp_path / "out"))
+    config = replace(config, classes=("pneumonia", "Well=normal"))
+    assert config.class_names == ("pneumonia", "Well")
+    job._claim(store, config)
+    manifest = store.read_json("label.json")
+    assert set(manifest["teacher_reads"]) == {"pneumonia", "Well"}
+    assert manifest["teacher_reads"]["Well"][0] == "a chest X-ray of a healthy adult, no finding"
+    store.write_json("label.json", {**manifest, "teacher_reads": {"pneumonia": [], "Well": []}})
+    with pytest.raises(MedlabelError, match="different teacher_reads"):
+        job._claim(store, config)
+
+
+def test_a_folder_of_before_captions_were_kept_goes_on(tmp_path, config):
+    store = Store(str(tmp_path / "out"))
+    job._claim(store, config)
+    before = store.read_json("label.json")
+    reads = before.pop("teacher_reads")
+    store.write_json("label.json", before)
+    store.write("bundle/config.json", b"{}")
+    job._claim(store, config)
+    assert store.read_json("label.json") == before  # its student may have learned from others
+    (tmp_path / "out" / "bundle" / "config.json").unlink()
+    job._claim(store, config)
+    assert store.read_json("label.json")["teacher_reads"] == reads
 
 
 def test_another_command_s_folder_is_refused_and_a_wrong_source_leaves_nothing(tmp_path, config):

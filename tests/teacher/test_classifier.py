@@ -7,7 +7,7 @@ import medlabel as ml
 from medlabel import phantoms
 from medlabel.data.framing import CentreSquare
 from medlabel.errors import MedlabelError
-from medlabel.teacher.captions import paper_captions
+from medlabel.teacher.captions import NO_FINDING, paper_captions
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,28 @@ def test_captions_are_chosen(teacher, images):
 
 
 def test_a_name_without_captions_is_warned_of(teacher, images):
-    with pytest.warns(UserWarning, match=r"no captions are known for 'zebra'.*captions=\{'NAME'"):
+    with (
+        pytest.warns(UserWarning, match=r"no captions are known for 'zebra'.*captions=\{'NAME'"),
+        pytest.warns(UserWarning, match='the phantom teacher has never learned the word "zebra"'),
+    ):
         teacher.predict_proba(images[:1], ["chest", "zebra"])
+    with pytest.warns(UserWarning, match="never learned") as found:
+        teacher.predict_proba(images[:1], ["chest", "zebra"], captions="paper")
+    assert len(found) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        teacher.predict_proba(images[:1], ["chest", "zebra"], captions="paper")
+        ml.Teacher(teacher.clip, "ViT-L/14").read_captions(["chest", "zebra"], captions="paper")
+
+
+def test_what_is_read_can_be_seen_before_images_are_scored(teacher, images, caplog):
+    read = teacher.read_captions(["pneumonia", "Normal = no finding"])
+    assert list(read) == ["pneumonia", "Normal"]
+    assert read["Normal"][0] == NO_FINDING["chestmnist"][0]
+    caplog.set_level("INFO", logger="medlabel.teacher")
+    proba = teacher.predict_proba(images[:1], ["pneumonia", "Normal = no finding"])
+    assert list(proba.columns) == ["pneumonia", "Normal"]
+    assert proba.attrs["teacher"]["captions"] == list(read.values())
+    assert "pneumonia: a chest X-ray showing pneumonia" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -61,6 +78,9 @@ def test_a_name_without_captions_is_warned_of(teacher, images):
     [
         (["chest"], "table", "two classes or more"),
         (["chest", "chest"], "table", "each once"),
+        (["chest", "CXR"], "table", "'chest' and 'CXR' mean the same"),
+        (["chest", "pneumonia"], "table", "pneumonia=pneumoniamnist .* pneumonia=chestmnist#6"),
+        (["chest", "=a"], "table", "NAME=MEANING"),
         (["chest", "breast"], {"chest": ["a"]}, "no captions for 'breast'"),
         (["chest", "breast"], {"chest": "a", "breast": "b"}, "no captions as lists"),
         (["chest", "breast"], "tabel", "unknown captions 'tabel'"),

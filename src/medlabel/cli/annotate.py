@@ -22,7 +22,7 @@ from medlabel.cli.options import (
     Sources,
     Workers,
 )
-from medlabel.cli.shared import StageBars, say, say_verdict, warn
+from medlabel.cli.shared import StageBars, say, say_captions, say_verdict, warn
 from medlabel.cli.syntax import epilog
 from medlabel.student.decision import AUTO_ABOVE
 
@@ -35,7 +35,9 @@ __all__ = ["add_annotation_commands"]
 
 def add_annotation_commands(app: typer.Typer) -> None:
     """Add the commands about annotations to the command line."""
-    app.command("label", epilog=epilog("SOURCE", "MODEL", "SETS", "RECIPE"))(_label)
+    app.command("label", epilog=epilog("SOURCE", "NAME", "MEANING", "MODEL", "SETS", "RECIPE"))(
+        _label
+    )
     app.command("annotate", epilog=epilog("SOURCE"))(_annotate)
     add_audit(app)
     app.command("retrain", epilog=epilog("RECIPE"))(_retrain)
@@ -73,7 +75,9 @@ def _label(
     sources: Sources,
     classes: Annotated[
         str,
-        typer.Option(metavar="NAME,NAME,…", help="Names of the classes: chest,breast."),
+        typer.Option(
+            metavar="NAME[=MEANING],…", help="Names of the classes, two or more: chest,breast."
+        ),
     ],
     out: Out,
     home: Home,
@@ -88,14 +92,16 @@ def _label(
     image_column: ImageColumn = None,
 ) -> None:
     """Label your own images from the names of the classes: train a student, then annotate."""
-    from medlabel.jobs.options import caption_warnings, label_config
+    from medlabel.data.tasks import split_classes
+    from medlabel.jobs.options import caption_warnings, captions_read, label_config
     from rayjobs.label import label_sources
 
     config = label_config(
-        sources, [name.strip() for name in classes.split(",")], out, home=home, clip=clip,
+        sources, split_classes(classes), out, home=home, clip=clip,
         captions=captions, recipe=recipe, pool=pool, auto_above=auto_above, seed=seed, size=size,
         data_root=data_root, image_column=image_column,
     )  # fmt: skip
+    say_captions(captions_read(config))
     for text in caption_warnings(config):
         warn(text)
     with StageBars() as shown:

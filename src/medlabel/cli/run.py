@@ -23,7 +23,7 @@ from medlabel.cli.options import (
     Vote,
     Workers,
 )
-from medlabel.cli.shared import StageBars, add_looks, console, say_verdict, warn
+from medlabel.cli.shared import StageBars, add_looks, console, say_captions, say_verdict, warn
 from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _run(
 ) -> None:
     """Train students on a teacher's labels, evaluate them on held-out images, write a report."""
     from medlabel.experiments.verdicts import read_verdict
-    from medlabel.jobs.options import caption_warnings, run_config
+    from medlabel.jobs.options import caption_warnings, captions_read, run_config
     from medlabel.storage.store import Store
     from rayjobs.run import run
 
@@ -92,6 +92,7 @@ def _run(
         data_root=data_root, ceiling_seeds=ceiling_seeds, workers=workers,
         gpus_per_worker=gpus_per_worker, home=home,
     )  # fmt: skip
+    say_captions(captions_read(config))
     for warning in caption_warnings(config):
         warn(warning)
     with StageBars() as bars:

@@ -1,6 +1,6 @@
 """What every command shares: the console, warnings, and the progress bars."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from medlabel.experiments.verdicts import LabellingVerdict
     from medlabel.student.verdict import Level, Verdict
 
-__all__ = ["StageBars", "add_looks", "console", "say", "say_verdict", "say_verdicts", "warn"]
+__all__ = [
+    "StageBars",
+    "add_looks",
+    "console",
+    "say",
+    "say_captions",
+    "say_verdict",
+    "say_verdicts",
+    "warn",
+]
 
 console = Console()
 _STAGES = {
@@ -53,6 +62,14 @@ def say(*lines: str) -> None:
     """Print lines as they are: no markup, no colours, no wrapping."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_captions(captions_by_class: Mapping[str, Sequence[str]]) -> None:
+    """Print what the teacher reads for each class, a line each."""
+    from medlabel.teacher.task_captions import caption_lines
+
+    if captions_by_class:
+        say("The teacher reads:", *(f"  {line}" for line in caption_lines(captions_by_class)))
 
 
 def warn(text: str) -> None:

@@ -16,6 +16,11 @@ _WORDS = {
     "CLASS": "[NAME=]SOURCE\\[#[!]LABEL,…]. All images of a source, or those with one of these "
     "labels; after ! those with none of them: breastmnist | chest=a.npz | sick=a.npz#1,2 | "
     "well=a.npz#!1,2.",
+    "NAME": "Of a class, in plain words: chest | no finding | 'knee MRI'. What the teacher reads "
+    "for it depends on the other names where it must: pneumonia beside normal is the finding.",
+    "MEANING": "What a name stands for, where it alone does not say it: SET (pneumoniamnist) | "
+    "SET#\\[!]LABEL,… (pneumoniamnist#1) | another known NAME (Lunge=lung) | a caption in words "
+    "(well='a normal film of a knee').",
     "SOURCE": "A MedMNIST set (breastmnist) | FILE.npz in MedMNIST's layout | phantom:SET, drawn "
     "images. The commands label, annotate and embed also take folders, buckets, patterns and "
     "Parquet files.",

@@ -41,6 +41,7 @@ __all__ = [
     "sample_cells",
     "sampled_ids",
     "source_image",
+    "split_classes",
 ]
 
 MIN_POOL, MIN_TEST = 5, 2  # images per class needed for an 80/20 split and for a test
@@ -115,7 +116,7 @@ def parse_task(text: str, size: int | None = None) -> Task:
         if text.endswith((".yaml", ".yml")):
             task = Task.model_validate(_read_task(Path(text)))
         else:
-            task = Task(classes=tuple(parse_class(part) for part in _split_classes(text)))
+            task = Task(classes=tuple(parse_class(part) for part in split_classes(text)))
     except ValidationError as error:
         raise MedlabelError(
             f"task {text}: {first_validation_error(error, Task.model_fields)}"
@@ -134,7 +135,7 @@ def _read_task(path: Path) -> object:
     return content
 
 
-def _split_classes(text: str) -> list[str]:
+def split_classes(text: str) -> list[str]:
     """Split at commas, except within a list of labels (`a=x.npz#0,1`)."""
     parts: list[str] = []
     for part in text.split(","):

@@ -23,6 +23,7 @@ from medlabel.jobs.options import (
     caption_warnings,
     label_config,
     run_config,
+    show_captions,
 )
 from medlabel.reports.verdict_words import review_sentence
 from medlabel.storage.progress import OnProgress, ignore_progress
@@ -230,6 +231,7 @@ def run(
         per_class=per_class, size=size, captions=captions, adjust=adjust, data_root=data_root,
         ceiling_seeds=ceiling_seeds, workers=workers, gpus_per_worker=gpus_per_worker, home=home,
     )  # fmt: skip
+    show_captions(config)
     _warn(caption_warnings(config))
     summary = run_job(config, on_progress)
     done = Run(config.out, summary.report, summary)
@@ -262,7 +264,9 @@ def label(
 
     Args:
         sources: one or more paths, patterns or names, as `load_images` takes them; no arrays.
-        classes: names of the classes, two or more.
+        classes: names of the classes, two or more, each `"NAME"` or `"NAME=MEANING"`
+            (`medlabel.teacher.names.meanings`). The captions that the teacher reads for them are
+            shown on the standard error, and kept in `label.json`.
         out: folder or bucket for the student and the annotations.
         clip: the teacher, as `Teacher.from_pretrained` takes it.
         captions: caption sets joined by commas, see `Teacher.predict_proba`.
@@ -306,6 +310,7 @@ def label(
         auto_above=auto_above, seed=seed, size=size, data_root=data_root,
         image_column=image_column, home=home,
     )  # fmt: skip
+    show_captions(config)
     _warn(caption_warnings(config))
     summary = label_sources(config, on_progress)
     _warn(_doubts(summary.verdict))

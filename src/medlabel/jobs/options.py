@@ -1,5 +1,6 @@
 """The options of the jobs, as a user types them, into the configurations that the jobs take."""
 
+import sys
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -12,7 +13,14 @@ from medlabel.student.decision import AUTO_ABOVE
 from medlabel.student.recipes import Recipe, get_recipe
 from medlabel.teacher.adjust import Adjustment, parse_steps
 from medlabel.teacher.caption_sets import check_caption_sets
-from medlabel.teacher.task_captions import captions_by_name, class_captions, unknown_captions
+from medlabel.teacher.clip import base_name
+from medlabel.teacher.phantom_clip import is_phantom
+from medlabel.teacher.task_captions import (
+    caption_lines,
+    captions_of_task,
+    unknown_captions,
+    unlearned_captions,
+)
 from rayjobs.annotate import AnnotateConfig
 from rayjobs.image_pipeline import Replicas
 from rayjobs.label import LabelConfig
@@ -23,8 +31,10 @@ __all__ = [
     "Names",
     "annotate_config",
     "caption_warnings",
+    "captions_read",
     "label_config",
     "run_config",
+    "show_captions",
 ]
 
 Address = str | PathLike[str]
@@ -137,14 +147,34 @@ def annotate_config(
     )
 
 
+def captions_read(config: RunConfig | LabelConfig) -> dict[str, tuple[str, ...]]:
+    """What the teacher reads for each class, by its name; nothing where scores are given.
+
+    Raises:
+        MedlabelError: a name is ambiguous, or two mean the same.
+    """
+    if isinstance(config, LabelConfig):
+        return config.captions_read
+    if config.scores is not None:
+        return {}
+    found = captions_of_task(config.task.classes, config.captions)
+    return dict(zip(config.task.class_names, found, strict=True))
+
+
+def show_captions(config: RunConfig | LabelConfig) -> None:
+    """Print what the teacher reads for each class on the standard error, a line each."""
+    if found := captions_read(config):
+        lines = "".join(f"  {line}\n" for line in caption_lines(found))
+        sys.stderr.write(f"The teacher reads:\n{lines}")
+
+
 def caption_warnings(config: RunConfig | LabelConfig) -> list[str]:
-    """Warnings for classes without known captions."""
-    if config.captions != "table" or (isinstance(config, RunConfig) and config.scores is not None):
-        return []
-    if isinstance(config, RunConfig):
-        return unknown_captions({spec.name: class_captions(spec) for spec in config.task.classes})
-    names = [name for name in config.classes if name]
-    return unknown_captions({name: captions_by_name(name) for name in names})
+    """Warnings for classes without known captions, or in words that the teacher never learned."""
+    found = captions_read(config)
+    clips = (config.clip,) if isinstance(config, LabelConfig) else config.clips
+    unknown = unknown_captions(found) if config.captions == "table" else []
+    phantom = found and any(is_phantom(base_name(clip)) for clip in clips)
+    return unknown + (unlearned_captions(found) if phantom else [])
 
 
 def _check_least(**options: tuple[float | None, float]) -> None:

@@ -24,10 +24,16 @@ from medlabel.errors import InvalidArgumentError
 from medlabel.storage.home import default_home
 from medlabel.storage.progress import OnProgress
 from medlabel.teacher.caption_sets import check_caption_sets
-from medlabel.teacher.clip import Clip, check_clip, load_clip
+from medlabel.teacher.clip import Clip, base_name, check_clip, load_clip
 from medlabel.teacher.digest_catalogue import framed
+from medlabel.teacher.phantom_clip import is_phantom
 from medlabel.teacher.phantom_store import local_name
-from medlabel.teacher.task_captions import caption_lines, captions_by_names, unknown_captions
+from medlabel.teacher.task_captions import (
+    caption_lines,
+    captions_by_names,
+    unknown_captions,
+    unlearned_captions,
+)
 from medlabel.teacher.zero_shot import class_embeddings, score
 
 __all__ = ["Teacher"]
@@ -196,7 +202,8 @@ class Teacher:
             captions: as in `predict_proba`.
 
         Warns:
-            UserWarning: no captions are known for a class.
+            UserWarning: no captions are known for a class, or a phantom teacher has not learned
+                the words of its captions.
 
         Raises:
             ValueError: as `predict_proba`.
@@ -205,7 +212,11 @@ class Teacher:
             >>> teacher.read_captions(["pneumonia", "normal"])["normal"][0]
             'a chest X-ray of a healthy adult, no finding'
         """
-        return _captions(list(classes), captions)
+        found = _captions(list(classes), captions)
+        if is_phantom(base_name(self.name)):
+            for text in unlearned_captions(found):
+                warnings.warn(text, stacklevel=2)
+        return found
 
     def __repr__(self) -> str:
         return f"Teacher({self.name!r}, device={self.clip.device!r})"
@@ -227,7 +238,7 @@ def _captions(
     found = captions_by_names(classes, captions)
     if captions == "table":
         for text in unknown_captions(found, _ADVICE):
-            warnings.warn(text, stacklevel=4)
+            warnings.warn(text, stacklevel=3)
     return found
 
 

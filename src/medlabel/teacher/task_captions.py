@@ -7,6 +7,7 @@ from medlabel.errors import InvalidArgumentError
 from medlabel.teacher.caption_sets import TEMPLATES, captions_in
 from medlabel.teacher.captions import NO_FINDING, class_labels, paper_captions
 from medlabel.teacher.names.known import Meaning
+from medlabel.teacher.names.learned_words import unknown_classes, unlearned_words
 from medlabel.teacher.names.meanings import meanings_of, name_and_meaning
 from medlabel.teacher.names.synonyms import NO_FINDING_LABEL, SetLabel, finding_captions
 
@@ -16,6 +17,7 @@ __all__ = [
     "captions_of_task",
     "class_captions",
     "unknown_captions",
+    "unlearned_captions",
 ]
 
 _ADVICE = "write `captions:` in a task's file, or name a file of them with --captions"
@@ -171,7 +173,7 @@ def caption_lines(captions_by_class: Mapping[str, Sequence[str]]) -> list[str]:
 def unknown_captions(
     captions_by_class: Mapping[str, Sequence[str]], advice: str = _ADVICE
 ) -> list[str]:
-    """Return warnings for classes without known captions, whose names fill the paper's template.
+    """Return warnings for classes without known captions, whose names fill a template.
 
     Args:
         captions_by_class: the captions by class name.
@@ -183,3 +185,24 @@ def unknown_captions(
         for name, captions in captions_by_class.items()
         if tuple(captions) in (paper_captions(name), finding_captions(name)[0])
     ]
+
+
+def unlearned_captions(captions_by_class: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return warnings for classes of which a phantom teacher has learned no distinguishing word.
+
+    Args:
+        captions_by_class: the captions by class name.
+    """
+    words = unlearned_words(captions_by_class)
+    return [
+        f"the phantom teacher has never learned {_quoted(words[name])}: it finds images of "
+        f"{name!r} by elimination at best. Choose a teacher that knows such images (--clip), or "
+        "describe them in words that it has learned"
+        for name in unknown_classes(captions_by_class)
+    ]
+
+
+def _quoted(words: Sequence[str]) -> str:
+    """The first of some words, for a sentence."""
+    shown = ", ".join(f'"{word}"' for word in words[:_SHOWN])
+    return f"the word{'s' if len(words) > 1 else ''} {shown}" if words else "such a name"

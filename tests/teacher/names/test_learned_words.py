@@ -69,7 +69,7 @@ def test_words_that_all_classes_share_prove_nothing():
     assert words_learned({"tumor": ["tumor"], "no tumor": ["no tumor"]}) == {
         "tumor": "all", "no tumor": "all",
     }  # fmt: skip
-    assert unknown_classes({"rash": ["a rash"], "no rash": ["no rash"]}) == ("rash",)
+    assert unknown_classes({"rash": ["a rash"], "no rash": ["no rash"]}) == ("rash", "no rash")
 
 
 def test_a_subject_that_was_never_learned_outweighs_what_only_some_captions_say():

@@ -59,8 +59,8 @@ class Meaning:
 def canonical(key: str) -> str:
     """Return the spelling of a key that is known, such as its singular; the key if there is none.
 
-    >>> canonical("lungs"), canonical("oct scans"), canonical("zebras")
-    ('lung', 'oct scan', 'zebras')
+    >>> canonical("lungs"), canonical("ct scans"), canonical("zebras")
+    ('lung', 'ct', 'zebras')
     """
     known = (s for s in _spellings(key) if s in IN_CONTEXT or _exactly(s) is not None)
     return next(known, key)

@@ -47,6 +47,7 @@ _FUNCTION_WORDS = _set(
     "it it's its of on one only or other our per she so some than that the their them there these "
     "they this those to two under very was we were what which who with you your if if's s t"
 )
+_DENIALS = _set("no not without normal healthy")
 # A word that denies is no function word here: "no tumor" and "tumor" differ by it alone.
 _PICTURE_WORDS = _set(
     "photo photos photograph photographs photography picture pictures image images imaging scan "
@@ -110,8 +111,8 @@ def words_learned(
     The distinguishing words are those that not every class of the task has. Where a class has none
     (`tumor` beside `no tumor`), all its words count. If some words stand in every caption of a
     class, such as the subject "hand" of "a CT scan of a hand" and "an MRI of a hand", and none of
-    them was learned, the class is `none`, whatever else its captions hold. A class without any
-    word (`1`, `?`) is `none`, too.
+    them was learned, the class is `none`, whatever else its captions hold, and so is its absence:
+    `no rash` is as unknown as `rash`. A class without any word (`1`, `?`) is `none`, too.
 
     Args:
         captions_by_class: as in `unlearned_words`.
@@ -152,10 +153,17 @@ def _learned(
     if not frozenset().union(*distinguishing):
         distinguishing = list(captions)
     words = frozenset().union(*distinguishing)
-    core = frozenset.intersection(*distinguishing) if distinguishing else frozenset()
-    if not any(_is_learned(word, known) for word in core or words):
+    for subject in (_core(distinguishing) or words, _core(captions) - _DENIALS):
+        if subject and not any(_is_learned(word, known) for word in subject):
+            return "none"
+    if not words:
         return "none"
     return "all" if all(_is_learned(word, known) for word in words) else "some"
+
+
+def _core(captions: Sequence[frozenset[str]]) -> frozenset[str]:
+    """The words that stand in each of some captions."""
+    return frozenset.intersection(*captions) if captions else frozenset()
 
 
 def _is_learned(word: str, known: frozenset[str]) -> bool:

@@ -288,7 +288,9 @@ def _refuse_twins(
         meaning = found[name]
         what = (frozenset(meaning.places), meaning.captions) if meaning.known else keys[name]
         other = seen.setdefault(what, name)
-        if other != name and not (isinstance(given, Meaning) and isinstance(classes[other], Meaning)):
+        if other != name and not (
+            isinstance(given, Meaning) and isinstance(classes[other], Meaning)
+        ):
             raise InvalidArgumentError(
                 f"{other!r} and {name!r} mean the same: leave one out, or say what it means: "
                 f"{name}=a caption in words"

@@ -129,15 +129,17 @@ IN_CONTEXT: Mapping[str, tuple[tuple[SetLabel, ...], ...]] = MappingProxyType({
 })  # fmt: skip
 """Labels that a name stands for beside other labels of the same set."""
 
-ABSENCE: Mapping[str, tuple[SetLabel, ...]] = MappingProxyType({
-    "chestmnist": (NO_FINDING_LABEL,),
-    "pneumoniamnist": (("pneumoniamnist", 0),),
-    "octmnist": (("octmnist", 3),),
-    "retinamnist": (("retinamnist", 0),),
-    "breastmnist": (("breastmnist", 1),),
-    "pathmnist": (("pathmnist", 6),),
-    "dermamnist": _BENIGN_MOLES,
-})
+ABSENCE: Mapping[str, tuple[SetLabel, ...]] = MappingProxyType(
+    {
+        "chestmnist": (NO_FINDING_LABEL,),
+        "pneumoniamnist": (("pneumoniamnist", 0),),
+        "octmnist": (("octmnist", 3),),
+        "retinamnist": (("retinamnist", 0),),
+        "breastmnist": (("breastmnist", 1),),
+        "pathmnist": (("pathmnist", 6),),
+        "dermamnist": _BENIGN_MOLES,
+    }
+)
 """Labels of images without a finding, by set."""
 
 HEALTHY = frozenset({
@@ -177,34 +179,51 @@ def _findings() -> Iterable[tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]]
     well = ("a normal medical image", "a healthy scan without disease")
     for name in ("abnormal", "sick", "ill", "disease", "diseased", "pathological", "positive"):
         yield name, (sick, well)
-    yield "benign", (
-        ("a medical image of a benign lesion", "a scan of a harmless benign mass"),
-        ("a medical image of a malignant tumor", "a scan showing cancer"),
+    yield (
+        "benign",
+        (
+            ("a medical image of a benign lesion", "a scan of a harmless benign mass"),
+            ("a medical image of a malignant tumor", "a scan showing cancer"),
+        ),
     )
-    yield "brain tumor", (
-        ("an MRI scan of a brain with a tumor", "a brain MRI showing a tumor"),
-        ("an MRI scan of a healthy brain without a tumor", "a normal brain MRI, no tumor"),
+    yield (
+        "brain tumor",
+        (
+            ("an MRI scan of a brain with a tumor", "a brain MRI showing a tumor"),
+            ("an MRI scan of a healthy brain without a tumor", "a normal brain MRI, no tumor"),
+        ),
     )
-    yield "skin cancer", (
-        ("a dermatoscopic image of skin cancer", "a close-up photo of a malignant skin lesion"),
-        ("a dermatoscopic image of a harmless mole", "a close-up photo of a benign skin lesion"),
+    yield (
+        "skin cancer",
+        (
+            ("a dermatoscopic image of skin cancer", "a close-up photo of a malignant skin lesion"),
+            (
+                "a dermatoscopic image of a harmless mole",
+                "a close-up photo of a benign skin lesion",
+            ),
+        ),
     )
     for name in ("COVID", "COVID-19", "tuberculosis", "TB"):
-        yield key_of(name), (
-            (f"a chest X-ray with {name}", f"a chest radiograph of a patient with {name}"),
-            (f"a normal chest X-ray without {name}", "a chest radiograph with clear lungs"),
+        yield (
+            key_of(name),
+            (
+                (f"a chest X-ray with {name}", f"a chest radiograph of a patient with {name}"),
+                (f"a normal chest X-ray without {name}", "a chest radiograph with clear lungs"),
+            ),
         )
 
 
 FINDINGS = MappingProxyType(dict(_findings()))
 """Captions of images with a finding and of images without it, for findings of no single set."""
 
-PART_IN_MODALITY: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "mri": ("an MRI scan of the {}", "a magnetic resonance image of the {}"),
-    "ct": ("a CT scan of the {}", "a computed tomography image of the {}"),
-    "x ray": ("an X-ray image of the {}", "a radiograph of the {}"),
-    "ultrasound": ("an ultrasound image of the {}", "a sonogram of the {}"),
-})
+PART_IN_MODALITY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "mri": ("an MRI scan of the {}", "a magnetic resonance image of the {}"),
+        "ct": ("a CT scan of the {}", "a computed tomography image of the {}"),
+        "x ray": ("an X-ray image of the {}", "a radiograph of the {}"),
+        "ultrasound": ("an ultrasound image of the {}", "a sonogram of the {}"),
+    }
+)
 """Captions of a part of the body in a modality."""
 
 _MODALITY_NAMES = {
@@ -238,11 +257,13 @@ _MODALITY_CAPTIONS = {
         "a fluorescent cell in a dark fluorescence microscope image",
     ),
 }
-MODALITIES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType({
-    name: (modality, _MODALITY_CAPTIONS[modality])
-    for modality, names in _MODALITY_NAMES.items()
-    for name in names.split(", ")
-})
+MODALITIES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        name: (modality, _MODALITY_CAPTIONS[modality])
+        for modality, names in _MODALITY_NAMES.items()
+        for name in names.split(", ")
+    }
+)
 """The modality and its captions, by each of its names."""
 
 _BODY = {
@@ -255,22 +276,24 @@ _BODY = {
     "x ray mri": "knee, spine",
     "x ray ct": "skull",
 }
-BODY_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    part: tuple(
-        caption.format(part)
-        for modality, captions in PART_IN_MODALITY.items()
-        if modality in modalities
-        for caption in captions
-    )
-    for modalities, parts in _BODY.items()
-    for part in parts.split(", ")
-})
-"""Captions of parts of the body that no set holds, in the modality in which they are mostly seen."""
-
-ORGANS = frozenset(
-    "chest, lung, heart, liver, kidney, spleen, pancreas, bladder, breast, femur, colon, eye, "
-    "retina, skin".split(", ")
+BODY_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        part: tuple(
+            caption.format(part)
+            for modality, captions in PART_IN_MODALITY.items()
+            if modality in modalities
+            for caption in captions
+        )
+        for modalities, parts in _BODY.items()
+        for part in parts.split(", ")
+    }
 )
+"""Captions of parts of the body that no set holds, in the modality that mostly shows them."""
+
+ORGANS = frozenset({
+    "chest", "lung", "heart", "liver", "kidney", "spleen", "pancreas", "bladder", "breast", "femur",
+    "colon", "eye", "retina", "skin",
+})  # fmt: skip
 """Parts of the body that sets hold, beside `BODY_PARTS`."""
 
 UNUSUAL = {
@@ -284,8 +307,8 @@ NOT_FOR_ONE_SET = frozenset({
     *IN_CONTEXT, *MODALITIES, *FINDINGS, *BODY_PARTS, "benign mass", "clear lungs", "cloudy lungs",
     "collapsed lung", "dead cells", "empty glass", "fat", "fatty tissue", "grade 0", "grade 1",
     "grade 2", "grade 3", "grade 4", "harmless", "healthy lungs", "immune cell", "immune cells",
-    "infected lungs", "large monocyte", "large round shadow", "lung consolidation", "lung infection",
-    "malignant lesion", "malignant mass", "muscle", "no tissue", "sick lungs", "small round spot",
-    "tissue cell", "tumor of the lung",
+    "infected lungs", "large monocyte", "large round shadow", "lung consolidation",
+    "lung infection", "malignant lesion", "malignant mass", "muscle", "no tissue", "sick lungs",
+    "small round spot", "tissue cell", "tumor of the lung",
 })  # fmt: skip
 """Names in the training captions of one set that mean more than that set."""
