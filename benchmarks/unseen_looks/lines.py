@@ -33,7 +33,7 @@ def _vessel(
 
 
 def _angiogram(stenosis: bool, canvas: Canvas) -> Floats:
-    """Arteries of the heart: a dark tree on grey; a stenosis is a pinched place of the trunk."""
+    """Arteries of the heart: a dark tree on grey; a stenosis pinches or closes the trunk."""
     at = canvas.pose(0.1, (0.9, 1.15), 0.3, bend=0.03)
     at = at[0] * side(canvas), at[1]
     image = canvas.uniform(0.55, 0.75) + 0.06 * canvas.noise(2) + 0.03 * canvas.noise(6)
@@ -42,7 +42,7 @@ def _angiogram(stenosis: bool, canvas: Canvas) -> Floats:
     image = image + canvas.uniform(-0.1, 0.1) * spine + canvas.uniform(0, 0.04) * ribs
     start = canvas.uniform(-0.75, -0.55), canvas.uniform(-0.75, -0.5)
     width = canvas.uniform(0.065, 0.105)
-    narrow = canvas.uniform(0.8, 0.98) if stenosis else canvas.uniform(0.0, 0.05)
+    narrow = canvas.uniform(0.9, 1.5) if stenosis else canvas.uniform(0.0, 0.05)
     trunk, path = _vessel(canvas, at, start, canvas.uniform(0.35, 0.9), width, narrow)
     tree = trunk
     for number, turn in ((1, 1.0), (2, -0.8), (4, 0.9)):
@@ -191,7 +191,7 @@ ANGIOGRAM = Look(
     "angiogram", False,
     "Coronary angiogram: a dark branching tree of arteries on grey, a catheter above.",
     (
-        Kind("stenosis", partial(_angiogram, True), "a pinched place of the trunk",
+        Kind("stenosis", partial(_angiogram, True), "the trunk is pinched or closed at one place",
              "Topol & Teirstein, Textbook of Interventional Cardiology"),
         Kind("normal", partial(_angiogram, False), "arteries that taper evenly",
              "Topol & Teirstein, Textbook of Interventional Cardiology"),
