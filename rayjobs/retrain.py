@@ -1,7 +1,9 @@
 """Train the next student on the last one's annotations and on people's answers.
 
 To measure what the answers changed, three more students are trained without a third of the answers
-each, and three without any: every answer is compared with students that did not learn from it.
+each, and three without any: every answer is compared with students that did not learn from it. The
+next student also gets its verdict by them, if there are enough, in place of the last student's: so
+answers can turn a student whose teacher was guessing into one whose labels are accepted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medlabel.annotation.answer_verdict import verdict_of_answers
 from medlabel.annotation.answers import read_all_answers
 from medlabel.annotation.audit import class_names
 from medlabel.annotation.retraining import (
+    NO_CLASS,
     AnswerImpact,
     TrainingSet,
     folds_of,
@@ -23,6 +27,7 @@ from medlabel.annotation.retraining import (
 )
 from medlabel.errors import MedlabelError
 from medlabel.experiments import run_folder as runs
+from medlabel.experiments.verdicts import write_verdict
 from medlabel.reports.retraining_report import report_retraining
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.folders import refuse_other_kinds
@@ -30,6 +35,7 @@ from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_different
 from medlabel.student.provenance import learned_from, versions, with_key
 from medlabel.student.recipes import Recipe
+from medlabel.student.verdict import Verdict
 from rayjobs.cluster import connect
 from rayjobs.fit import CellRows, Workload, fit_cells
 
@@ -71,12 +77,15 @@ class RetrainResult:
         answers: sentences on how the answers were used.
         bundle: path or URI of the next student.
         page: path or URI of the report.
+        verdict: on the labels of the next student: by the answers, if there are enough, else that
+            on the last student; None if there was none.
     """
 
     impact: AnswerImpact
     answers: list[str]
     bundle: str
     page: str
+    verdict: Verdict | None
 
 
 def retrain(config: RetrainConfig, on_progress: OnProgress = ignore_progress) -> RetrainResult:
@@ -98,15 +107,19 @@ def retrain(config: RetrainConfig, on_progress: OnProgress = ignore_progress) ->
     _claim(store, decisive)
     on_progress("reading", 1, 1)
     connect()
-    impact = _fit(store, training_set, workload, config.seed, partial(on_progress, "fitting"))
-    # the reasons for the last student's warnings have not gone away
-    last = training_set.bundle
-    runs.publish(store / "with", config.seed, last.warnings, store, last.verdict)
+    progress = partial(on_progress, "fitting")
+    impact, verdict = _fit(store, training_set, workload, config.seed, progress)
+    warnings: tuple[str, ...] = ()
+    if verdict is None:  # then the reasons for the last student's have not gone away
+        verdict, warnings = training_set.bundle.verdict, training_set.bundle.warnings
+    runs.publish(store / "with", config.seed, warnings, store, verdict)
+    if verdict is not None:
+        write_verdict(store, verdict)
     remarks = training_set.sentences()
     facts = {"asked": decisive, "impact": asdict(impact), "sentences": remarks + impact.sentences()}
     store.write_json(MANIFEST, {**facts, "provenance": workload.provenance})
     page = report_retraining(store, impact, workload.provenance, remarks)
-    return RetrainResult(impact, remarks, store.path(runs.BUNDLE), page)
+    return RetrainResult(impact, remarks, store.path(runs.BUNDLE), page, verdict)
 
 
 def _check(config: RetrainConfig, store: Store, annotations: Store) -> None:
@@ -160,8 +173,12 @@ def _fit(
     workload: Workload,
     seed: int,
     on_progress: StageProgress,
-) -> AnswerImpact:
-    """Train the next student, and those that are compared with answers they did not learn from."""
+) -> tuple[AnswerImpact, Verdict | None]:
+    """Train the next student, and those that are compared with answers they did not learn from.
+
+    Returns:
+        What the answers changed, and the verdict by the answers if there are enough.
+    """
     folds, rows = folds_of(training_set, seed), np.arange(len(training_set.images))
     units = [
         CellRows(_FIRST_FOLD_SEED + n, np.setdiff1d(rows, fold), fold)
@@ -172,15 +189,23 @@ def _fit(
     fit_cells(store / "without", without, units, on_progress)
     answered = np.concatenate(folds)
     _, once = np.unique(training_set.digests[answered], return_index=True)  # copies count once
-    return AnswerImpact.of(
-        training_set.human_labels.labels[answered][once],
+    answers = training_set.human_labels.labels[answered][once]
+    learned = _probabilities(store / "with", units)[once]
+    impact = AnswerImpact.of(
+        answers,
         training_set.scores[answered].argmax(axis=1)[once],
-        _labels(store / "without", units)[once],
-        _labels(store / "with", units)[once],
+        _probabilities(store / "without", units)[once].argmax(axis=1),
+        learned.argmax(axis=1),
     )
+    others = training_set.facts["answers"].get(NO_CLASS, 0)
+    return impact, verdict_of_answers(workload.classes, answers, learned, others)
 
 
-def _labels(store: Store, units: Sequence[CellRows]) -> NDArray[np.int64]:
-    """The labels that the students of some units predict for their test images."""
-    found = [runs.read_cell(store, unit.seed).test.argmax(axis=1) for unit in units]
+def _probabilities(store: Store, units: Sequence[CellRows]) -> NDArray[np.float32]:
+    """The calibrated probabilities [N, K] of the students of some units for their test images."""
+    found = []
+    for unit in units:
+        calibration = runs.read_student(store, unit.seed).calibration
+        test = runs.read_cell(store, unit.seed).test
+        found.append(test if calibration is None else calibration.apply_temperature(test))
     return np.concatenate(found)

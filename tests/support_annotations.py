@@ -24,15 +24,29 @@ from medlabel.student.networks import Student
 CLASSES = ["chest", "breast"]
 
 
-def annotate_folder(root: Path, count: int = 12, broken: int = 1, twins: int = 0) -> Store:
-    """PNG files in `root/scans`, a student in `root/bundle`, their annotations in `root/out`."""
+def annotate_folder(
+    root: Path,
+    count: int = 12,
+    broken: int = 1,
+    twins: int = 0,
+    *,
+    two_levels: bool = False,
+    **provenance: object,
+) -> Store:
+    """PNG files in `root/scans`, a student in `root/bundle`, their annotations in `root/out`.
+
+    With `two_levels` every second image is dark, and the others are bright.
+    """
     torch.manual_seed(0)
     bundle_store = Store(str(root / "bundle"))
-    save_bundle(bundle_store, Student("small", 1, CLASSES, 28).eval(), {"bundle_id": "b1"})
+    save_bundle(
+        bundle_store, Student("small", 1, CLASSES, 28).eval(), {"bundle_id": "b1", **provenance}
+    )
     scans, rng = root / "scans", np.random.default_rng(0)
     scans.mkdir(parents=True)
     for number in range(count):
         image = rng.integers(0, 256, (30, 40), dtype=np.uint8)
+        image = image // 4 + 120 * (1 - number % 2) if two_levels else image
         Image.fromarray(image).save(scans / f"{number:02}.png")
     for number in range(twins):
         (scans / f"twin-{number}.png").write_bytes((scans / f"{number:02}.png").read_bytes())

@@ -1,8 +1,11 @@
 import csv
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
-from support_annotations import annotate_folder
+from support_annotations import CLASSES, annotate_folder
+from support_verdicts import GUESSING
 
 from medlabel.annotation.table import MANIFEST
 from medlabel.errors import MedlabelError
@@ -34,6 +37,8 @@ def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
     bundle = load_bundle(done.bundle)
     assert bundle.warnings == ("it looks undecidable",)
     assert bundle.verdict.level == "guessing"
+    assert bundle.verdict == done.verdict  # twelve answers are too few for another
+    assert bundle.learned_from == "real"
     assert bundle.classes == ("chest", "breast")
     human_labels = bundle.provenance["human_labels"]
     assert (human_labels["answers"], human_labels["weight"]) == ({"breast": 6, "chest": 6}, 5.0)
@@ -47,6 +52,26 @@ def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
     assert before == after
     with pytest.raises(MedlabelError, match=r"another student .different key"):
         retrain(replace(config, weight=2.0))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_answers_turn_a_guessing_student_into_a_usable_one(tmp_path):
+    """The cure of a collapsed folder; the bright images are chests, and the dark ones breasts."""
+    store = annotate_folder(tmp_path, count=60, verdict=GUESSING.to_json(), two_levels=True)
+    answers = tmp_path / "answers.csv"
+    with answers.open("w", newline="") as file:
+        rows = [(f"{tmp_path}/scans/{n:02}.png", CLASSES[n % 2]) for n in range(60)]
+        csv.writer(file).writerows([("uri", "answer"), *rows])
+    quick = replace(RECIPES["adam"], epochs=40, student="cnn:4", learning_rate=0.02)
+    config = RetrainConfig(store.uri, (answers,), str(tmp_path / "next"), quick, pool=15)
+    done = retrain(config)
+    bundle = load_bundle(done.bundle)
+    assert bundle.verdict == done.verdict
+    assert done.verdict.level == "read"
+    assert done.verdict.estimate.accuracy == done.impact.learned / 60
+    assert "People's answers confirm" in Path(done.page).read_text().replace("&#39;", "'")
+    images = np.stack([bundle.square(np.full((30, 40), level, np.uint8)) for level in (60, 180)])
+    assert not bundle.assess(images).guessing
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from medlabel.student.human_labels import UNLABELED, HumanLabels
 
 __all__ = [
     "FOLDS",
+    "NO_CLASS",
     "AnswerImpact",
     "TrainingSet",
     "folds_of",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 FOLDS = 3  # for cross-validation: each answer is compared with a student that did not learn from it
+NO_CLASS = "neither"  # answers that an image is of none of the classes, in `TrainingSet.facts`
 FEWEST = 10  # answers below which there is nothing to learn from, and nothing to evaluate with
 
 
@@ -229,7 +231,7 @@ def _images(
 def _facts(
     signed: str, answered: Sequence[AnsweredImage], classes: Sequence[str], weight: float
 ) -> dict[str, Any]:
-    given = {one.digest: classes[one.label] if one.label >= 0 else "neither" for one in answered}
+    given = {one.digest: classes[one.label] if one.label >= 0 else NO_CLASS for one in answered}
     pairs = sorted(given.items())  # an image and its copies count once
     return {
         "annotations": signed,

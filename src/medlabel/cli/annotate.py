@@ -154,6 +154,7 @@ def _retrain(
         f"student: {result.bundle}",
         f"report:  {result.page}",
     )
+    say_verdict(result.verdict)
 
 
 def _explain(

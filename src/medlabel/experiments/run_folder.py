@@ -27,12 +27,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medlabel.storage.store import Store, refuse_different
-from medlabel.student.bundle import publish_bundle, save_bundle
+from medlabel.student.bundle import Bundle, load_bundle, publish_bundle, save_bundle
 from medlabel.student.calibration import Calibration
 from medlabel.student.fit import FitResult
 from medlabel.student.verdict import Verdict
 
-__all__ = ["CellResult", "claim", "finished_seeds", "publish", "read_cell", "write_cell"]
+__all__ = [
+    "CellResult",
+    "claim",
+    "finished_seeds",
+    "publish",
+    "read_cell",
+    "read_student",
+    "write_cell",
+]
 
 OTHER = "another run"
 MANIFEST, SCORES, ADJUSTED = "run.json", "scores.parquet", "adjusted.parquet"
@@ -154,6 +162,11 @@ def read_cell(store: Store, seed: int) -> CellResult:
         float(facts["seconds"]),
         str(facts["versions"]),
     )
+
+
+def read_student(store: Store, seed: int) -> Bundle:
+    """Read the student of a finished cell."""
+    return load_bundle((store / _folder(seed) / "bundle").uri)
 
 
 def publish(

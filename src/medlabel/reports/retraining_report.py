@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medlabel.annotation.retraining import AnswerImpact
+from medlabel.experiments.verdicts import read_verdict
 from medlabel.reports.html import render
+from medlabel.reports.verdict_section import verdict_section
 from medlabel.storage.store import Store
 
 __all__ = ["PAGE", "report_retraining"]
@@ -15,7 +17,7 @@ PAGE = "report/index.html"
 def report_retraining(
     store: Store, impact: AnswerImpact, facts: Mapping[str, Any], remarks: Sequence[str]
 ) -> str:
-    """Write the report; returns its full path.
+    """Write the report, with the verdict of the folder; returns its full path.
 
     Args:
         store: the folder of the next student.
@@ -23,6 +25,9 @@ def report_retraining(
         facts: name and value of what the student was made from.
         remarks: sentences about the answers.
     """
-    page = render("retrain.html.j2", impact=impact, facts=facts, remarks=list(remarks))
+    verdict = verdict_section(read_verdict(store))
+    page = render(
+        "retrain.html.j2", impact=impact, verdict=verdict, facts=facts, remarks=list(remarks)
+    )
     store.write(PAGE, page.encode())
     return store.path(PAGE)
