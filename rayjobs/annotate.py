@@ -151,7 +151,7 @@ def annotate_parts(
     on_progress("reporting", 0, 1)
     _copy_verdict(store, bundle)
     pieces = _unique_pieces(table)
-    summary = summarise_annotations(table, pieces)
+    summary = summarise_annotations(table, pieces, bundle.classes)
     manifest = _finish(store, parts, pieces, summary, _manifest(config, origin))
     uncertain = {image.uri for image in summary.uncertain}
     thumbnails = {uri: image for uri, image in thumbnails.items() if uri in uncertain}

@@ -204,7 +204,7 @@ def _check_scores(scores: NDArray[np.float32], classes: Sequence[str]) -> None:
     if rare:
         raise MedlabelError(
             f"the teacher assigns fewer than {_MIN_PER_CLASS} images to {', '.join(rare)}: leave "
-            "that class out, give it another name, or choose another --clip"
+            "that class out, say what it means (NAME=MEANING), or choose another --clip"
         )
 
 

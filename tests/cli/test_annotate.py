@@ -78,7 +78,9 @@ def test_a_mistake_is_one_line(medlabel, out, arguments, reason):
 
 def test_labelling_ends_with_the_counts(medlabel, monkeypatch, tmp_path):
     counts = AnnotationSummary(
-        labels=Counter(chest=1780), automatic=Counter(chest=1500), reasons=Counter(broken=20)
+        labels=Counter(chest=1780, breast=0),
+        automatic=Counter(chest=1500),
+        reasons=Counter(broken=20),
     )
     asked = []
     result = AnnotateResult(1780, counts, "summary/index.html", ("be careful",))
@@ -86,9 +88,10 @@ def test_labelling_ends_with_the_counts(medlabel, monkeypatch, tmp_path):
     names = ("--classes", "chest, breast", "--size", 64, "--data-root", tmp_path)
     code, output, _ = medlabel("label", "scans", *names, "--out", tmp_path / "labels")
     assert code == 0
-    reads, chest, _, counted, *_ = filter(None, output.splitlines())
+    reads, chest, _, absent, counted, *_ = filter(None, output.splitlines())
     assert reads == "The teacher reads:"
     assert chest.startswith("  chest: a chest X-ray of an adult | ")
+    assert absent == "warning: None of the 1,780 images was labelled 'breast'."
     assert counted.startswith("1,780 annotations, 20 rejects; 1,500 automatic, 280 for review")
     assert "warning: be careful" in output
     assert (asked[0].classes, asked[0].size) == (("chest", "breast"), 64)

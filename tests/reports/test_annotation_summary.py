@@ -39,6 +39,19 @@ def test_sums_are_those_of_all_pieces(table):
     assert [image.uri for image in seen.uncertain[:2]] == ["/a/1.png", "/a/2.png"]
 
 
+def test_a_class_without_images_is_named_first_and_keeps_its_row(table, tmp_path):
+    seen = summarise_annotations(table, table.pieces(), ("bright", "dark", "<grey>"))
+    assert seen.labels == {"bright": 4, "dark": 1, "<grey>": 0}
+    assert (seen.annotations, seen.absent) == (5, ("<grey>",))
+    assert seen.absence_sentence == "None of the 5 images was labelled '<grey>'."
+    report_annotations(Store(str(tmp_path)), seen, {}, {})
+    page = Store(str(tmp_path)).read(PAGE).decode()
+    text = page[page.index("<h1>") :]
+    assert text.index("None of the 5 images was labelled") < text.index("5 images have a label")
+    assert "<tr><th>&lt;grey&gt;</th><td>0</td><td>0</td><td>0</td></tr>" in page
+    assert summarise_annotations(table, [], ("bright", "dark")).absent == ()
+
+
 def test_the_page_says_what_there_is_and_that_nothing_is_guaranteed(table, tmp_path):
     seen = summarise_annotations(table, table.pieces())
     thumbnails = {"/a/1.png": np.zeros((28, 28), np.uint8)}

@@ -112,6 +112,8 @@ def _label(
 def _print_result(result: "AnnotateResult") -> None:
     counts = result.summary
     automatic = counts.automatic.total()
+    if counts.absent:
+        warn(counts.absence_sentence)
     say(
         f"{counts.annotations:,} annotations, {counts.rejects:,} rejects; {automatic:,} automatic, "
         f"{counts.annotations - automatic:,} for review; {result.labelled:,} labelled by this call",

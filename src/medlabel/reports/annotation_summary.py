@@ -52,7 +52,7 @@ class AnnotationSummary:
     """Counts over a table.
 
     Attributes:
-        labels: number of images by label.
+        labels: number of images by label; of a class without any image, 0.
         automatic: number of those that need no review, by label.
         histogram: number of images by confidence, in twenty equal bins from 0 to 1, int64 [20].
         uncertain: the images with the lowest confidence, the lowest first.
@@ -73,6 +73,17 @@ class AnnotationSummary:
         return self.labels.total()
 
     @property
+    def absent(self) -> tuple[str, ...]:
+        """Classes that no image was given, if there are images at all."""
+        return tuple(name for name, count in self.labels.items() if not count and self.annotations)
+
+    @property
+    def absence_sentence(self) -> str:
+        """A sentence about `absent`; empty if each class has images."""
+        names = ", ".join(repr(name) for name in self.absent)
+        return f"None of the {self.annotations:,} images was labelled {names}." if names else ""
+
+    @property
     def rejects(self) -> int:
         """Number of images without a label."""
         return self.reasons.total()
@@ -86,9 +97,11 @@ class AnnotationSummary:
         }  # fmt: skip
 
 
-def summarise_annotations(table: AnnotationTable, pieces: Sequence[Piece]) -> AnnotationSummary:
-    """Summarise some pieces of a table."""
-    seen = AnnotationSummary()
+def summarise_annotations(
+    table: AnnotationTable, pieces: Sequence[Piece], classes: Sequence[str] = ()
+) -> AnnotationSummary:
+    """Summarise some pieces of a table; `classes` are counted even where they have no image."""
+    seen = AnnotationSummary(labels=Counter(dict.fromkeys(classes, 0)))
     for piece in pieces:
         seen.reasons.update(reason for _, reason in piece.rejects)
         rows = table.read(piece, ["uri", "label", "confidence", "decision", "review_reasons"])
