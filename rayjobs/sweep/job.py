@@ -17,7 +17,12 @@ import pandas as pd
 from medlabel.errors import MedlabelError
 from medlabel.experiments import sweep_tables as tables
 from medlabel.experiments.run_tables import ScoredImages, adjust_scores
-from medlabel.experiments.sweep_spec import SweepSpec, SweepUnit
+from medlabel.experiments.sweep_spec import (
+    CAPTIONS_READ,
+    SweepSpec,
+    SweepUnit,
+    captions_of_plan,
+)
 from medlabel.reports.sweep_report import report_sweep
 from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
@@ -70,6 +75,7 @@ def sweep(config: SweepConfig, on_progress: OnProgress = ignore_progress) -> Swe
     clock = Clock()
     prepared = prepare(config, on_progress)
     store.check_writable()
+    store.write_json(CAPTIONS_READ, captions_of_plan(prepared.units))
     clock.lap("reading")
     start_ray(on_progress)
     clock.lap("starting")

@@ -18,7 +18,7 @@ from medlabel.errors import MedlabelError
 from medlabel.evaluation.diagnostics import MIN_SHARED_PER_CLASS
 from medlabel.experiments import tune_tables as tables
 from medlabel.experiments.run_folder import claim
-from medlabel.experiments.sweep_spec import SweepUnit
+from medlabel.experiments.sweep_spec import CAPTIONS_READ, SweepUnit, captions_of_plan
 from medlabel.experiments.sweep_tables import task_rows, write_csv
 from medlabel.experiments.tune_spec import (
     TuneSpec,
@@ -102,6 +102,7 @@ def tune(config: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneR
     prepared = prepare(config, on_progress, one_test=True)
     _check_tests(prepared)
     store.check_writable()
+    store.write_json(CAPTIONS_READ, captions_of_plan(prepared.units))
     clock.lap("reading")
     start_ray(on_progress)
     clock.lap("starting")

@@ -42,7 +42,10 @@ def test_a_mistake_is_one_line_and_leaves_nothing(medlabel, tmp_path, spec):
 def test_options_reach_the_sweep_as_they_are_typed(medlabel, monkeypatch, tmp_path, spec):
     asked = []
     monkeypatch.setattr("rayjobs.sweep.job.sweep", lambda s, _: asked.append(s) or sys.exit(0))
-    medlabel("sweep", spec, "--out", tmp_path / "out", "--workers", 3, "--gpus-per-worker", 0.1)
+    rest = ("--workers", 3, "--gpus-per-worker", 0.1)
+    _, output, _ = medlabel("sweep", spec, "--out", tmp_path / "out", *rest)
+    assert output.splitlines()[0] == "The teacher phantom reads:"
+    assert "  blood: a microscope image of a blood cell | " in output
     assert (asked[0].workers, asked[0].gpus) == (3, 0.1)
     assert asked[0].spec.seeds == 2
 
@@ -55,7 +58,9 @@ def test_a_plan_by_stated_rates_needs_no_ray_no_teacher_and_writes_nothing(
     options = (*rates, "--gpus-per-worker", 0.25, "--dry-run")
     code, printed, _ = medlabel("sweep", spec, "--out", tmp_path / "out", *options)
     assert code == 0
-    lines = dict(line.strip().split("  ", 1) for line in printed.splitlines() if "  " in line)
+    table = printed.partition("cells")
+    rows = (table[1] + table[2]).splitlines()
+    lines = dict(line.strip().split("  ", 1) for line in rows if "  " in line.strip())
     assert lines["cells"].strip().startswith("2 ")
     assert lines["in all"].strip().startswith("30.")
     assert "by the rates stated" in printed

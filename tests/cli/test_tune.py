@@ -54,6 +54,8 @@ def test_an_unknown_tracker_is_refused_before_any_work(medlabel, tmp_path, spec)
 def test_options_reach_the_search_as_they_are_typed(medlabel, monkeypatch, tmp_path, spec):
     asked = []
     monkeypatch.setattr("rayjobs.tune.job.tune", lambda s, _: asked.append(s) or sys.exit(0))
-    medlabel("tune", spec, "--out", tmp_path / "out", "--workers", 3, "--gpus-per-worker", 0.1)
+    rest = ("--workers", 3, "--gpus-per-worker", 0.1)
+    _, output, _ = medlabel("tune", spec, "--out", tmp_path / "out", *rest)
+    assert "  blood: a microscope image of a blood cell | " in output
     assert (asked[0].workers, asked[0].gpus, asked[0].spec.trials) == (3, 0.1, 3)
     assert asked[0].placement == FitPlacement(workers=3, gpus=0.1)

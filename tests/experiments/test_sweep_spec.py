@@ -2,7 +2,15 @@ import pytest
 
 from medlabel.data.tasks import parse_task
 from medlabel.errors import MedlabelError
-from medlabel.experiments.sweep_spec import SweepSpec, check_sweep, plan, read_sweep, same_modality
+from medlabel.experiments.sweep_spec import (
+    SweepSpec,
+    captions_of_plan,
+    check_sweep,
+    plan,
+    read_sweep,
+    same_modality,
+)
+from medlabel.teacher.captions import SET_CAPTIONS, paper_captions
 
 
 def titles(**fields):
@@ -46,6 +54,32 @@ def test_a_unit_is_a_task_by_a_teacher_a_recipe_and_a_student():
     )
     assert len(units) == 2 * (2 + 1)  # of the paper's recipe, its own student is the paper's
     assert {u.names["teacher"] for u in units} == {"phantom", "ViT-L/14, captions=paper, prior"}
+
+
+def test_what_each_teacher_reads_is_known_before_the_sweep():
+    sources = ["chestmnist", "pneumoniamnist", "sick=pneumoniamnist#1", "normal=own.npz"]
+    teachers = ["phantom", {"clip": "phantom", "captions": "paper"}]
+    spec = SweepSpec(sources=sources, tasks=["sick,normal", "chest,pneumonia"], teachers=teachers)
+    found = captions_of_plan(plan(spec))
+    assert list(found) == ["phantom", "phantom, captions=paper"]
+    assert list(found["phantom"]) == ["sick", "normal", "chest", "pneumonia"]
+    assert found["phantom"]["normal"][0] == "a chest X-ray of a healthy child"
+    assert found["phantom"]["pneumonia"] == SET_CAPTIONS["pneumoniamnist"]
+    assert found["phantom, captions=paper"]["sick"] == paper_captions("sick")
+
+
+def test_a_class_that_reads_otherwise_in_another_task_has_an_entry_for_each():
+    sources = ["sick=pneumoniamnist#1", "swollen=octmnist#1", "normal=own.npz"]
+    tasks = ["sick,normal", "swollen,normal"]
+    found = captions_of_plan(plan(SweepSpec(sources=sources, tasks=tasks)))["phantom"]
+    assert "child" in found["normal"][0]
+    assert "OCT" in found["normal (swollen-vs-normal)"][0]
+
+
+def test_an_ambiguous_name_of_own_images_is_refused():
+    spec = SweepSpec(sources=["chest=a.npz", "pneumonia=b.npz"])
+    with pytest.raises(MedlabelError, match="pneumonia=pneumoniamnist"):
+        check_sweep(spec, plan(spec))
 
 
 def test_modality_is_known_by_name_or_given():

@@ -64,12 +64,15 @@ def say(*lines: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def say_captions(captions_by_class: Mapping[str, Sequence[str]]) -> None:
-    """Print what the teacher reads for each class, a line each."""
+def say_captions(captions_by_class: Mapping[str, Sequence[str]], teacher: str = "") -> None:
+    """Print what a teacher, named where there are several, reads for each class, a line each."""
     from medlabel.teacher.task_captions import caption_lines
 
     if captions_by_class:
-        say("The teacher reads:", *(f"  {line}" for line in caption_lines(captions_by_class)))
+        say(
+            f"The teacher {teacher}".strip() + " reads:",
+            *(f"  {line}" for line in caption_lines(captions_by_class)),
+        )
 
 
 def warn(text: str) -> None:

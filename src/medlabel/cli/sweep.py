@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from medlabel.cli.options import DataRoot, GpusPerWorker, Home, Out, Workers
-from medlabel.cli.shared import StageBars, console, say_verdicts, warn
+from medlabel.cli.shared import StageBars, console, say_captions, say_verdicts, warn
 from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _sweep(
     images_per_second: _ImagesPerSecond = None,
 ) -> None:
     """Run every combination of task, teacher, recipe and student with all seeds; compare them."""
-    from medlabel.experiments.sweep_spec import read_sweep
+    from medlabel.experiments.sweep_spec import captions_of_plan, plan, read_sweep
     from medlabel.experiments.verdicts import read_verdicts
     from medlabel.storage.store import Store
     from rayjobs.sweep.estimate import Rates, estimate
@@ -70,6 +70,8 @@ def _sweep(
     config = SweepConfig(
         read_sweep(spec), out, home, data_root, workers=workers, gpus=gpus_per_worker
     )
+    for teacher, captions in captions_of_plan(plan(config.spec)).items():
+        say_captions(captions, teacher)
     with StageBars() as shown:
         if dry_run:
             rates = Rates(seconds_per_fit, images_per_second)

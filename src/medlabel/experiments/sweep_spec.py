@@ -59,10 +59,12 @@ from medlabel.teacher.clip import check_clip
 from medlabel.teacher.task_captions import captions_of_task
 
 __all__ = [
+    "CAPTIONS_READ",
     "MODALITIES",
     "SweepSpec",
     "SweepUnit",
     "TeacherSpec",
+    "captions_of_plan",
     "check_sweep",
     "listed",
     "plan",
@@ -71,6 +73,7 @@ __all__ = [
 ]
 
 OWN = "own"
+CAPTIONS_READ = "captions.json"  # in the folder of a sweep or a search
 _COMBINED = {"pairs": 2, "triples": 3, "quadruples": 4}
 _SHORT = {
     "medmnist": MEDMNIST_FLAGS,
@@ -316,6 +319,22 @@ def check_sweep(spec: SweepSpec, units: Sequence[SweepUnit]) -> None:
         teacher, classes = unit.teacher, unit.task.classes
         teacher.adjustment.check(len(classes), len(teacher.clip), embeddings=True)
         captions_of_task(classes, teacher.captions)
+
+
+def captions_of_plan(units: Sequence[SweepUnit]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return what each teacher reads for each class, by the names of both.
+
+    A class for which a teacher reads other captions in another task has an entry per task.
+    """
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for teacher, task in dict.fromkeys((unit.teacher, unit.task) for unit in units):
+        reads = found.setdefault(teacher.title, {})
+        for name, texts in zip(
+            task.class_names, captions_of_task(task.classes, teacher.captions), strict=True
+        ):
+            alike = reads.setdefault(name, texts) == texts
+            reads |= {} if alike else {f"{name} ({task.title})": texts}
+    return found
 
 
 def same_modality(task: Task, modalities: Mapping[str, str] = MappingProxyType({})) -> bool:

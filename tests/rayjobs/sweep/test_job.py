@@ -13,6 +13,7 @@ from medlabel.errors import MedlabelError
 from medlabel.evaluation.metrics import true_labels
 from medlabel.experiments.sweep_spec import TeacherSpec, plan, read_sweep
 from medlabel.storage.store import Store
+from medlabel.teacher.captions import paper_captions
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from rayjobs import fit_placement
 from rayjobs.run import RunConfig, run
@@ -58,6 +59,8 @@ def test_a_sweep_leaves_a_row_a_cell_and_its_tables(done, folder):
     assert done.results["task"].unique().tolist() == ["dark-vs-grey", "dark-vs-red", "grey-vs-red"]
     assert done.results["seed"].tolist() == [0, 1] * 3
     assert (done.encoded, done.fitted, len(done.failures)) == (3 * (24 + 18), 6, 0)
+    reads = Store(str(folder / "done")).read_json("captions.json")
+    assert reads["random"]["dark"] == list(paper_captions("dark"))
     store = Store(str(folder / "done"))
     pd.testing.assert_frame_equal(store.read_table("results.parquet"), done.results)
     assert len(store.read_table("fits.parquet")) == 6
