@@ -3,6 +3,7 @@ import json
 import pandas as pd
 import pytest
 from support_annotations import annotate_folder
+from support_verdicts import GUESSING
 
 from medlabel.annotation.audit import plan_audit, report_audit
 from medlabel.annotation.export import ExportConfig, export_labels, read_names
@@ -40,6 +41,13 @@ def test_label_studio_is_given_predictions_and_its_own_addresses(store, tmp_path
     )
     assert region["value"]["choices"] == [NAMES[row["label"]]]
     assert prediction["score"] == pytest.approx(row["confidence"], abs=1e-4)
+
+
+def test_label_studio_is_given_no_guesses(tmp_path):
+    store = annotate_folder(tmp_path, verdict=GUESSING.to_json())
+    assert export_labels(store, tmp_path / "t.json", ExportConfig(image_root=str(tmp_path))) == 12
+    tasks = json.loads((tmp_path / "t.json").read_text())
+    assert [task["predictions"] for task in tasks] == [[]] * 12
 
 
 def test_names_of_files_become_addresses_that_label_studio_can_ask_for(tmp_path):

@@ -207,7 +207,8 @@ def _task(row: Mapping[str, Any], image_root: str) -> dict[str, Any]:
         "digest": row["digest"],
         "decision": row["decision"],
     }
-    return {"data": data, "predictions": [prediction]}
+    guess = row["decision"] == "review" and "guessing" in row["review_reasons"].split(",")
+    return {"data": data, "predictions": [] if guess else [prediction]}  # it would be preselected
 
 
 def _address(uri: str, image_root: str) -> str:
