@@ -211,7 +211,7 @@ def run(
     Examples:
         >>> import medlabel as ml
         >>> done = ml.run(  # NIH chest X-rays and PneumoniaMNIST
-        ...     "chest=chest.npz,pneumonia=pneumonia.npz",
+        ...     "chest=chestmnist.npz,pneumonia=pneumoniamnist.npz",
         ...     "runs/films",
         ...     recipe="adam",
         ...     seeds=3,
