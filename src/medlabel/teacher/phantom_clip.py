@@ -70,6 +70,8 @@ class PretrainingConfig:
     | paraphrases | whether captions are paraphrased, or only worded as teachers word them |
     | spread | how much of each range of pose, shape and exposure is used (`parts.Canvas`) |
     | looks | Python source of looks that a user has added (`medlabel.phantoms.own`) |
+    | left_out | looks (`octmnist`) and kinds (`octmnist#3`) that it must not see, for tests of |
+    | | how it behaves on images that it was not trained on |
     """
 
     steps: int = 2500
@@ -82,6 +84,7 @@ class PretrainingConfig:
     paraphrases: bool = True
     spread: float = 1.0
     looks: tuple[str, ...] = field(default_factory=added_sources)
+    left_out: tuple[str, ...] = ()
 
 
 def is_phantom(name: str) -> bool:
@@ -117,7 +120,10 @@ def model_settings(config: PretrainingConfig) -> dict[str, Any]:
 
 def fingerprint(config: PretrainingConfig) -> str:
     """Twelve hexadecimal digits: a hash of all that decides the weights, settings and versions."""
-    decisive = [asdict(config), model_settings(config), PREPROCESSING, dict(versions.PHANTOM_CLIP)]
+    how = asdict(config)
+    if not config.left_out:
+        del how["left_out"]  # so that models of earlier releases keep their names
+    decisive = [how, model_settings(config), PREPROCESSING, dict(versions.PHANTOM_CLIP)]
     return hex_digest(json.dumps(decisive, sort_keys=True), 12)
 
 

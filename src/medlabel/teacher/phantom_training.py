@@ -84,7 +84,11 @@ class _CaptionBook:
         tokenizer = open_clip.SimpleTokenizer(context_length=CAPTION_LENGTH)
         grouped = [(look, -1, set_paraphrases(flag)) for look, flag in enumerate(kinds)] * per_look
         for look, (flag, count) in enumerate(kinds.items()):
-            grouped += [(look, kind, kind_paraphrases(flag, kind)) for kind in range(count)]
+            grouped += [
+                (look, kind, kind_paraphrases(flag, kind))
+                for kind in range(count)
+                if f"{flag}#{kind}" not in config.left_out
+            ]
         self.looks = torch.tensor([look for look, _, _ in grouped])
         self.kinds = torch.tensor([kind for _, kind, _ in grouped])
         encoded = [
@@ -127,6 +131,19 @@ def _as_colour(images: NDArray[np.uint8]) -> Tensor:
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 
+def _without(
+    phantoms: Mapping[str, LabelledPhantoms], left_out: Sequence[str]
+) -> dict[str, LabelledPhantoms]:
+    """Return the phantoms of all looks and kinds but those that are left out."""
+    kept = dict[str, LabelledPhantoms]()
+    for flag, (images, kinds) in phantoms.items():
+        if flag not in left_out:
+            out = [kind for kind in range(len(LOOKS[flag].kinds)) if f"{flag}#{kind}" in left_out]
+            rows = ~np.isin(kinds, out)
+            kept[flag] = images[rows], kinds[rows]
+    return kept
+
+
 def _match_loss(
     logits: Tensor,
     matches: Tensor,
@@ -159,14 +176,21 @@ class Pretraining:
     Args:
         config: hyperparameters.
         phantoms: for each flag, images of equal size and their kinds.
+        device: torch device. Weights that were trained on a GPU differ from those of a CPU.
     """
 
     captions_per_look = 2
 
-    def __init__(self, config: PretrainingConfig, phantoms: Mapping[str, LabelledPhantoms]) -> None:
-        self.config = config
-        self.images = [_as_colour(images) for images, _ in phantoms.values()]
-        self.kinds = [torch.tensor(kinds) for _, kinds in phantoms.values()]
+    def __init__(
+        self,
+        config: PretrainingConfig,
+        phantoms: Mapping[str, LabelledPhantoms],
+        device: str = "cpu",
+    ) -> None:
+        self.config, self.device = config, device
+        phantoms = _without(phantoms, config.left_out)
+        self.images = [_as_colour(images).to(device) for images, _ in phantoms.values()]
+        self.kinds = [torch.tensor(kinds).to(device) for _, kinds in phantoms.values()]
         self.mirrored = [LOOKS[flag].mirrored for flag in phantoms]
         counts = {flag: len(LOOKS[flag].kinds) for flag in phantoms}
         # Looks with more kinds get more images, but fewer per kind.
@@ -177,6 +201,8 @@ class Pretraining:
         self.model = build_clip(config).to(memory_format=torch.channels_last)
         table = self.model.token_embedding.weight.detach()[torch.from_numpy(self.book.words)]
         self.model.token_embedding = torch.nn.Embedding.from_pretrained(table, freeze=False)
+        self.model.to(device)
+        self.looks, self.caption_kinds = self.book.looks.to(device), self.book.kinds.to(device)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(),
             lr=config.learning_rate,
@@ -224,15 +250,16 @@ class Pretraining:
         kinds = torch.cat([kinds[pick] for kinds, pick in zip(self.kinds, picks, strict=True)])
         turned = np.repeat(self.mirrored, self.per_look)
         image, text, scale = self.model(
-            _augment(batch, turned, self.config.image_size, rng), self.book.sample(rng)
+            _augment(batch, turned, self.config.image_size, rng),
+            self.book.sample(rng).to(self.device),
         )
         number = np.repeat(np.arange(looks), self.per_look)
-        of_look = torch.from_numpy(number)[:, None] == self.book.looks[None]
-        whole = self.book.kinds[None] < 0
-        of_kind = of_look & (kinds[:, None] == self.book.kinds[None])
+        of_look = torch.from_numpy(number).to(self.device)[:, None] == self.looks[None]
+        whole = self.caption_kinds[None] < 0
+        of_kind = of_look & (kinds[:, None] == self.caption_kinds[None])
         logits = scale * image @ text.T
         # The captions of a look and of its kind are both correct, so neither is a negative.
-        alike = torch.from_numpy(1 / self.per_look[number]).float()
+        alike = torch.from_numpy(1 / self.per_look[number]).float().to(self.device)
         look_loss = _match_loss(logits, of_look & whole, ~of_look | whole, alike)
         kind_loss = _match_loss(logits, of_kind, ~of_look | ~whole)
         text_loss = _match_loss(logits.T, (of_look & (whole | of_kind)).T)
@@ -267,10 +294,14 @@ def _augment(
     move = np.zeros((n, 2, 3), np.float32)
     move[:, 0, 0], move[:, 1, 1] = zoom.T
     move[:, :, 2] = rng.uniform(-0.1, 0.1, (n, 2))
-    grid = functional.affine_grid(torch.from_numpy(move), [n, 3, side, side], align_corners=False)
+    turns = torch.from_numpy(move).to(batch.device)
+    grid = functional.affine_grid(turns, [n, 3, side, side], align_corners=False)
     pixels = functional.grid_sample(
         batch.float() / 255, grid, "bicubic", padding_mode="reflection", align_corners=False
     ).clamp(0, 1)
-    mean, std = (torch.tensor(PREPROCESSING[key])[:, None, None] for key in ("mean", "std"))
+    mean, std = (
+        torch.tensor(PREPROCESSING[key], device=batch.device)[:, None, None]
+        for key in ("mean", "std")
+    )
     normal: Tensor = (pixels - mean) / std
     return normal
