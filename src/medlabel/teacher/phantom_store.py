@@ -1,5 +1,7 @@
 """Where phantom CLIPs are kept, and how one is trained in this process where there is none yet.
 
+Those of the seeds 0, 1 and 2 come with the package and need no training.
+
 A finished model is a folder in open_clip's `local-dir:` format, named for all that decides its
 weights, with a card that holds the digest of its weights. It appears whole or not at all. The job
 on Ray (`rayjobs.pretrain`) keeps its models by the same functions, so either finds the other's.
@@ -30,6 +32,7 @@ from medlabel.teacher.phantom_clip import (
     save_clip,
 )
 from medlabel.teacher.phantom_training import LabelledPhantoms, Pretraining, clip_from_state
+from medlabel.teacher.shipped_phantoms import shipped_state
 from medlabel.teacher.zoo.weights import phantom_folder
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "is_whole",
     "keep",
     "local_name",
+    "train_phantom_clip",
     "training_folder",
 ]
 
@@ -79,10 +83,11 @@ def local_name(
 def ensure_phantom_clip(
     home: Path | str, config: PretrainingConfig, on_progress: OnProgress = ignore_progress
 ) -> str:
-    """The folder of a phantom CLIP; it is trained now, in this process, where none is kept.
+    """The folder of a phantom CLIP; it is trained now, in this process, where none is at hand.
 
-    The weights are those of the job on Ray, bit for bit. The default model takes six minutes or
-    more on one CPU core; a training that was interrupted continues from its last checkpoint.
+    The weights are those of the job on Ray, bit for bit. A training takes six minutes or more on
+    one CPU core; one that was interrupted continues from its last checkpoint. The models of the
+    seeds 0, 1 and 2 are unpacked from the package.
 
     Args:
         home: folder in which phantom CLIPs are kept.
@@ -95,15 +100,36 @@ def ensure_phantom_clip(
     return ensure_trained(home, config, _train, on_progress)
 
 
-def ensure_trained(
-    home: Path | str, config: PretrainingConfig, train: Train, on_progress: OnProgress
+def train_phantom_clip(
+    home: Path | str, config: PretrainingConfig, on_progress: OnProgress = ignore_progress
 ) -> str:
-    """The folder of a phantom CLIP; where it is not whole, `train` is called and its state kept."""
+    """As `ensure_phantom_clip`, but a model that is not kept is trained even if it is shipped."""
+    return ensure_trained(home, config, _train, on_progress, shipped=False)
+
+
+def ensure_trained(
+    home: Path | str,
+    config: PretrainingConfig,
+    train: Train,
+    on_progress: OnProgress,
+    *,
+    shipped: bool = True,
+) -> str:
+    """The folder of a phantom CLIP; where it is not whole, it is filled.
+
+    Args:
+        home: folder in which phantom CLIPs are kept.
+        config: how the model is trained.
+        train: called where the model is neither kept nor in the package.
+        on_progress: passed on to `train`.
+        shipped: whether the package's own weights may be used.
+    """
     folder = phantom_folder(home, config)
     if not is_whole(folder):
         with _locked(folder):
             if not is_whole(folder):
-                keep(folder, config, train(folder, config, on_progress))
+                found = shipped_state(config) if shipped else None
+                keep(folder, config, found or train(folder, config, on_progress))
                 shutil.rmtree(training_folder(folder), ignore_errors=True)
     return str(folder)
 

@@ -35,7 +35,7 @@ from medlabel.teacher.phantom_clip import (
     build_clip,
 )
 
-__all__ = ["LabelledPhantoms", "Pretraining", "clip_from_state"]
+__all__ = ["LabelledPhantoms", "Pretraining", "clip_from_state", "learned_tokens"]
 
 LabelledPhantoms = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Phantoms of one look, uint8 [n, S, S] or [n, S, S, 3], and their kinds, int64 [n]."""
@@ -53,6 +53,12 @@ def clip_from_state(config: PretrainingConfig, state: Mapping[str, Any]) -> open
     table[state["words"]] = state["model"]["token_embedding.weight"]
     model.load_state_dict({**state["model"], "token_embedding.weight": table})
     return model
+
+
+def learned_tokens(config: PretrainingConfig) -> NDArray[np.int64]:
+    """Return the ids of the tokens that training changes, ascending: all that captions can hold."""
+    counts = {flag: len(look.kinds) for flag, look in LOOKS.items() if flag not in config.left_out}
+    return _CaptionBook(counts, Pretraining.captions_per_look, config).words
 
 
 # --- Training captions ---------------------------------------------------------------------------
