@@ -97,7 +97,7 @@ def _sample(
     if group.without is not None:
         fits &= ~_with_any(labels, group.without)
     rows = np.flatnonzero(fits)
-    return images[rng.permutation(rows)[:n]]
+    return np.asarray(images[rng.permutation(rows)[:n]])
 
 
 def _with_any(labels: NDArray[np.int64], wanted: tuple[int, ...]) -> NDArray[np.bool_]:

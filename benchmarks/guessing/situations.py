@@ -160,8 +160,8 @@ def _known() -> Iterator[Situation]:
         yield _situation("known sets", classes, f"seeds {seeds}", seeds=seeds)
     for number in range(8):
         size = 3 + number % 4
-        flags = [list(LOOKS)[row] for row in rng.permutation(len(LOOKS))[:size]]
-        yield _situation("known sets", [_set("drawn", flag) for flag in flags])
+        chosen = [list(LOOKS)[row] for row in rng.permutation(len(LOOKS))[:size]]
+        yield _situation("known sets", [_set("drawn", flag) for flag in chosen])
     yield _situation("known sets", [_set("drawn", flag) for flag in LOOKS])
 
 
