@@ -136,11 +136,21 @@ def all_situations(extras: Sequence[str] = ()) -> list[Situation]:
 
 
 def _situation(
-    kind: str, classes: Sequence[NamedClass], note: str = "", **more: object
+    kind: str,
+    classes: Sequence[NamedClass],
+    note: str = "",
+    *,
+    left_out: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (0, 1, 2),
+    foreign: tuple[Group, ...] = (),
+    foreign_share: float = 0.0,
+    distortion: str | None = None,
 ) -> Situation:
     sets = "+".join(sorted({group.images for one in classes for group in one.groups}))
     name = f"{kind}: {_names(classes)} ({sets}{note and f'; {note}'})"
-    return replace(Situation(name, kind, tuple(classes)), **more)  # type: ignore[arg-type]
+    return Situation(
+        name, kind, tuple(classes), left_out, seeds, foreign, foreign_share, distortion
+    )
 
 
 def _known() -> Iterator[Situation]:

@@ -13,8 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from medlabel.teacher.phantom_clip import PretrainingConfig, fingerprint
@@ -37,8 +36,8 @@ def shipped_state(config: PretrainingConfig) -> dict[str, Any] | None:
     resource = files("medlabel.teacher") / _FOLDER / f"phantom-{fingerprint(config)}.safetensors"
     if not resource.is_file():
         return None
-    with as_file(resource) as path, safe_open(path, framework="pt") as tensors:
-        read = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+    with as_file(resource) as path:
+        read = load_file(path)
     return {"words": read.pop(_WORDS), "model": read}
 
 
