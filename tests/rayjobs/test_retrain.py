@@ -70,6 +70,7 @@ def test_answers_turn_a_guessing_student_into_a_usable_one(tmp_path):
     assert done.verdict.level == "read"
     assert done.verdict.estimate.accuracy == done.impact.learned / 60
     assert "People's answers confirm" in Path(done.page).read_text().replace("&#39;", "'")
+    assert "no true label was used" not in Path(done.page).read_text()
     images = np.stack([bundle.square(np.full((30, 40), level, np.uint8)) for level in (60, 180)])
     assert not bundle.assess(images).guessing
 
