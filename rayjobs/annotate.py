@@ -249,7 +249,7 @@ class _Annotator:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Label a piece and write it; returns counts, and the images that may be shown."""
         piece, job = unpack_prepared(row), self._job
-        found = label_pieces(piece.images, self._bundle.assess, job.layout.batch)
+        found = label_pieces(piece.images, piece.chroma, self._bundle.assess, job.layout.batch)
         rejects = job.table.write(piece, found, job.classes, job.origin)
         kept = np.flatnonzero([reason is None for reason in piece.reasons])
         order = np.argsort(found.confidence[kept], kind="stable")  # as in `summarise_annotations`

@@ -130,6 +130,7 @@ def pack_prepared(prepared: DecodedPiece) -> dict[str, Any]:
         "addresses": json.dumps(prepared.addresses),
         "pixels": prepared.images.tobytes(),
         "shape": json.dumps(prepared.images.shape),
+        "chroma": prepared.chroma.tobytes(),
         "digests": prepared.digests.tobytes(),
         "reasons": json.dumps(prepared.reasons),
     }
@@ -142,6 +143,7 @@ def unpack_prepared(row: dict[str, Any]) -> DecodedPiece:
         int(row["start"]),
         tuple(json.loads(row["addresses"])),
         np.frombuffer(row["pixels"], dtype=np.uint8).reshape(json.loads(row["shape"])),
+        np.frombuffer(row["chroma"], dtype=np.float32),
         np.frombuffer(row["digests"], dtype="S16"),
         tuple(json.loads(row["reasons"])),
     )

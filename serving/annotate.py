@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from medlabel.data.framing import chroma_of
 from medlabel.storage.digests import hex_digest
 from medlabel.student.bundle import Bundle
 from medlabel.student.decision import Assessment, review_reasons
@@ -52,6 +53,7 @@ class _OpenedFile:
     upload: Upload
     digest: str
     images: list[NDArray[np.uint8]] = field(default_factory=list)
+    chroma: list[float] = field(default_factory=list)
     thumbnails: list[str | None] = field(default_factory=list)
     error: RequestError | None = None
 
@@ -80,6 +82,7 @@ def _open(job: Job, upload: Upload) -> _OpenedFile:
         opened.error = error
         return opened
     opened.images = [job.bundle.square(image) for image in images]
+    opened.chroma = [chroma_of(image) for image in images]
     opened.thumbnails = [_thumbnail(image) if job.thumbnails else None for image in images]
     return opened
 
@@ -89,7 +92,9 @@ def _annotate_files(files: Sequence[_OpenedFile]) -> dict[int, list[Annotation]]
     bundle = files[0].job.bundle
     annotations: dict[int, list[Annotation]] = {}
     for portion in _portions(files):
-        assessment = bundle.assess(np.stack([image for file in portion for image in file.images]))
+        images = np.stack([image for file in portion for image in file.images])
+        chroma = [value for file in portion for value in file.chroma]
+        assessment = bundle.assess(images, np.array(chroma, dtype=np.float32))
         start = 0
         for file in portion:
             rows = slice(start, start + len(file.images))

@@ -65,7 +65,7 @@ def annotate_with(
     table, layout = AnnotationTable(store), layout_of(bundle)
     for part in list_parts(str(scans)):
         for prepared in read_pieces(part, [0], layout):
-            found = label_pieces(prepared.images, bundle.assess, layout.batch)
+            found = label_pieces(prepared.images, prepared.chroma, bundle.assess, layout.batch)
             table.write(prepared, found, bundle.classes, origin)
     sign(store, origin, asked=asked)
     return store

@@ -51,7 +51,7 @@ def written(folder, tmp_path):
     (part,) = list_parts(str(folder))
     table = AnnotationTable(Store(str(tmp_path / "out")))
     for prepared in read_pieces(part, [0, 4], SMALL):
-        found = label_pieces(prepared.images, brightness, SMALL.batch)
+        found = label_pieces(prepared.images, prepared.chroma, brightness, SMALL.batch)
         table.write(prepared, found, ("dark", "bright"), ORIGIN)
     return table
 

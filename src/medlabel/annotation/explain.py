@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from medlabel.annotation.table import MANIFEST, REJECTS, AnnotationTable, Layout, Piece
 from medlabel.data.decoding import ImageError
+from medlabel.data.framing import chroma_of
 from medlabel.data.listing import Part, digest_of, list_parts, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
@@ -92,8 +93,10 @@ def explain(store: Store, image: str) -> Explanation:
     layout = layout_of(bundle)
     batch = np.zeros((layout.batch, *layout.square.shape), dtype=np.uint8)
     place = (number - piece.start) % layout.batch
-    batch[place] = layout.square(pixels_of(content))
-    found = _assess(bundle, batch)
+    chroma = np.zeros(layout.batch, dtype=np.float32)
+    pixels = pixels_of(content)
+    batch[place], chroma[place] = layout.square(pixels), chroma_of(pixels)
+    found = _assess(bundle, batch, chroma)
     (ood_score,) = found.ood_score[place : place + 1].tolist()
     return Explanation(
         row,
@@ -105,12 +108,14 @@ def explain(store: Store, image: str) -> Explanation:
     )
 
 
-def _assess(bundle: Bundle, batch: NDArray[np.uint8]) -> Assessment:
+def _assess(
+    bundle: Bundle, batch: NDArray[np.uint8], chroma: NDArray[np.float32]
+) -> Assessment:
     """The student's assessment of a batch, with one thread as when annotating."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return bundle.assess(batch)
+        return bundle.assess(batch, chroma)
     finally:
         torch.set_num_threads(threads)
 

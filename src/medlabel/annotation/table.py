@@ -42,7 +42,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medlabel.data.decoding import ImageError
-from medlabel.data.framing import CentreSquare
+from medlabel.data.framing import CentreSquare, chroma_of
 from medlabel.data.listing import UNREADABLE, Part, digest_of, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import Digests, hex_digest, to_digests
@@ -153,6 +153,7 @@ class DecodedPiece:
         start: row of the part that the piece begins with.
         addresses: of the images, N.
         images: uint8 [N, S, S] or [N, S, S, 3]; black where decoding failed.
+        chroma: how far the images were from grey (`chroma_of`), float32 [N].
         digests: of the contents, N.
         reasons: why decoding failed, N; None where it succeeded.
     """
@@ -161,6 +162,7 @@ class DecodedPiece:
     start: int
     addresses: tuple[str, ...]
     images: NDArray[np.uint8]
+    chroma: NDArray[np.float32]
     digests: Digests
     reasons: tuple[str | None, ...]
 
@@ -206,36 +208,44 @@ def read_pieces(part: Part, starts: Sequence[int], layout: Layout) -> Iterator[D
     contents = part.read(np.concatenate([np.array(span) for span in spans]))
     for span in spans:
         images = np.zeros((len(span), *layout.square.shape), dtype=np.uint8)
+        chroma = np.zeros(len(span), dtype=np.float32)
         digests, reasons = list[bytes](), list[str | None]()
         for place in range(len(span)):
             content = next(contents)
             digests.append(_NOTHING if isinstance(content, ImageError) else digest_of(content))
             try:
-                images[place] = layout.square(pixels_of(content))
+                pixels = pixels_of(content)
+                images[place], chroma[place] = layout.square(pixels), chroma_of(pixels)
                 reasons.append(None)
             except ImageError as error:
                 reasons.append(error.reason)
         addresses = tuple(part.address(row) for row in span)
         yield DecodedPiece(
-            part.key, span.start, addresses, images, to_digests(digests), tuple(reasons)
+            part.key, span.start, addresses, images, chroma, to_digests(digests), tuple(reasons)
         )
 
 
 def label_pieces(
     images: NDArray[np.uint8],
-    assess: Callable[[NDArray[np.uint8]], Assessment],
+    chroma: NDArray[np.float32],
+    assess: Callable[[NDArray[np.uint8], NDArray[np.float32]], Assessment],
     batch: int,
 ) -> Assessment:
     """A student's assessment of a piece's images, in batches that are all of one size.
 
     Args:
         images: uint8 [N, S, S] or [N, S, S, 3].
+        chroma: how far they were from grey, float32 [N].
         assess: the student; it is given `batch` images at a time, the last ones padded with black.
         batch: number of images per batch.
     """
     padded = np.zeros((-(-len(images) // batch) * batch, *images.shape[1:]), dtype=np.uint8)
     padded[: len(images)] = images
-    found = [assess(padded[at : at + batch]) for at in range(0, len(padded), batch)]
+    hues = np.pad(chroma, (0, len(padded) - len(images)))
+    found = [
+        assess(padded[at : at + batch], hues[at : at + batch])
+        for at in range(0, len(padded), batch)
+    ]
     return Assessment.concatenate(found)[: len(images)]
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["CentreSquare", "Framing", "grey_if_possible"]
+__all__ = ["CentreSquare", "Framing", "chroma_of", "grey_if_possible"]
+
+_CHROMA_GRID = 32  # pixels per side that the chroma of an image is measured at
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,32 @@ class CentreSquare:
         if side != self.size:
             square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
         return np.array(square)  # a copy, because Pillow's own buffer is read-only
+
+
+def chroma_of(image: NDArray[np.uint8]) -> float:
+    """Return how far the centre square of an image is from grey: 0 for grey, at most 1.
+
+    It is the mean difference between the largest and the smallest channel, in parts of 255, at a
+    regular grid of at most some 32 x 32 pixels. A student of grey images never sees it, because its
+    input is grey already.
+
+    >>> chroma_of(np.full((40, 60, 3), 90, np.uint8)), chroma_of(np.zeros((40, 60), np.uint8))
+    (0.0, 0.0)
+    >>> red = np.zeros((40, 60, 3), np.uint8)
+    >>> red[..., 0] = 255
+    >>> chroma_of(red)
+    1.0
+
+    Args:
+        image: uint8 [H, W] or [H, W, 3].
+    """
+    if image.ndim == 2:
+        return 0.0
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    step = max(1, side // _CHROMA_GRID)
+    some = image[top : top + side : step, left : left + side : step]
+    return float(np.ptp(some, axis=2).mean() / 255)
 
 
 def grey_if_possible(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

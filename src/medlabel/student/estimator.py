@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+from medlabel.data.framing import chroma_of
 from medlabel.data.images import ImagesLike, as_images
 from medlabel.errors import InvalidArgumentError
 from medlabel.storage.device import default_device, one_thread
@@ -330,9 +331,11 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
     def _assess(self, images: ImagesLike) -> Assessment:
         check_is_fitted(self)
         bundle = self.bundle_
-        pixels = as_images(images).squares(bundle.size, bundle.student.channels)
+        given = as_images(images)
+        pixels = given.squares(bundle.size, bundle.student.channels)
+        chroma = np.array([chroma_of(image) for image in given], dtype=np.float32)
         with one_thread():
-            return bundle.assess(pixels)
+            return bundle.assess(pixels, chroma)
 
     def _provenance(
         self, labels: PseudoLabels, recipe: Recipe, pool: NDArray[np.uint8]
