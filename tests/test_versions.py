@@ -13,6 +13,7 @@ from medlabel.data.decoding import dicom
 from medlabel.phantoms import acquisition
 from medlabel.student import augment, calibration, fit, losses, training
 from medlabel.student.networks import cnn, student
+from medlabel.student.outsiders import detector
 from medlabel.teacher import (
     adjust,
     captions,
@@ -55,6 +56,8 @@ CHANGES = [
     ("TRAINING", fit, "VALIDATION_SHARE", 0.25),
     ("TRAINING", fit, "_FOLDS", 4),
     ("TRAINING", calibration, "OOD_QUANTILE", 0.98),
+    ("TRAINING", detector, "CHROMA_LIMIT", 0.01),
+    ("TRAINING", detector, "CONTRAST_QUANTILE", 0.5),
     ("TRAINING", cnn, "_GROUPS", 4),
     ("PHANTOMS", acquisition.photograph, "__defaults__", _DEFAULTS),
     ("PHANTOMS", phantoms, "chunk_size", lambda size: 32),

@@ -32,7 +32,7 @@ PHANTOMS = 1
 CAPTIONS = 1
 """The captions that the phantom CLIP is trained on: `teacher.captions`, `phantom_captions`."""
 
-TEACHER_TRAINING = 1
+TEACHER_TRAINING = 2
 """How the phantom CLIP is built and trained: `teacher.phantom_clip`, `phantom_training`."""
 
 PREPROCESSING = 1
@@ -44,7 +44,7 @@ SAMPLING = 1
 SCORES = 1
 """From embeddings to scores: `teacher.zero_shot`, `teacher.adjust`."""
 
-TRAINING = 1
+TRAINING = 2
 """From scores to a student: recipes, targets, augmentation, losses, training, calibration."""
 
 DECISIONS = 2

@@ -32,7 +32,8 @@ def annotated(tmp_path, strange=0):
         found = np.stack([np.where(even, sure, 1 - sure), np.where(even, 1 - sure, sure)], axis=1)
         prepared = DecodedPiece(
             "k" * 32, start, tuple(f"/a/{start + n}.png" for n in range(200)),
-            np.zeros((200, 28, 28), np.uint8), np.zeros(200, np.float32), to_digests([b"d" * 16] * 200), (None,) * 200,
+            np.zeros((200, 28, 28), np.uint8), np.zeros(200, np.float32),
+            to_digests([b"d" * 16] * 200), (None,) * 200,
         )  # fmt: skip
         table = AnnotationTable(store)
         unlike = np.where(np.arange(200) < strange, 2, 0.5).astype(np.float32)

@@ -25,7 +25,7 @@ ORIGIN = Origin.of("b1", {"sha256": "f00", "seed": 3}, 0.75, "medlabel 1", "2026
 SMALL = Layout(CentreSquare(28, 1), rows=4, batch=4)
 
 
-def brightness(images):
+def brightness(images, chroma=None):
     """A student of two classes: how dark, how bright."""
     bright = images.reshape(len(images), -1).mean(axis=1) / 255
     chances = np.stack([1 - bright, bright], axis=1).astype(np.float32)
@@ -78,11 +78,11 @@ def test_a_label_does_not_depend_on_what_else_is_read():
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
     seen = []
 
-    def student(batch):
+    def student(batch, chroma):
         seen.append(len(batch))
         return brightness(batch)
 
-    found = label_pieces(images, student, 4)
+    found = label_pieces(images, np.zeros(6, np.float32), student, 4)
     assert seen == [4, 4]
     np.testing.assert_array_equal(found.probabilities, brightness(images).probabilities)
 

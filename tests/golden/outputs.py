@@ -28,6 +28,8 @@ from medlabel.student.fit import fit, predict_proba
 from medlabel.student.human_labels import UNLABELED, HumanLabels
 from medlabel.student.losses import EarlyLearningRegulariser, recipe_loss
 from medlabel.student.networks import Student
+from medlabel.student.outsiders import fit_detector
+from medlabel.student.outsiders.encoder import shipped_encoder
 from medlabel.student.recipes import RECIPES, Recipe
 from medlabel.student.targets import find_label_errors, sample_weights, training_targets
 from medlabel.student.training import TrainingData, train
@@ -496,6 +498,26 @@ def _calibrated() -> dict[str, NDArray]:
         "usual distance": np.array(found.limit),
         "centres": found.centres,
         "precision": found.whitening @ found.whitening.T,  # eigenvectors have no sign
+        **_outsiders(),
+    }
+
+
+def _outsiders() -> dict[str, NDArray]:
+    """What a detector makes of images of its pool, of others, and of the same in colour.
+
+    Scores come from an optimiser and differ between processors: it is recorded which are above 1.
+    """
+    looks = ("breastmnist", "chestmnist", "octmnist", "tissuemnist")
+    pool, labels = draw_look(LOOKS["breastmnist"], 120, seed=1)[0], np.arange(120) % 2
+    shown = np.concatenate([draw_look(LOOKS[look], 10, seed=2)[0] for look in looks])
+    detector = fit_detector(pool, labels)
+    chroma = np.linspace(0, 0.06, len(shown), dtype=np.float32)
+    return {
+        "features of the encoder": shipped_encoder(1)(shown[::10]),
+        "features of the encoder, in colour": shipped_encoder(3)(_images(3, 28, channels=3)),
+        "limits of the pool": np.array([(detector.score(pool) > 1).sum()]),
+        "outsiders": detector.score(shown) > 1,
+        "outsiders by colour": detector.score(shown, chroma) > 1,
     }
 
 
@@ -512,7 +534,8 @@ def decisions() -> Outputs:
     whitening = rng.normal(size=(4, 4)).astype(np.float32)
     calibration = Calibration(1.7, centres, whitening, 2.9)
     given = _scores(12, 3, sharpness=3)
-    softened, ood = calibration.apply_temperature(given), calibration.ood_score(features)
+    softened = calibration.apply_temperature(given)
+    ood = calibration.ood_score(features, images)
     assessments = {
         "calibrated": Assessment(given, ood, calibrated=True),
         "uncalibrated": Assessment(given, np.full(12, np.nan, np.float32), calibrated=False),

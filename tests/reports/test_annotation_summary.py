@@ -20,7 +20,8 @@ def table(tmp_path):
         bright = np.array(confident, dtype=np.float32)
         prepared = DecodedPiece(
             "k" * 32, start, tuple(f"/a/{start + n}.png" for n in range(3)),
-            np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.float32), to_digests([b"d" * 16] * 3), (None, None, reason),
+            np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.float32),
+            to_digests([b"d" * 16] * 3), (None, None, reason),
         )  # fmt: skip
         chances = np.stack([1 - bright, bright], axis=1)
         assessment = Assessment(chances, np.array([0.5, 0.5, 2], np.float32), calibrated=True)

@@ -93,8 +93,9 @@ def test_images_like_nothing_that_was_learned_are_told(strange):
     images = pool(200)
     calibration = calibrate(student(), images, one_hot(np.arange(200) % 2))
     reader = FeatureReader(student())
-    assert (calibration.ood_score(reader(strange)[1]) > 1).all()
-    assert (calibration.ood_score(reader(pool(100))[1]) > 1).mean() < 0.1
+    assert (calibration.ood_score(reader(strange)[1], strange) > 1).all()
+    more = pool(100)
+    assert (calibration.ood_score(reader(more)[1], more) > 1).mean() < 0.1
 
 
 def test_no_true_label_can_have_a_part_in_the_distance():

@@ -108,9 +108,7 @@ def explain(store: Store, image: str) -> Explanation:
     )
 
 
-def _assess(
-    bundle: Bundle, batch: NDArray[np.uint8], chroma: NDArray[np.float32]
-) -> Assessment:
+def _assess(bundle: Bundle, batch: NDArray[np.uint8], chroma: NDArray[np.float32]) -> Assessment:
     """The student's assessment of a batch, with one thread as when annotating."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

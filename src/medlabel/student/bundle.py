@@ -31,6 +31,7 @@ from medlabel.storage.store import Store
 from medlabel.student.calibration import Calibration, FeatureReader
 from medlabel.student.decision import Assessment
 from medlabel.student.networks import Student, parameter_count, without_pretrained_weights
+from medlabel.student.outsiders import OutsiderDetector
 from medlabel.student.provenance import LearnedFrom, read_learned_from
 from medlabel.student.verdict import Verdict, verdict_of
 
@@ -47,6 +48,7 @@ _FILES = ("config.json", "model.safetensors")
 _IN_RUN = "bundle"
 _PROVENANCE = "provenance.json"
 CALIBRATION_FILE = "calibration.safetensors"
+_OUTSIDERS = "outsiders"
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,23 @@ class Bundle:
         """
         return self.assess(images).probabilities
 
-    def assess(self, images: NDArray[np.uint8]) -> Assessment:
+    def assess(
+        self, images: NDArray[np.uint8], chroma: NDArray[np.float32] | None = None
+    ) -> Assessment:
         """Return probabilities and out-of-distribution scores of preprocessed images.
 
         Args:
             images: uint8 [N, S, S] or [N, S, S, 3].
+            chroma: how far the images were from grey (`medlabel.data.framing.chroma_of`), float32
+                [N]; without it a student of grey images cannot tell that an image had colours.
         """
         probabilities, features = self._reader(images)
         ood_score = np.full(len(images), np.nan, dtype=np.float32)
         if self.calibration is not None:
             probabilities = self.calibration.apply_temperature(probabilities)
-            ood_score = self.calibration.ood_score(features)
+            ood_score = self.calibration.ood_score(
+                features, images, chroma, str(next(self.student.parameters()).device)
+            )
         return Assessment(
             probabilities,
             ood_score,
@@ -219,7 +227,11 @@ def _serialise(calibration: Calibration) -> bytes:
     tensors = {
         name: torch.as_tensor(np.asarray(value, dtype=np.float32))
         for name, value in vars(calibration).items()
+        if name != _OUTSIDERS
     }
+    if calibration.outsiders is not None:
+        found = calibration.outsiders.tensors()
+        tensors |= {f"{_OUTSIDERS}.{name}": value for name, value in found.items()}
     return bytes(safetensors.torch.save(tensors))
 
 
@@ -231,12 +243,17 @@ def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | N
     data = store.read(CALIBRATION_FILE)
     if hex_digest(data) != digest:
         raise MedlabelError(f"{store.uri} is a damaged bundle: its calibration has another digest")
-    values = {name: np.asarray(value) for name, value in safetensors.torch.load(data).items()}
+    values = safetensors.torch.load(data)
+    start = f"{_OUTSIDERS}."
+    detector = {
+        name.removeprefix(start): value for name, value in values.items() if name.startswith(start)
+    }
     return Calibration(
         float(values["temperature"]),
-        values["centres"],
-        values["whitening"],
+        values["centres"].numpy(),
+        values["whitening"].numpy(),
         float(values["limit"]),
+        OutsiderDetector.from_tensors(detector) if detector else None,
     )
 
 

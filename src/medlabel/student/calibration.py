@@ -5,14 +5,15 @@
 - Temperature scaling (Guo et al. 2017) is fitted to the teacher's pseudo-labels. A calibrated
   probability of 0.9 therefore means that nine in ten such images have the label that the *teacher*
   would give them. The temperature is at least 1, because the images were used in training.
-- The out-of-distribution score is the Mahalanobis distance to the nearest class mean in the
-  features before the last layer (Lee et al. 2018), with the student's own labels as classes. It is
-  divided by the distance within which 99 % of the pool lie, where each half of the pool is measured
-  by the statistics of the other half.
+- The out-of-distribution score is the larger of two. One is the Mahalanobis distance to the nearest
+  class mean in the features before the last layer (Lee et al. 2018), with the student's own labels
+  as classes. It is divided by the distance within which 99.5 % of the pool lie, where each half of
+  the pool is measured by the statistics of the other half. The other is the score of a detector
+  that does not depend on what the student learned to see: `medlabel.student.outsiders`. Older
+  bundles have the first alone.
 """
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +22,20 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
-from sklearn.covariance import LedoitWolf
 from torch import nn
 
 from medlabel.student.fit import to_pixels
+from medlabel.student.mahalanobis import (
+    class_statistics,
+    cross_fitted_distances,
+    nearest_distance,
+)
 from medlabel.student.networks import Student
+from medlabel.student.outsiders import OutsiderDetector, fit_detector
 
 __all__ = ["Calibration", "FeatureReader", "calibrate"]
 
-OOD_QUANTILE = 0.99  # fraction of the pool that is in distribution by definition
+OOD_QUANTILE = 0.995  # fraction of the pool that is in distribution by definition
 _MAX_TEMPERATURE = 100.0
 _BATCH = 512
 
@@ -44,18 +50,36 @@ class Calibration:
         temperature: divisor of the log-probabilities, at least 1.
         centres: mean features of the C classes that it predicts, float32 [C, D], C at most K.
         whitening: float32 [D, D]; the distance is Euclidean after multiplication by this matrix.
-        limit: the distance within which 99 % of the pool lie.
+        limit: the distance within which nearly all of the pool lie.
+        outsiders: the detector by appearance and colour; None in older bundles.
     """
 
     temperature: float
     centres: Floats
     whitening: Floats
     limit: float
+    outsiders: OutsiderDetector | None = None
 
-    def ood_score(self, features: Floats) -> Floats:
-        """Return out-of-distribution scores, float32 [N], of features [N, D]; above 1 is out."""
-        distances = _distance(features, self.centres, self.whitening)
-        return np.asarray(distances / self.limit, dtype=np.float32)
+    def ood_score(
+        self,
+        features: Floats,
+        images: NDArray[np.uint8],
+        chroma: Floats | None = None,
+        device: str = "cpu",
+    ) -> Floats:
+        """Return out-of-distribution scores, float32 [N]; above 1 is out of distribution.
+
+        Args:
+            features: of the student, float32 [N, D].
+            images: what the student was shown, uint8 [N, S, S] or [N, S, S, 3].
+            chroma: how far the images were from grey before that, float32 [N]; None if unknown.
+            device: torch device to compute on.
+        """
+        distances = nearest_distance(features, self.centres, self.whitening)
+        own = np.asarray(distances / self.limit, dtype=np.float32)
+        if self.outsiders is None:
+            return own
+        return np.asarray(np.maximum(own, self.outsiders.score(images, chroma, device)))
 
     def apply_temperature(self, probabilities: Floats) -> Floats:
         """Return calibrated probabilities, float32 [N, K], of uncalibrated ones."""
@@ -131,10 +155,13 @@ def calibrate(student: Student, images: NDArray[np.uint8], wanted: Floats) -> Ca
     labels = probabilities.argmax(axis=1)
     if not features.shape[1] or len(images) < 4:
         return None
-    distances = np.concatenate(list(_cross_fitted_distances(features, labels)))
-    centres, whitening = _statistics(features, labels)
-    limit = float(np.quantile(distances, OOD_QUANTILE))
-    return Calibration(_temperature(probabilities, wanted), centres, whitening, max(limit, 1e-6))
+    limit = float(np.quantile(cross_fitted_distances(features, labels), OOD_QUANTILE))
+    return Calibration(
+        _temperature(probabilities, wanted),
+        *class_statistics(features, labels),
+        max(limit, 1e-6),
+        fit_detector(images, labels),
+    )
 
 
 def _temperature(probabilities: Floats, wanted: Floats) -> float:
@@ -151,29 +178,3 @@ def _temperature(probabilities: Floats, wanted: Floats) -> float:
         loss, bounds=(0.0, float(np.log(_MAX_TEMPERATURE))), method="bounded"
     )
     return float(np.exp(found.x)) if loss(float(found.x)) < loss(0.0) else 1.0
-
-
-def _cross_fitted_distances(features: Floats, labels: NDArray[np.int64]) -> Iterator[Floats]:
-    """Yield the distances of each half of the pool under the statistics of the other half."""
-    order = np.random.default_rng(0).permutation(len(features))
-    halves = order[::2], order[1::2]
-    for own, other in (halves, halves[::-1]):
-        yield _distance(features[own], *_statistics(features[other], labels[other]))
-
-
-def _statistics(features: Floats, labels: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Return the means of the predicted classes and the whitening of the deviations from them."""
-    present, place = np.unique(labels, return_inverse=True)
-    wide = features.astype(np.float64)
-    centres = np.stack([wide[labels == label].mean(axis=0) for label in present])
-    precision = LedoitWolf(assume_centered=True).fit(wide - centres[place]).precision_
-    values, vectors = np.linalg.eigh(precision)
-    whitening = vectors * np.sqrt(np.maximum(values, 0.0))
-    return centres.astype(np.float32), whitening.astype(np.float32)
-
-
-def _distance(features: Floats, centres: Floats, whitening: Floats) -> Floats:
-    """Return the Mahalanobis distances [N] of features [N, D] to the nearest centre."""
-    white, middles = features @ whitening, centres @ whitening
-    distances: Floats = np.linalg.norm(white[:, None] - middles[None], axis=2).min(axis=1)
-    return distances

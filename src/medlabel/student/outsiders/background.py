@@ -19,7 +19,7 @@ _LOOKS = 12  # looks that users add follow after these
 
 @cache
 def background_features(channels: int) -> tuple[NDArray[np.float32], ...]:
-    """Return the encoder's features of drawn images and junk, float32 [n, 368] per group.
+    """Return the encoder's features of drawn images and junk, float32 [n, D] per group.
 
     The groups are the twelve looks and the junk. Drawing takes about a second, once per process.
 

@@ -1,8 +1,8 @@
 """Images of nothing in particular, and images of a pool made wrong: examples of outsiders.
 
-They teach a detector what lies outside of a pool where no drawn look does: random textures, random
-shapes, plain and shaded areas, and the pool's own images turned, mirrored, inverted, cut up, enlarged
-and blended. Images of random processes are known to train useful features (Baradad et al. 2021).
+They show a detector what lies outside of a pool where no drawn look does: random textures, random
+shapes, plain and shaded areas, and the pool's own images turned, mirrored, inverted, cut up,
+enlarged and blended. Images of random processes train useful features (Baradad et al. 2021).
 """
 
 from collections.abc import Callable
@@ -32,16 +32,21 @@ def junk(rng: np.random.Generator, n: int, colour: bool) -> Pixels:
 
 
 def altered(rng: np.random.Generator, images: Pixels, n: int) -> Pixels:
-    """Return n images of a pool, each altered in one of six ways; same shape and dtype.
+    """Return n images of a pool, each altered in one of six ways or, in colour, of eight.
 
     Args:
         rng: generator of random numbers.
         images: uint8 [N, S, S] or [N, S, S, 3].
         n: number of images to return.
+
+    Returns:
+        uint8 [n, S, S] or [n, S, S, 3].
     """
+    grey = images.ndim == 3 or bool((images == images[..., :1]).all())
+    alterations = _ALTERATIONS if grey else (*_ALTERATIONS, _faded, _recoloured)
     chosen = images[rng.integers(0, len(images), n)]
-    ways = rng.integers(0, len(_ALTERATIONS), n)
-    made = [_ALTERATIONS[way](rng, image, images) for way, image in zip(ways, chosen, strict=True)]
+    ways = rng.integers(0, len(alterations), n)
+    made = [alterations[way](rng, image, images) for way, image in zip(ways, chosen, strict=True)]
     return np.stack(made) if n else chosen
 
 
@@ -67,7 +72,7 @@ def _shapes(rng: np.random.Generator, n: int) -> Floats:
 
 def _few_shapes(rng: np.random.Generator) -> Floats:
     rows, columns = np.mgrid[:SIDE, :SIDE] / (SIDE - 1)
-    image = np.full((SIDE, SIDE), rng.choice([0, 0, 1, rng.random()]))
+    image: Floats = np.full((SIDE, SIDE), rng.choice([0, 0, 1, rng.random()]))
     for _ in range(rng.integers(1, 40 if rng.random() < 0.5 else 7)):
         (x, y), turn = rng.random(2), rng.uniform(0, np.pi)
         radius, narrow = np.exp(rng.uniform(np.log(0.05), np.log(0.5))), rng.uniform(0.4, 1)
@@ -88,7 +93,7 @@ def _plain(rng: np.random.Generator, n: int) -> Floats:
     turn, slope = rng.uniform(0, 2 * np.pi, (n, 1, 1)), rng.choice([0, 0.3, 1.5], (n, 1, 1))
     ramp = slope * (np.cos(turn) * columns + np.sin(turn) * rows)
     noise = rng.normal(size=(n, SIDE, SIDE)) * rng.choice([0, 0.01, 0.05, 0.3], (n, 1, 1))
-    return np.clip(rng.random((n, 1, 1)) + ramp + noise, 0, 1)
+    return np.asarray(np.clip(rng.random((n, 1, 1)) + ramp + noise, 0, 1))
 
 
 def _tinted(rng: np.random.Generator, grey: Floats) -> Floats:
@@ -96,7 +101,8 @@ def _tinted(rng: np.random.Generator, grey: Floats) -> Floats:
     n, wide = len(grey), grey[..., None]
     bright, dark = rng.random((2, n, 1, 1, 3))
     tint = rng.choice([0, 0.3, 1], (n, 1, 1, 1))
-    return np.clip(wide * (1 - tint) + (bright * wide + dark * (1 - wide)) * tint, 0, 1)
+    mixed = wide * (1 - tint) + (bright * wide + dark * (1 - wide)) * tint
+    return np.asarray(np.clip(mixed, 0, 1))
 
 
 def _inverted(_rng: np.random.Generator, image: Pixels, _pool: Pixels) -> Pixels:
@@ -104,7 +110,8 @@ def _inverted(_rng: np.random.Generator, image: Pixels, _pool: Pixels) -> Pixels
 
 
 def _turned(rng: np.random.Generator, image: Pixels, _pool: Pixels) -> Pixels:
-    return np.rot90(image, rng.integers(1, 4))
+    turned: Pixels = np.rot90(image, int(rng.integers(1, 4)))
+    return turned
 
 
 def _upside_down(_rng: np.random.Generator, image: Pixels, _pool: Pixels) -> Pixels:
@@ -128,14 +135,27 @@ def _enlarged(rng: np.random.Generator, image: Pixels, _pool: Pixels) -> Pixels:
     side = max(1, int(whole * rng.uniform(0.25, 0.6)))
     y, x = rng.integers(0, whole - side + 1, 2)
     nearest = np.arange(whole) * side // whole
-    return image[y + nearest][:, x + nearest]
+    found: Pixels = image[y + nearest][:, x + nearest]
+    return found
 
 
 def _blended(rng: np.random.Generator, image: Pixels, pool: Pixels) -> Pixels:
     """The mean of the image and of another one, turned."""
-    other = np.rot90(pool[rng.integers(len(pool))], rng.integers(4))
+    other: Pixels = np.rot90(pool[rng.integers(len(pool))], int(rng.integers(4)))
     share = rng.uniform(0.3, 0.7)
-    return (share * image + (1 - share) * other).astype(np.uint8)
+    return np.asarray(share * image + (1 - share) * other, dtype=np.uint8)
+
+
+def _faded(rng: np.random.Generator, image: Pixels, _pool: Pixels) -> Pixels:
+    """The image with at most a third of its colour."""
+    grey = image.mean(axis=2, keepdims=True)
+    return np.asarray(grey + rng.choice([0, 0.33]) * (image - grey), dtype=np.uint8)
+
+
+def _recoloured(rng: np.random.Generator, image: Pixels, _pool: Pixels) -> Pixels:
+    """The image with its channels in another order."""
+    orders = [(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+    return image[..., list(orders[rng.integers(len(orders))])]
 
 
 _ALTERATIONS: tuple[Callable[[np.random.Generator, Pixels, Pixels], Pixels], ...] = (

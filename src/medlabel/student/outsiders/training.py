@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medlabel import phantoms
-from medlabel.student.outsiders.encoder import WIDTHS, hidden_layer, stages
-from medlabel.student.outsiders.junk import SIDE, junk
+from medlabel.student.outsiders.encoder import WIDTHS, hidden_layer
+from medlabel.student.outsiders.junk import junk
 
 __all__ = ["train_encoder"]
 
-_PER_LOOK, _JUNK = 1000, 2000
+_PER_LOOK, _JUNK = 2000, 4000
 _BATCH, _RATE, _DECAY = 128, 5e-3, 2e-2
 _SEED = 20_000  # of the drawings: no task uses such a seed
 
@@ -98,7 +98,7 @@ def _to_pixels(images: np.ndarray) -> Tensor:
 
 
 def _augmented(pixels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Return augmented pixels with the quarters by which each was turned, and if it was inverted."""
+    """Return augmented pixels, the quarters by which each was turned, and if it was inverted."""
     n = len(pixels)
 
     def some(share: float) -> Tensor:
@@ -108,7 +108,9 @@ def _augmented(pixels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor
         return torch.from_numpy(rng.uniform(low, high, (n, 1, 1, 1))).float()
 
     turns = torch.from_numpy(np.where(rng.random(n) < 0.5, 0, rng.integers(0, 4, n)))
-    turned = torch.stack([torch.rot90(x, int(k), (1, 2)) for x, k in zip(pixels, turns, strict=True)])
+    turned = torch.stack(
+        [torch.rot90(x, int(k), (1, 2)) for x, k in zip(pixels, turns, strict=True)]
+    )
     inverted = some(0.2)
     pixels = torch.where(inverted, -turned, turned)
     grey = (pixels * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
@@ -131,7 +133,7 @@ def _moved(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
 
-def train_encoder(steps: int = 3000) -> dict[str, Tensor]:
+def train_encoder(steps: int = 7000) -> dict[str, Tensor]:
     """Train the encoder; returns its weights as float16, by the names of `encoder.stages`."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -156,7 +158,9 @@ def train_encoder(steps: int = 3000) -> dict[str, Tensor]:
         schedule.step()
         if step % 100 == 0:
             right = (kind.argmax(dim=1) == which).float().mean()
-            print(f"step {step}: loss {loss:.2f}, kinds right {right:.0%}", flush=True)
+            print(  # noqa: T201
+                f"step {step}: loss {loss:.2f}, kinds right {right:.0%}", flush=True
+            )
     return net.folded()
 
 
