@@ -25,13 +25,13 @@ from scipy.special import softmax
 from torch import nn
 
 from medlabel.student.fit import to_pixels
-from medlabel.student.mahalanobis import (
+from medlabel.student.networks import Student
+from medlabel.student.outsiders import OutsiderDetector, fit_detector
+from medlabel.student.outsiders.mahalanobis import (
     class_statistics,
     cross_fitted_distances,
     nearest_distance,
 )
-from medlabel.student.networks import Student
-from medlabel.student.outsiders import OutsiderDetector, fit_detector
 
 __all__ = ["Calibration", "FeatureReader", "calibrate"]
 

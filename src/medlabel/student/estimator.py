@@ -235,8 +235,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         | `confidence` | its calibrated probability, float32 |
         | `decision` | `auto`, or `review` where there is a reason for it |
         | `review_reasons` | joined by commas, empty where there is none; see below |
-        | `ood_score` | distance from the training images (Mahalanobis; Lee et al. 2018), above 1 |
-        | | where it is larger than for 99 % of them; NaN where it is not known |
+        | `ood_score` | how unlike the training images it is (see `student.outsiders`), above 1 |
+        | | where it is larger than for nearly all of them; NaN if unknown |
 
         | reason | when |
         | --- | --- |

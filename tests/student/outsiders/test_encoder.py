@@ -15,7 +15,7 @@ def test_grey_and_equal_channels_have_the_same_features():
     colour = np.repeat(GREY[..., None], 3, axis=3)
     grey = shipped_encoder(1)(GREY)
     assert (grey.shape, grey.dtype) == ((6, 370), np.float32)
-    np.testing.assert_allclose(shipped_encoder(3)(colour)[:, 10:], grey[:, 2:], atol=1e-4)
+    np.testing.assert_allclose(shipped_encoder(3)(colour)[:, 10:], grey[:, 2:], atol=5e-3)
 
 
 def test_features_of_an_image_do_not_depend_on_the_others():

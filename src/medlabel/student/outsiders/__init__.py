@@ -8,7 +8,7 @@ distinguishes a chest film from a slice of the abdomen. So a small encoder that 
 drawn images of every look apart describes the images, and a detector is fitted to the pool in its
 features. Nothing here uses a true label, and no real image but those of the pool.
 
-In: images, a class of each. Out: scores. Imports `phantoms`, and `mahalanobis` beside this package.
+In: images, a class of each. Out: scores. Imports `phantoms`.
 """
 
 from medlabel.student.outsiders.detector import CHROMA_LIMIT, OutsiderDetector, fit_detector

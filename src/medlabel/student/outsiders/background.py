@@ -12,7 +12,7 @@ from medlabel.student.outsiders.junk import junk
 
 __all__ = ["background_features"]
 
-_PER_LOOK, _JUNK = 120, 360
+_PER_LOOK, _JUNK = 100, 300
 _SEED = 30_000  # of the drawings: no task uses such a seed, nor did the encoder's training
 _LOOKS = 12  # looks that users add follow after these
 

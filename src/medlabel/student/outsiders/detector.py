@@ -4,14 +4,18 @@ Three scores, each of which finds what the others miss; above 1 an image is an o
 
 | score | what it is |
 | --- | --- |
-| contrast | log odds, by a logistic regression in the encoder's features, of the background against the classes of the pool: drawn images of all looks, junk, and the pool's own images altered (outlier exposure, Hendrycks et al. 2019) |
-| distance | Mahalanobis distance in the encoder's features to the nearest class of the pool |
+| contrast | log odds of a logistic regression: the background against the pool's classes |
+| distance | Mahalanobis distance to the nearest class of the pool |
 | colour | of grey pools alone: how far the image was from grey before it was made grey |
+
+The first two are computed in the features of the encoder. The background is what the pool is not:
+drawn images of all looks, junk, and the pool's own images altered (outlier exposure, Hendrycks et
+al. 2019).
 
 Drawn looks that resemble the pool do no harm: where the two overlap the odds are even, and the limit
 follows the pool. Limits are quantiles of the scores that the pool's own images get from detectors
 that were fitted without them. A score depends on nothing but the image.
-"""  # noqa: E501
+"""
 
 import warnings
 from collections.abc import Mapping
@@ -24,25 +28,25 @@ from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from medlabel.student.mahalanobis import (
+from medlabel.student.outsiders.background import background_features
+from medlabel.student.outsiders.encoder import Encoder, shipped_encoder
+from medlabel.student.outsiders.junk import altered
+from medlabel.student.outsiders.mahalanobis import (
     class_statistics,
     cross_fitted_distances,
     folds_of,
     nearest_distance,
 )
-from medlabel.student.outsiders.background import background_features
-from medlabel.student.outsiders.encoder import Encoder, shipped_encoder
-from medlabel.student.outsiders.junk import altered
 
 __all__ = ["CHROMA_LIMIT", "OutsiderDetector", "fit_detector"]
 
-CONTRAST_QUANTILE, DISTANCE_QUANTILE = 0.97, 0.99  # of the pool
+CONTRAST_QUANTILE, DISTANCE_QUANTILE = 0.975, 0.99  # of the pool
 CHROMA_LIMIT = 0.03  # mean difference of channels; a grey image in a colour JPEG has 0.00
 _FOLDS = 3
 _MOST = 2000  # images of a pool that a detector is fitted to
-_ALTERED = 600
+_ALTERED = 500
 _RIDGE = 0.01  # weight of the squared coefficients beside the mean loss
-_ITERATIONS = 80
+_ITERATIONS = 50
 _FARTHEST = 8.0  # in standard deviations: features of images unlike anything are cut off here
 _HIGHEST = 1e3  # of a score
 

@@ -118,5 +118,6 @@ def shipped_encoder(channels: int) -> Encoder:
     data = (files("medlabel.student.outsiders") / _FILE).read_bytes()
     weights = {name: value.float() for name, value in safetensors.torch.load(data).items()}
     if channels == 1:  # equal channels have the same effect as one with the sum of their weights
-        weights["weight1"] = weights["weight1"].sum(dim=1, keepdim=True)
+        summed = weights["weight1"].sum(dim=1, keepdim=True)
+        weights["weight1"] = summed.half().float()  # as a bundle stores it
     return Encoder.of(weights)

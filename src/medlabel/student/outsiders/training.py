@@ -158,7 +158,7 @@ def train_encoder(steps: int = 7000) -> dict[str, Tensor]:
         schedule.step()
         if step % 100 == 0:
             right = (kind.argmax(dim=1) == which).float().mean()
-            print(  # noqa: T201
+            print(  # noqa: T201 (a script)
                 f"step {step}: loss {loss:.2f}, kinds right {right:.0%}", flush=True
             )
     return net.folded()
