@@ -12,8 +12,8 @@ The first two are computed in the features of the encoder. The background is wha
 drawn images of all looks, junk, and the pool's own images altered (outlier exposure, Hendrycks et
 al. 2019).
 
-Drawn looks that resemble the pool do no harm: where the two overlap the odds are even, and the limit
-follows the pool. Limits are quantiles of the scores that the pool's own images get from detectors
+Drawn looks that resemble the pool do no harm: where the two overlap the odds are even, and the
+limit follows the pool. Limits are quantiles of the scores that the pool's own images get from detectors
 that were fitted without them. A score depends on nothing but the image.
 """
 
