@@ -13,8 +13,8 @@ drawn images of all looks, junk, and the pool's own images altered (outlier expo
 al. 2019).
 
 Drawn looks that resemble the pool do no harm: where the two overlap the odds are even, and the
-limit follows the pool. Limits are quantiles of the scores that the pool's own images get from detectors
-that were fitted without them. A score depends on nothing but the image.
+limit follows the pool. Limits are quantiles of the scores that the pool's own images get from
+detectors that were fitted without them. A score depends on nothing but the image.
 """
 
 import warnings
