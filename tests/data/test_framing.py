@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
-from medlabel.data.framing import Framing
+from medlabel.data.framing import Framing, chroma_of
 
 from open_clip.transform import PreprocessCfg, image_transform_v2  # isort: skip
 
@@ -26,3 +26,18 @@ def test_framing_is_open_clips_own_geometry(shape, mode):
 def test_readers_of_files_need_not_import_torch():
     program = "import rayjobs.image_reading, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_chroma_is_measured_in_the_centre_square():
+    image = np.full((64, 200, 3), 80, np.uint8)
+    image[:, :60, 0] = 255  # the left margin is cut off
+    assert chroma_of(image) == 0
+    image[:, 68:100, 1] = 131  # left half of the square: one channel is 51 brighter
+    assert chroma_of(image) == pytest.approx(0.5 * 51 / 255)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (1, 9), (700, 900)])
+def test_a_grey_image_has_no_chroma(shape):
+    grey = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert chroma_of(grey) == 0
+    assert chroma_of(np.repeat(grey[..., None], 3, axis=2)) == 0

@@ -29,9 +29,11 @@ def test_a_shard_of_rejects_survives_its_row():
 def test_a_piece_to_label_survives_its_row():
     images = np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28)
     digests = to_digests([bytes(16), b"d" * 16])
-    sent = DecodedPiece("key", 4, ("/a.png", "/b\n.png"), images, digests, ("broken", None))
+    chroma, addresses = np.array([0, 0.25], np.float32), ("/a.png", "/b\n.png")
+    sent = DecodedPiece("key", 4, addresses, images, chroma, digests, ("broken", None))
     got = unpack_prepared(pack_prepared(sent))
     np.testing.assert_array_equal(got.images, images)
+    np.testing.assert_array_equal(got.chroma, chroma)
     assert (got.key, got.start, got.addresses) == (sent.key, 4, sent.addresses)
     assert (got.digests.tolist(), got.reasons) == (digests.tolist(), sent.reasons)
 
