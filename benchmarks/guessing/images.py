@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import FILES
 from benchmarks.distortions import EMPTY, distort
-from benchmarks.guessing.situations import PER_TASK, Group, Situation
+from benchmarks.guessing.situations import PER_TASK, Group, NamedClass, Situation
 from benchmarks.unseen_looks import unseen
 from medlabel.phantoms import LOOKS, draw_look
 
@@ -56,8 +56,10 @@ def gather(situation: Situation, data_root: Path, extras: Path | None) -> Gather
     """Sample the images of a situation; the same ones at every call."""
     rng = np.random.default_rng(zlib.crc32(situation.name.encode()))
     shares = np.array([one.share for one in situation.classes])
-    whole = PER_TASK * (1 - situation.foreign_share)
-    counts = np.round(whole * shares / max(shares.sum(), 1e-9)).astype(int)
+    wanted = PER_TASK * (1 - situation.foreign_share) * shares / max(shares.sum(), 1e-9)
+    at_hand = [_at_hand(one, data_root, extras) for one in situation.classes]
+    scarce = min([1.0, *(have / want for have, want in zip(at_hand, wanted, strict=True) if want)])
+    counts = np.round(wanted * scarce).astype(int)  # so that shares are as they are stated
     parts: list[NDArray[np.uint8]] = []
     truth: list[int] = []
     for label, (one, count) in enumerate(zip(situation.classes, counts, strict=True)):
@@ -90,14 +92,27 @@ def _stack(parts: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 def _sample(
     group: Group, n: int, rng: np.random.Generator, data_root: Path, extras: Path | None
 ) -> NDArray[np.uint8]:
+    images, _ = _open(group.images, data_root, extras)
+    rows = _rows(group, data_root, extras)
+    return np.asarray(images[rng.permutation(rows)[:n]])
+
+
+def _at_hand(one: NamedClass, data_root: Path, extras: Path | None) -> float:
+    """How many images of a class there can be, with the shares of its groups."""
+    whole = sum(group.share for group in one.groups)
+    have = [len(_rows(group, data_root, extras)) * whole / group.share for group in one.groups]
+    return min(have, default=0.0)
+
+
+def _rows(group: Group, data_root: Path, extras: Path | None) -> NDArray[np.int64]:
+    """The rows of a group in its set."""
     images, labels = _open(group.images, data_root, extras)
     fits = np.ones(len(images), dtype=bool)
     if group.labels is not None:
         fits = _with_any(labels, group.labels)
     if group.without is not None:
         fits &= ~_with_any(labels, group.without)
-    rows = np.flatnonzero(fits)
-    return np.asarray(images[rng.permutation(rows)[:n]])
+    return np.flatnonzero(fits)
 
 
 def _with_any(labels: NDArray[np.int64], wanted: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.unseen_looks import UNSEEN
 from medlabel.phantoms import LOOKS
-from medlabel.teacher.captions import CLASS_NAMES, captions_for, paper_captions
+from medlabel.teacher.captions import CLASS_NAMES, NO_FINDING, captions_for
 
 __all__ = ["Group", "NamedClass", "Situation", "all_situations"]
 
@@ -43,7 +43,12 @@ class Group:
 class NamedClass:
     """A class as a user names it: the captions that the teacher reads, and the true images.
 
-    `share` is relative to the other classes; 0 for a class that no image belongs to.
+    Attributes:
+        name: of the class.
+        captions: those of a set or of a label of it; empty if only the name is known, as in
+            `medlabel label`.
+        groups: its images.
+        share: of the images, relative to the other classes; 0 if no image belongs to it.
     """
 
     name: str
@@ -97,8 +102,6 @@ def _kinds(where: str, flag: str, labels: Sequence[int] | None = None) -> tuple[
 
 def _finding(where: str, label: int) -> tuple[NamedClass, ...]:
     """A chest finding against films without any finding."""
-    from medlabel.teacher.captions import NO_FINDING
-
     one = _kind(where, "chestmnist", label)
     if where == "drawn":
         none = Group("drawn:chestmnist", (14,))
@@ -108,8 +111,8 @@ def _finding(where: str, label: int) -> tuple[NamedClass, ...]:
 
 
 def _typed(name: str, *groups: Group, share: float = 1.0) -> NamedClass:
-    """A name that medlabel has no captions for: the paper's template."""
-    return NamedClass(name, paper_captions(name), groups, share)
+    """A class that is known by its name alone."""
+    return NamedClass(name, (), groups, share)
 
 
 def _unseen(flag: str) -> NamedClass:

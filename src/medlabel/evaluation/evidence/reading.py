@@ -32,9 +32,7 @@ class Witness:
     world: World
 
 
-def read_task(
-    witness: Witness, images: Images, captions: Mapping[str, Sequence[str]]
-) -> Reading:
+def read_task(witness: Witness, images: Images, captions: Mapping[str, Sequence[str]]) -> Reading:
     """Embed images and captions by one teacher.
 
     Args:

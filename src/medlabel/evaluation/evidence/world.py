@@ -82,9 +82,7 @@ def _captions(
     return texts, np.array(of_look), np.array(whole)
 
 
-def _drawings(
-    clip: Clip, looks: Sequence[str], left_out: Sequence[str]
-) -> tuple[Floats, Numbers]:
+def _drawings(clip: Clip, looks: Sequence[str], left_out: Sequence[str]) -> tuple[Floats, Numbers]:
     embeddings, numbers = [], []
     for number, flag in enumerate(looks):
         images, kinds = draw_look(LOOKS[flag], _DRAWN_PER_LOOK, _SEED, even=True)
