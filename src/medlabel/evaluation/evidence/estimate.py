@@ -1,0 +1,116 @@
+"""Estimate the accuracy of labels from the signals, by situations whose outcome is known.
+
+`situations.csv` has a row per situation of `benchmarks/guessing`: its signals, and the accuracy of
+the student that was trained there. A random forest learns the accuracy from the signals. The
+situations that share leaves with a new task are its likes, and their accuracies are a distribution
+for its own (quantile regression forests, Meinshausen 2006).
+
+| name | meaning |
+| --- | --- |
+| useless | an accuracy below 0.7 with two classes, or within 0.15 of chance with more |
+| `useless` | the weight of the situations that were so, among the likes of a task |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
+
+from medlabel.evaluation.evidence.signals import ENSEMBLE_SIGNALS, SIGNALS
+
+__all__ = ["Estimated", "Estimator", "is_useless", "read_situations", "shipped_estimator"]
+
+Floats = NDArray[np.float64]
+
+_TREES = 400
+_LEAF = 2
+_ALONE = "alone_"  # before the names of the signals of the first teacher without any other
+_INTERVAL = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """An estimate for one task.
+
+    Attributes:
+        accuracy: of the student's labels, the median of the task's likes, from 0 to 1.
+        low: lower end of the 90 % interval.
+        high: upper end of it.
+        useless: weight of the likes whose labels were useless, from 0 to 1.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    useless: float
+
+
+def is_useless(accuracy: Floats, classes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether labels of these accuracies [N] are useless, given the numbers of classes [N].
+
+    >>> is_useless(np.array([0.69, 0.69, 0.2]), np.array([2, 4, 8])).tolist()
+    [True, False, True]
+    """
+    return np.where(classes == 2, accuracy < 0.7, accuracy < 1 / classes + 0.15)
+
+
+class Estimator:
+    """A forest over situations.
+
+    Args:
+        situations: a row per situation, with `accuracy`, `classes` and a column per signal.
+        alone: whether there is one teacher only.
+    """
+
+    def __init__(self, situations: pd.DataFrame, *, alone: bool = False) -> None:
+        self.names = [name for name in SIGNALS if not (alone and name in ENSEMBLE_SIGNALS)]
+        columns = [f"{_ALONE}{name}" if alone else name for name in self.names]
+        known = self._table(situations[columns].to_numpy(), situations["classes"].to_numpy())
+        self._accuracy = situations["accuracy"].to_numpy(dtype=np.float64)
+        self._useless = is_useless(self._accuracy, situations["classes"].to_numpy())
+        self._forest = RandomForestRegressor(
+            _TREES, min_samples_leaf=_LEAF, max_features=0.4, random_state=0
+        ).fit(known, self._accuracy)
+        self._leaves = self._forest.apply(known)
+
+    @staticmethod
+    def _table(signals: Floats, classes: NDArray[np.int64]) -> Floats:
+        return np.column_stack([signals, classes])
+
+    def estimate(self, signals: Mapping[str, float], classes: int) -> Estimated:
+        """Estimate the accuracy of a task's labels.
+
+        Args:
+            signals: of `compute_evidence_signals`.
+            classes: number of classes.
+        """
+        row = self._table(np.array([[signals[name] for name in self.names]]), np.array([classes]))
+        same = self._leaves == self._forest.apply(row)
+        weights = (same / same.sum(axis=0)).mean(axis=1)
+        low, middle, high = _quantiles(self._accuracy, weights, (_INTERVAL[0], 0.5, _INTERVAL[1]))
+        return Estimated(middle, low, high, float(weights @ self._useless))
+
+
+def _quantiles(values: Floats, weights: Floats, shares: Sequence[float]) -> list[float]:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) - weights[order] / 2
+    return [float(np.interp(share, reached, values[order])) for share in shares]
+
+
+def read_situations() -> pd.DataFrame:
+    """Return the situations that come with the package."""
+    with (files("medlabel.evaluation.evidence") / "situations.csv").open() as file:
+        return pd.read_csv(file)
+
+
+@cache
+def shipped_estimator(alone: bool = False) -> Estimator:
+    """The estimator of the package's situations; fitted once, in about a second."""
+    return Estimator(read_situations(), alone=alone)

@@ -1,0 +1,98 @@
+"""From signals to a verdict in words: what was found, and what to do about it.
+
+The thresholds were chosen on half of the situations of `benchmarks/guessing` and are reported on
+the other half (docs/guessing.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from medlabel.evaluation.evidence.estimate import Estimated
+from medlabel.student.verdict import AccuracyEstimate, Evidence, Example, Level, Verdict
+
+__all__ = ["DOUBT_ABOVE", "GUESS_ABOVE", "level_of", "verdict_from"]
+
+DOUBT_ABOVE = 0.08  # weight of useless situations among a task's likes
+GUESS_ABOVE = 0.5
+_SOME_DOUBT = 0.2  # up to it very confident labels of a doubtful task are accepted
+_DOUBTFUL_AUTO = 0.99
+
+_ANOTHER = "Try another teacher, for instance `--clip hf-hub:OWNER/NAME` of a model for your images."
+_CAPTIONS = (
+    "Describe the classes in other words: `--captions FILE.yaml`, or NAME=a caption in words."
+)
+_ANSWERS = (
+    "Label some images yourself and retrain: `medlabel audit plan`, then `medlabel retrain`. "
+    "Twenty examples of each class help, 150 answers tell how good the labels are."
+)
+_AUDIT = "Check 100 labels to know the accuracy: `medlabel audit plan` chooses them."
+
+
+def level_of(estimated: Estimated, all_unknown: bool = False) -> Level:
+    """The verdict that an estimate supports; with unknown names alone it is at best doubtful."""
+    if estimated.useless >= GUESS_ABOVE:
+        return "guessing"
+    return "doubtful" if estimated.useless > DOUBT_ABOVE or all_unknown else "read"
+
+
+def verdict_from(
+    level: Level,
+    evidence: Sequence[Evidence],
+    estimated: Estimated | None,
+    examples: Sequence[Example] = (),
+    no_estimate_because: str = "",
+) -> Verdict:
+    """Put a verdict into words.
+
+    Args:
+        level: of the verdict.
+        evidence: the pieces; those that speak against the labels are put first.
+        estimated: None if the accuracy cannot be estimated.
+        examples: at most three.
+        no_estimate_because: the reason if there is no estimate.
+    """
+    order: Mapping[str, int] = {"guessing": 0, "doubtful": 1, "read": 2}
+    pieces = sorted(evidence, key=lambda piece: order[piece.level])
+    worst = next((piece for piece in pieces if piece.level != "read"), None)
+    return Verdict(
+        level,
+        _summary(level, worst),
+        tuple(pieces),
+        _advice(level, pieces),
+        None
+        if estimated is None
+        else AccuracyEstimate(estimated.accuracy, estimated.low, estimated.high),
+        no_estimate_because if estimated is None else "",
+        _DOUBTFUL_AUTO if level == "doubtful" and _only_some(estimated) else None,
+        tuple(examples),
+    )
+
+
+def _only_some(estimated: Estimated | None) -> bool:
+    return estimated is not None and estimated.useless <= _SOME_DOUBT
+
+
+def _summary(level: Level, worst: Evidence | None) -> str:
+    if level == "read":
+        return "The teacher reads these images: independent evidence agrees with its labels."
+    reason = f" {_with_class(worst)}" if worst is not None else ""
+    if level == "doubtful":
+        return f"It is doubtful whether the teacher reads these images.{reason}"
+    return f"The teacher is guessing.{reason}"
+
+
+def _with_class(piece: Evidence) -> str:
+    if piece.class_name is None or piece.class_name in piece.sentence:
+        return piece.sentence
+    return f"{piece.class_name}: {piece.sentence}"
+
+
+def _advice(level: Level, pieces: Sequence[Evidence]) -> tuple[str, ...]:
+    """What to do next, the likeliest help first."""
+    if level == "read":
+        return ()
+    against = {piece.name for piece in pieces if piece.level != "read"}
+    words = against & {"unknown_words", "caption_similarity", "wordings"}
+    known = (_CAPTIONS, _ANOTHER) if words else (_ANOTHER, _CAPTIONS)
+    return (*known, _ANSWERS) if level == "guessing" else (_AUDIT, *known, _ANSWERS)
