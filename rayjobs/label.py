@@ -21,8 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.listing import Part
+from medlabel.data.sources import is_public
 from medlabel.errors import MedlabelError
+from medlabel.evaluation.evidence.judge_labels import for_bundle, judge_labels
 from medlabel.experiments import run_folder as runs
+from medlabel.experiments.verdicts import write_verdict
 from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store, refuse_different
@@ -30,6 +33,7 @@ from medlabel.student.bundle import load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import learned_from, pool_provenance
 from medlabel.student.recipes import Recipe
+from medlabel.student.verdict import Verdict
 from medlabel.teacher.adjust import NO_ADJUSTMENT
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
@@ -121,8 +125,11 @@ def label_sources(config: LabelConfig, on_progress: OnProgress = ignore_progress
     )
     _claim(store, config)
     if not store.exists(_BUNDLE_CONFIG):
-        _train(store / _STUDENT, parts, config, on_progress)
-        runs.publish(store / _STUDENT, config.seed, to=store)
+        verdict = _train(store / _STUDENT, parts, config, on_progress)
+        write_verdict(store, verdict)
+        public = all(is_public(source) for source in config.sources)
+        kept = for_bundle(verdict, public=public)
+        runs.publish(store / _STUDENT, config.seed, to=store, verdict=kept)
     annotate = AnnotateConfig(
         sources=config.sources, bundle=store.path(runs.BUNDLE), out=config.out,
         auto_above=config.auto_above, size=config.size, data_root=config.data_root,
@@ -173,13 +180,29 @@ def _claim(store: Store, config: LabelConfig) -> None:
 
 def _train(
     store: Store, parts: Sequence[Part], config: LabelConfig, on_progress: OnProgress
-) -> None:
-    """Sample and score the pool, and train the student on it."""
+) -> Verdict:
+    """Sample and score the pool, and train the student on it; returns the teacher's verdict."""
     captions = list(config.captions_read.values())
     pool, scores = _score_pool(parts, captions, config, on_progress)
     _check_scores(scores.scores, config.class_names)
+    verdict = _judge(config, pool, scores, on_progress)
     progress = partial(on_progress, "fitting")
     _fit(store, pool, scores, config, progress)
+    return verdict
+
+
+def _judge(
+    config: LabelConfig, pool: Pool, scores: TeacherScores, on_progress: OnProgress
+) -> Verdict:
+    """The verdict on the teacher's labels of the pool."""
+    on_progress("verdict", 0, 1)
+    ids = [digest.hex() for digest in pool.digests.tolist()]
+    labels = scores.scores.argmax(axis=1)
+    verdict = judge_labels(
+        [config.clip], pool.images, ids, config.captions_read, labels, config.home
+    )
+    on_progress("verdict", 1, 1)
+    return verdict
 
 
 def _score_pool(

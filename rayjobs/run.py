@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.data.sources import Source
+from medlabel.data.sources import Source, is_public
 from medlabel.data.tasks import Cell, Task, gather_images, open_sources, sample_cells, sampled_ids
 from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
 from medlabel.evaluation.diagnostics import Diagnostics
+from medlabel.evaluation.evidence.judge_labels import for_bundle, judge_labels, with_warnings
 from medlabel.experiments import run_folder as runs
 from medlabel.experiments.run_tables import (
     ScoredImages,
@@ -26,6 +27,7 @@ from medlabel.experiments.run_tables import (
     results_table,
     timings_table,
 )
+from medlabel.experiments.verdicts import write_verdict
 from medlabel.reports.run_report import report_run
 from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, ignore_progress
@@ -33,6 +35,7 @@ from medlabel.storage.store import Store, refuse_different
 from medlabel.student.networks import check_student
 from medlabel.student.provenance import Identity, digest_scores, versions
 from medlabel.student.recipes import Recipe
+from medlabel.student.verdict import Verdict
 from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment, mean_vote
 from medlabel.teacher.clip import check_clip
 from medlabel.teacher.task_captions import captions_of_task
@@ -114,6 +117,7 @@ class RunResult:
         encoded: images that had to be embedded by this call.
         fitted: students that were fitted by this call.
         diagnostics: evidence, without true labels, on whether the labels can be trusted.
+        verdict: whether the teacher read the images or guessed.
     """
 
     results: pd.DataFrame
@@ -122,6 +126,7 @@ class RunResult:
     encoded: int
     fitted: int
     diagnostics: Diagnostics
+    verdict: Verdict
 
 
 def run(config: RunConfig, on_progress: OnProgress = ignore_progress) -> RunResult:
@@ -148,6 +153,8 @@ def run(config: RunConfig, on_progress: OnProgress = ignore_progress) -> RunResu
     if manifest["teacher"]["adjust"]:
         adjusted = adjusted_table(scored.adjusted, cells, config.task.class_names)
         store.write_table(runs.ADJUSTED, adjusted)
+    verdict = _judge(config, ids, scored.images, teacher, on_progress)
+    write_verdict(store, verdict)
     workload = _workload(config, manifest, scored, teacher)
     rows = {c.seed: CellRows(c.seed, scored.at(c.pool), scored.at(c.test)) for c in cells}
     start_ray(on_progress)
@@ -155,6 +162,8 @@ def run(config: RunConfig, on_progress: OnProgress = ignore_progress) -> RunResu
     fitted = fit_cells(store, workload, list(rows.values()), progress, config.placement)
     diagnostics, best = diagnostics_of(store, scored, cells)
     store.write_json(runs.DIAGNOSTICS, diagnostics.to_json())
+    verdict = with_warnings(verdict, diagnostics.warnings)
+    write_verdict(store, verdict)
     truth.save(store)  # only now: workers that fit know the path of this folder
     results = _evaluate(store, scored, cells, truth, config.task.class_names)
     progress = partial(on_progress, "ceiling")
@@ -162,12 +171,13 @@ def run(config: RunConfig, on_progress: OnProgress = ignore_progress) -> RunResu
     ceiling = fit_ceiling(store, workload, rows, some, truth, progress, config.placement)
     progress = partial(on_progress, "baselines")
     store.write_table(runs.BASELINES, baselines_table(scored, cells, truth, ceiling, progress))
-    runs.publish(store, best, diagnostics.warnings)
+    public = all(is_public(each.source) for each in config.task.classes)
+    runs.publish(store, best, diagnostics.warnings, verdict=for_bundle(verdict, public=public))
     on_progress("reporting", 0, 1)
     report = report_run(store, config.data_root)
     on_progress("reporting", 1, 1)
     bundle = store.path(runs.BUNDLE)
-    return RunResult(results, report, bundle, teacher.encoded, fitted, diagnostics)
+    return RunResult(results, report, bundle, teacher.encoded, fitted, diagnostics, verdict)
 
 
 def _check(config: RunConfig) -> None:
@@ -217,6 +227,23 @@ def _ask_teacher(
         embeddings, encoded = embed_ids(clip, config.home, sources, ids, on_progress)
         answers.append(score_by_captions(clip, config.home, name, captions, embeddings, encoded))
     return combine_teachers(answers)
+
+
+def _judge(
+    config: RunConfig,
+    ids: Sequence[str],
+    images: NDArray[np.uint8],
+    teacher: TeacherScores,
+    on_progress: OnProgress,
+) -> Verdict:
+    """The verdict on the teacher's labels; no true label is at hand here."""
+    on_progress("verdict", 0, 1)
+    by_class = dict(zip(config.task.class_names, _captions(config), strict=True))
+    scores = teacher.scores if teacher.scores.ndim == 2 else mean_vote(list(teacher.scores))
+    clips = config.clips if config.scores is None else ()
+    verdict = judge_labels(clips, images, ids, by_class, scores.argmax(axis=1), config.home)
+    on_progress("verdict", 1, 1)
+    return verdict
 
 
 def _write_scores(

@@ -128,7 +128,7 @@ def _student(gathered: Gathered, scores: NDArray[np.float32]) -> Row:
     row: Row = {"accuracy": float(right.mean())}
     if calibration is not None:
         sure = calibration.apply_temperature(probabilities).max(axis=1)
-        inside = calibration.ood_score(features) <= 1
+        inside = calibration.ood_score(features, gathered.images[test]) <= 1
         row["confidence"] = [round(float(p), 4) if keep else 0.0
                              for p, keep in zip(sure, inside, strict=True)]  # fmt: skip
         row["right"] = right.tolist()

@@ -45,6 +45,7 @@ _STAGES = {
     "embedding": "Embedding images",
     "writing": "Writing the table",
     "annotating": "Labelling images",
+    "verdict": "Judging the teacher's labels",
     "fitting": "Training students",
     "ceiling": "Training on true labels",
     "baselines": "Evaluating baselines",

@@ -32,6 +32,7 @@ __all__ = [
     "default_data_root",
     "download_medmnist",
     "find_npz",
+    "is_public",
     "medmnist_file",
     "open_source",
     "source_name",
@@ -120,6 +121,15 @@ def source_name(spec: str) -> str:
     if spec.startswith("phantom:"):
         return spec.replace(":", "-")
     return Path(spec).stem if spec.endswith(".npz") else spec
+
+
+def is_public(spec: str) -> bool:
+    """Whether everybody may see a source's images: MedMNIST's sets, and drawn images.
+
+    >>> is_public("breastmnist"), is_public("phantom:octmnist"), is_public("scans/")
+    (True, True, False)
+    """
+    return spec.startswith("phantom:") or spec in MEDMNIST_FLAGS
 
 
 def open_source(spec: str, size: int = 28, data_root: Path | None = None) -> Source:

@@ -136,18 +136,12 @@ def _about_words(captions: Mapping[str, Sequence[str]]) -> Iterator[Evidence]:
     """What the teacher never learned of each class."""
     missing = unlearned_words(captions)
     for name, learned in words_learned(captions).items():
+        words = ", ".join(missing[name][:3]) or name
+        sentence = f"{name}: the teacher has never learned \u201c{words}\u201d."
         if learned == "none":
-            words = " ".join(missing[name]) or name
-            yield Evidence(
-                "unknown_words", "guessing", f"{name}: the teacher has never learned \u201c{words}"
-                "\u201d.", None, name,
-            )  # fmt: skip
+            yield Evidence("unknown_words", "guessing", sentence, None, name)
         elif learned == "some" and missing[name]:
-            yield Evidence(
-                "unknown_words", "doubtful",
-                f"{name}: the teacher has never learned \u201c{', '.join(missing[name][:3])}\u201d.",
-                None, name,
-            )  # fmt: skip
+            yield Evidence("unknown_words", "doubtful", sentence, None, name)
 
 
 def _graded(value: float, read: float, guess: float) -> Level:
@@ -238,9 +232,7 @@ def _examples(
         )  # fmt: skip
 
 
-def _example(
-    images: Images, ids: Sequence[str], row: int, label: str, sentence: str
-) -> Example:
+def _example(images: Images, ids: Sequence[str], row: int, label: str, sentence: str) -> Example:
     written = io.BytesIO()
     Image.fromarray(images[row]).save(written, "PNG")
     return Example(str(ids[row]), label, sentence, base64.b64encode(written.getvalue()).decode())

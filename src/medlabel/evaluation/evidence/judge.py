@@ -18,7 +18,9 @@ GUESS_ABOVE = 0.5
 _SOME_DOUBT = 0.2  # up to it very confident labels of a doubtful task are accepted
 _DOUBTFUL_AUTO = 0.99
 
-_ANOTHER = "Try another teacher, for instance `--clip hf-hub:OWNER/NAME` of a model for your images."
+_ANOTHER = (
+    "Try another teacher, for instance `--clip hf-hub:OWNER/NAME` of a model for your images."
+)
 _CAPTIONS = (
     "Describe the classes in other words: `--captions FILE.yaml`, or NAME=a caption in words."
 )

@@ -57,7 +57,7 @@ def _witness(seed: int, home: Path, views: bool) -> Witness:
 
 def _kept_world(clip: Clip, home: Path) -> World:
     """The world of a teacher, from the home if it is there."""
-    store = Store(home) / "worlds"
+    store = Store(str(home / "worlds"))
     name = f"{clip.key}-{hex_digest(repr(added_sources()), 8)}.npz"
     if store.exists(name):
         with np.load(io.BytesIO(store.read(name)), allow_pickle=False) as arrays:
@@ -66,8 +66,8 @@ def _kept_world(clip: Clip, home: Path) -> World:
             return World(looks, **{key: arrays[key] for key in _KEPT}, nearness=near)
     world = world_of(clip)
     written = io.BytesIO()
-    near = {f"near_{number}": values for number, values in enumerate(world.nearness)}
-    arrays = {key: getattr(world, key) for key in _KEPT}
-    np.savez(written, looks=np.array(world.looks), **arrays, **near)
+    kept = {key: getattr(world, key) for key in _KEPT}
+    kept |= {f"near_{number}": values for number, values in enumerate(world.nearness)}
+    np.savez(written, looks=np.array(world.looks), **kept)
     store.write(name, written.getvalue())
     return world

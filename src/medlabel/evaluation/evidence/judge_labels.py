@@ -1,0 +1,59 @@
+"""The verdict on the labels of a task, as every job asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medlabel.evaluation.evidence.assess import IMAGES, assess, assess_other
+from medlabel.evaluation.evidence.witnesses import is_calibrated, witnesses_for
+from medlabel.student.verdict import Evidence, Verdict
+
+__all__ = ["for_bundle", "judge_labels", "with_warnings"]
+
+
+def judge_labels(
+    teachers: Sequence[str],
+    images: NDArray[np.uint8],
+    ids: Sequence[str],
+    captions: Mapping[str, Sequence[str]],
+    labels: NDArray[np.int64],
+    home: Path,
+) -> Verdict:
+    """Give the verdict on a teacher's labels, from a sample of the images.
+
+    Args:
+        teachers: names of the teachers that labelled, as a user types them; empty for scores that
+            the user brought.
+        images: uint8 [N, S, S] or [N, S, S, 3], as the student sees them.
+        ids: of the images.
+        captions: those of each of K classes, by its name.
+        labels: the label of each image, int64 [N].
+        home: folder of the phantom CLIPs.
+    """
+    rows = np.sort(np.random.default_rng(0).permutation(len(images))[:IMAGES])
+    some, names = images[rows], [ids[row] for row in rows]
+    if len(teachers) == 1 and is_calibrated(teachers[0]):
+        return assess(some, names, captions, witnesses_for(teachers[0], home))
+    witnesses = witnesses_for("", home)
+    return assess_other(some, names, captions, labels[rows], witnesses)
+
+
+def with_warnings(verdict: Verdict, warnings: Sequence[str]) -> Verdict:
+    """Add what the students' diagnostics found; with a warning, a verdict is doubtful at best."""
+    if not warnings:
+        return verdict
+    pieces = tuple(Evidence("students", "doubtful", text) for text in warnings)
+    found = replace(verdict, evidence=(*pieces, *verdict.evidence))
+    if verdict.level != "read":
+        return found
+    return replace(found, level="doubtful", summary=f"The labels are doubtful. {warnings[0]}")
+
+
+def for_bundle(verdict: Verdict, *, public: bool) -> Verdict:
+    """The verdict as it travels with a student: without images, unless they are public."""
+    return verdict if public else replace(verdict, examples=())
