@@ -32,7 +32,7 @@ PHANTOMS = 1
 CAPTIONS = 1
 """The captions that the phantom CLIP is trained on: `teacher.captions`, `phantom_captions`."""
 
-TEACHER_TRAINING = 2
+TEACHER_TRAINING = 1
 """How the phantom CLIP is built and trained: `teacher.phantom_clip`, `phantom_training`."""
 
 PREPROCESSING = 1
