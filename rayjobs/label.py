@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medlabel.data.listing import Part
 from medlabel.data.sources import is_public
@@ -52,7 +51,6 @@ _MANIFEST = "label.json"
 _BUNDLE_CONFIG = f"{runs.BUNDLE}/config.json"
 _STUDENT = "student"
 _READS = "teacher_reads"  # the captions by class, in the manifest
-_MIN_PER_CLASS = 10  # images that the teacher must assign to each class
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,8 @@ def label_sources(config: LabelConfig, on_progress: OnProgress = ignore_progress
     """Train the student unless `config.out` has one, and annotate all images with it.
 
     Raises:
-        MedlabelError: an option or a source is wrong, `config.out` holds something else, the
-            teacher hardly ever chooses one of the classes, or a worker failed.
+        MedlabelError: an option or a source is wrong, `config.out` holds something else, or a
+            worker failed.
     """
     _check(config)
     store = Store(config.out)
@@ -184,7 +182,6 @@ def _train(
     """Sample and score the pool, and train the student on it; returns the teacher's verdict."""
     captions = list(config.captions_read.values())
     pool, scores = _score_pool(parts, captions, config, on_progress)
-    _check_scores(scores.scores, config.class_names)
     verdict = _judge(config, pool, scores, on_progress)
     progress = partial(on_progress, "fitting")
     _fit(store, pool, scores, config, progress)
@@ -218,17 +215,6 @@ def _score_pool(
     table, progress = image_table(clip, config.home), partial(on_progress, "embedding")
     pool = embed_pool(parts, rows, clip, table, config.side, config.replicas, progress)
     return pool, score_by_captions(clip, config.home, config.clip, captions, pool.embeddings)
-
-
-def _check_scores(scores: NDArray[np.float32], classes: Sequence[str]) -> None:
-    """Raise a `MedlabelError` if the teacher hardly ever chooses one of the classes."""
-    counts = np.bincount(scores.argmax(axis=1), minlength=len(classes))
-    rare = [name for name, count in zip(classes, counts, strict=True) if count < _MIN_PER_CLASS]
-    if rare:
-        raise MedlabelError(
-            f"the teacher assigns fewer than {_MIN_PER_CLASS} images to {', '.join(rare)}: leave "
-            "that class out, say what it means (NAME=MEANING), or choose another --clip"
-        )
 
 
 def _fit(

@@ -16,14 +16,19 @@ import torch
 from safetensors.torch import load_file
 
 from medlabel import versions
+from medlabel.evaluation.evidence.witnesses import write_world
+from medlabel.evaluation.evidence.world import world_of
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.home import default_home
+from medlabel.teacher.clip import load_clip
 from medlabel.teacher.phantom_clip import PretrainingConfig
-from medlabel.teacher.phantom_store import train_phantom_clip
+from medlabel.teacher.phantom_store import ensure_phantom_clip, train_phantom_clip
 from medlabel.teacher.phantom_training import clip_from_state, learned_tokens
 from medlabel.teacher.shipped_phantoms import SHIPPED_SEEDS, shipped_state, write_shipped
 
-FOLDER = Path(__file__).parents[1] / "src/medlabel/teacher/phantom_weights"
+SOURCE = Path(__file__).parents[1] / "src/medlabel"
+FOLDER = SOURCE / "teacher/phantom_weights"
+WORLDS = SOURCE / "evaluation/evidence/worlds"
 
 
 def main() -> None:
@@ -36,6 +41,7 @@ def main() -> None:
         config = PretrainingConfig(seed=seed, looks=())
         state = _state(config, default_home())
         print(write_shipped(FOLDER, config, state, _card(config)))
+        print(_write_world(config))
 
 
 def _state(config: PretrainingConfig, home: Path) -> dict[str, object]:
@@ -45,6 +51,15 @@ def _state(config: PretrainingConfig, home: Path) -> dict[str, object]:
     words = torch.from_numpy(learned_tokens(config))
     weights["token_embedding.weight"] = weights["token_embedding.weight"][words]
     return {"words": words, "model": weights}
+
+
+def _write_world(config: PretrainingConfig) -> Path:
+    """Write what the model knows, which verdicts compare images with."""
+    clip = load_clip(ensure_phantom_clip(default_home(), config), "cpu")
+    path = WORLDS / f"{clip.key}-{hex_digest('()', 8)}.npz"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(write_world(world_of(clip)))
+    return path
 
 
 def _card(config: PretrainingConfig) -> dict[str, str]:

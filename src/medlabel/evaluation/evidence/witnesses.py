@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from medlabel.teacher.phantom_clip import PretrainingConfig, is_phantom, pretrai
 from medlabel.teacher.phantom_store import ensure_phantom_clip
 from medlabel.teacher.shipped_phantoms import SHIPPED_SEEDS
 
-__all__ = ["is_calibrated", "witnesses_for"]
+__all__ = ["is_calibrated", "read_world", "witnesses_for", "write_world"]
 
-_KEPT = ("captions", "caption_looks", "whole", "images", "image_looks")
+_KEPT = ("captions", "caption_looks", "whole", "image_looks")
 
 
 def is_calibrated(name: str) -> bool:
@@ -49,25 +50,45 @@ def witnesses_for(name: str, home: Path) -> list[Witness]:
     return [_witness(seed, home, views and row == 0) for row, seed in enumerate(seeds)]
 
 
+_LOADED: dict[tuple[int, bool, tuple[str, ...]], Witness] = {}
+
+
 def _witness(seed: int, home: Path, views: bool) -> Witness:
-    folder = ensure_phantom_clip(home, PretrainingConfig(seed=seed))
-    clip = load_clip(folder + (VIEWS if views else ""), "cpu")
-    return Witness(clip, _kept_world(clip, home))
+    """Load a phantom teacher, once per process, and what it knows."""
+    key = seed, views, added_sources()
+    if key not in _LOADED:
+        folder = ensure_phantom_clip(home, PretrainingConfig(seed=seed))
+        clip = load_clip(folder + (VIEWS if views else ""), "cpu")
+        _LOADED[key] = Witness(clip, _kept_world(clip, home))
+    return _LOADED[key]
 
 
 def _kept_world(clip: Clip, home: Path) -> World:
-    """The world of a teacher, from the home if it is there."""
-    store = Store(str(home / "worlds"))
+    """What a teacher knows: from the package, from the home, or computed now."""
     name = f"{clip.key}-{hex_digest(repr(added_sources()), 8)}.npz"
-    if store.exists(name):
-        with np.load(io.BytesIO(store.read(name)), allow_pickle=False) as arrays:
-            looks = tuple(arrays["looks"].tolist())
-            near = tuple(arrays[f"near_{number}"] for number in range(len(looks)))
-            return World(looks, **{key: arrays[key] for key in _KEPT}, nearness=near)
-    world = world_of(clip)
-    written = io.BytesIO()
+    shipped = files("medlabel.evaluation.evidence") / "worlds" / name
+    if shipped.is_file():
+        return read_world(shipped.read_bytes())
+    store = Store(str(home / "worlds"))
+    if not store.exists(name):
+        store.write(name, write_world(world_of(clip)))
+    return read_world(store.read(name))
+
+
+def write_world(world: World) -> bytes:
+    """Serialise what a teacher knows as an npz; embeddings are rounded to float16."""
     kept = {key: getattr(world, key) for key in _KEPT}
     kept |= {f"near_{number}": values for number, values in enumerate(world.nearness)}
-    np.savez(written, looks=np.array(world.looks), **kept)
-    store.write(name, written.getvalue())
-    return world
+    written = io.BytesIO()
+    images = world.images.astype(np.float16)
+    np.savez_compressed(written, looks=np.array(world.looks), images=images, **kept)
+    return written.getvalue()
+
+
+def read_world(content: bytes) -> World:
+    """Read what `write_world` wrote."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        looks = tuple(arrays["looks"].tolist())
+        near = tuple(arrays[f"near_{number}"] for number in range(len(looks)))
+        kept = {key: arrays[key] for key in _KEPT}
+        return World(looks, images=arrays["images"].astype(np.float32), nearness=near, **kept)
