@@ -30,9 +30,10 @@ Shares of images with the same label are scaled so that 0 is chance with K equal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -232,6 +233,6 @@ def _with_neighbours(labels: Numbers, images: Floats, k: int) -> float:
     return kappa(np.repeat(labels, count), labels[nearest].ravel(), k)[0]
 
 
-def _mean(values: object) -> float:
-    found = list(values)  # type: ignore[call-overload]
+def _mean(values: Iterable[Any]) -> float:
+    found = list(values)
     return float(np.mean(found)) if found else float("nan")
