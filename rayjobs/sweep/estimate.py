@@ -16,15 +16,18 @@ from medlabel.storage.digests import digest_image, to_digests
 from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.teacher.clip import Clip, base_name
 from medlabel.teacher.digest_catalogue import Catalogue, missing_rows
-from medlabel.teacher.phantom_clip import is_phantom
+from medlabel.teacher.phantom_clip import is_phantom, pretraining_named
+from medlabel.teacher.shipped_phantoms import shipped_state
 from medlabel.teacher.zoo.weights import find_local_weights
 from rayjobs.scoring import image_table, start_ray
 from rayjobs.sweep.measure import encode_seconds, fit_seconds, judge_seconds, local_clip
 from rayjobs.sweep.prepare import PreparedSweep, SweepConfig, prepare
+from rayjobs.sweep.verdicts import judged_labels
 
 __all__ = ["Estimate", "Rates", "estimate"]
 
 _TIMED_IMAGES = 128  # to measure an encoder with
+_VERDICT_SECONDS = 2.0  # per task and teacher, by one core, of 400 images of 28 pixels
 _JUDGE_SECONDS = 0.04  # per cell where nothing is measured: reading predictions, and metrics
 
 
@@ -71,6 +74,7 @@ class Estimate:
         fit_seconds: by one worker, for all cells.
         encode_seconds: by all encoders together, starting them included.
         judge_seconds: for metrics, in the driver.
+        verdict_seconds: for the verdicts, in the driver; as stated here, and not measured.
         start_seconds: for reading the images and starting Ray.
         workers: fits at a time.
         gpus: GPUs per fit.
@@ -86,6 +90,7 @@ class Estimate:
     fit_seconds: float
     encode_seconds: float
     judge_seconds: float
+    verdict_seconds: float
     start_seconds: float
     workers: int
     gpus: float
@@ -95,7 +100,8 @@ class Estimate:
     def seconds(self) -> float:
         """Wall time in all."""
         fitting = self.fit_seconds / self.workers
-        return self.start_seconds + self.encode_seconds + fitting + self.judge_seconds
+        judging = self.verdict_seconds + self.judge_seconds
+        return self.start_seconds + self.encode_seconds + fitting + judging
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Names and values, for people to read."""
@@ -110,6 +116,7 @@ class Estimate:
         yield "workers", f"{self.workers:,}" + (f", {self.gpus:g} GPUs each" if self.gpus else "")
         yield "encoding", _duration(self.encode_seconds)
         fitting = _duration(self.fit_seconds / self.workers)
+        yield "verdicts", _duration(self.verdict_seconds)
         yield "fitting", f"{fitting} ({self.fit_seconds / self.cells:.2f} s per cell)"
         yield "judging", _duration(self.judge_seconds)
         yield "reading, starting", _duration(self.start_seconds)
@@ -157,6 +164,7 @@ def estimate(
             _encoding(rates, clips[name], count, some) for name, count in encodes.items()
         ),
         judge_seconds=cells * (_JUDGE_SECONDS if rates.all_stated else judge_seconds(prepared)),
+        verdict_seconds=_VERDICT_SECONDS * len(judged_labels(prepared)),
         start_seconds=start_seconds,
         workers=workers,
         gpus=gpus,
@@ -165,7 +173,10 @@ def estimate(
 
 
 def _is_untrained(config: SweepConfig, name: str) -> bool:
-    return is_phantom(base_name(name)) and find_local_weights(name, config.home) is None
+    """Whether it is a phantom teacher that neither the home nor the package has."""
+    if not is_phantom(base_name(name)) or find_local_weights(name, config.home) is not None:
+        return False
+    return shipped_state(pretraining_named(base_name(name))) is None
 
 
 def _missing(config: SweepConfig, clip: Clip | None, digests: NDArray[np.bytes_]) -> int:

@@ -23,6 +23,7 @@ from medlabel.experiments.sweep_spec import (
     SweepUnit,
     captions_of_plan,
 )
+from medlabel.experiments.verdicts import write_verdicts
 from medlabel.reports.sweep_report import report_sweep
 from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
@@ -39,8 +40,11 @@ from rayjobs.sweep.prepare import (
     prepare,
     scored_tasks,
 )
+from rayjobs.sweep.verdicts import unit_verdicts
 
 __all__ = ["Clock", "SweepConfig", "SweepResult", "judge_units", "sweep"]
+
+_UNIT = ["task", "teacher", "recipe", "student"]  # the columns that tell units apart
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def sweep(config: SweepConfig, on_progress: OnProgress = ignore_progress) -> Swe
     clock.lap("starting")
     embedded, encoded = embed_all(config, prepared, on_progress)
     clock.lap("embedding")
+    verdicts = list(unit_verdicts(config, prepared, embedded, on_progress))
+    clock.lap("verdicts")
     fits = fit_sweep(config, store, prepared, embedded, partial(on_progress, "fitting"))
     clock.lap("fitting")
     results, seconds = _judge(config, store, prepared, embedded, partial(on_progress, "judging"))
@@ -95,6 +101,8 @@ def sweep(config: SweepConfig, on_progress: OnProgress = ignore_progress) -> Swe
     }
     manifest = _manifest(config.spec, prepared)
     tables.write_tables(store, manifest, results, seconds, fits.failures, cost)
+    fitted = set(results[_UNIT].itertuples(index=False, name=None))
+    write_verdicts(store, [verdict for verdict in verdicts if verdict.key in fitted])
     on_progress("reporting", 0, 1)
     report = report_sweep(store)
     on_progress("reporting", 1, 1)

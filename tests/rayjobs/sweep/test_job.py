@@ -12,6 +12,7 @@ from medlabel.data.tasks import source_image
 from medlabel.errors import MedlabelError
 from medlabel.evaluation.metrics import true_labels
 from medlabel.experiments.sweep_spec import TeacherSpec, plan, read_sweep
+from medlabel.experiments.verdicts import read_verdicts
 from medlabel.storage.store import Store
 from medlabel.teacher.captions import paper_captions
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
@@ -68,6 +69,19 @@ def test_a_sweep_leaves_a_row_a_cell_and_its_tables(done, folder):
     assert store.list("units/*/cells/*/bundle") == []
 
 
+def test_each_labelling_has_a_verdict_and_the_page_shows_it(done, folder):
+    store = Store(str(folder / "done"))
+    found = read_verdicts(store)
+    columns = ["task", "teacher", "recipe", "student"]
+    labellings = done.results[columns].drop_duplicates().itertuples(index=False, name=None)
+    assert [each.key for each in found] == list(labellings)
+    assert [each.verdict.examples for each in found] == [()] * 3
+    assert all(each.verdict.level != "read" for each in found)  # its weights are random
+    page = Path(done.report).read_text()
+    assert page.count('class="v-row') == 3
+    assert found[0].verdict.summary.split(".")[0] in page
+
+
 def test_a_cell_of_a_sweep_is_that_of_a_run(done, folder):
     spec = settings(folder, "unused").spec
     manifest = Store(str(folder / "done")).read_json("sweep.json")
@@ -109,6 +123,8 @@ def test_what_is_missing_is_fitted_and_a_larger_sweep_keeps_what_is_there(done, 
     more = job.sweep(settings(folder, folder / "alone", seeds=3))
     assert more.fitted == 3
     assert job.sweep(settings(folder, folder / "alone", seeds=3)).fitted == 0
+    judged = Store(str(folder / "done")).read("verdicts.json")
+    assert store.read("verdicts.json") == judged
 
 
 def test_a_unit_that_fails_is_reported_and_the_rest_goes_on(folder, monkeypatch):
@@ -118,6 +134,7 @@ def test_a_unit_that_fails_is_reported_and_the_rest_goes_on(folder, monkeypatch)
     outcome = job.sweep(asked)
     assert outcome.results["student"].unique().tolist() == ["paper"]
     assert outcome.failures["student"].tolist() == ["none"] * 3
+    assert {each.student for each in read_verdicts(Store(asked.out))} == {"paper"}
     assert "unknown student" in outcome.failures["reason"].iloc[0]
     page = Path(outcome.report).read_text()
     assert "3 cells of 6 could not be fitted" in page
@@ -176,7 +193,7 @@ def test_a_plan_counts_what_a_sweep_does(done, folder):
     assert (stated.tasks, stated.cells, stated.images) == (3, 30, 3 * (24 + 18))
     assert list(stated.encodes.values()) == [0]
     assert stated.fit_seconds == 60
-    assert stated.seconds == pytest.approx(15 + 0.04 * 30, abs=1)
+    assert stated.seconds == pytest.approx(15 + 0.04 * 30 + 2 * 3, abs=1)
     elsewhere = replace(settings(folder, "unused"), home=folder / "nowhere")
     found = estimate(elsewhere, Rates())
     assert list(found.encodes.values()) == [3 * (24 + 18)]
@@ -189,8 +206,9 @@ def test_a_plan_counts_what_a_sweep_does(done, folder):
 
 def test_a_plan_needs_no_trained_teacher_and_says_what_is_to_come(folder):
     asked = settings(folder, "unused")
-    spec = asked.spec.model_copy(update={"teachers": (TeacherSpec(clip=("phantom",)),)})
-    found = estimate(replace(asked, spec=spec), Rates(seconds_per_fit=1.0))
-    assert dict(found.lines())["to train first: phantom"].startswith("minutes, once")
+    spec = asked.spec.model_copy(update={"teachers": (TeacherSpec(clip=("phantom", "phantom-7")),)})
+    found = estimate(replace(asked, spec=spec, home=folder / "empty"), Rates(seconds_per_fit=1.0))
+    assert found.untrained == ("phantom-7",)  # the other comes with the package
+    assert dict(found.lines())["to train first: phantom-7"].startswith("minutes, once")
     assert 0 < found.encode_seconds < 100
-    assert list((folder / "home").glob("**/phantom*")) == []
+    assert list((folder / "empty").glob("**/phantom*")) == []
