@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -65,7 +66,8 @@ def assess(
     names = list(captions)
     looks = witnesses[0].world.looks
     examples = tuple(_examples(images, ids, names, seen, looks))
-    return verdict_from(level, evidence, estimated, examples)
+    pieces = [*evidence, _about_shares(seen[0].labels, names)]
+    return verdict_from(level, pieces, estimated, examples)
 
 
 def assess_other(
@@ -95,9 +97,12 @@ def assess_other(
         level = "read" if agreement >= _AGREE else level
         level = "guessing" if agreement < _DISAGREE else level
     piece = _second_opinion(agreement, theirs)
-    kept = [each for each in evidence if each.name in ("labels", "unknown_words")]
-    examples = tuple(_examples(images, ids, list(captions), seen, witnesses[0].world.looks))
-    return verdict_from(level, [piece, *kept], None, examples, _NOT_CALIBRATED)
+    kept = [each for each in evidence if each.name == "unknown_words"]
+    names = list(captions)
+    voters = [replace(seen[0], labels=labels), *seen]  # the labels judged here are the model's
+    examples = tuple(_examples(images, ids, names, voters, witnesses[0].world.looks))
+    pieces = [piece, *kept, _about_shares(labels, names)]
+    return verdict_from(level, pieces, None, examples, _NOT_CALIBRATED)
 
 
 def _examine(
@@ -110,7 +115,7 @@ def _examine(
     signals = compute_evidence_signals(readings, views, learned)
     seen = [observe(reading) for reading in readings]
     estimator = shipped_estimator(alone=len(witnesses) == 1)
-    pieces = [*_about_words(captions), *_about_images(signals, seen, list(captions))]
+    pieces = [*_about_words(captions), *_about_images(signals, seen)]
     return estimator.estimate(signals, len(captions)), pieces, seen
 
 
@@ -150,9 +155,9 @@ def _graded(value: float, read: float, guess: float) -> Level:
 
 
 def _about_images(
-    signals: Mapping[str, float], seen: Sequence[Observation], names: Sequence[str]
+    signals: Mapping[str, float], seen: Sequence[Observation]
 ) -> Iterator[Evidence]:
-    """What the images, the labels and the other teachers tell."""
+    """What the images and the other teachers tell."""
     if len(seen) > 1:
         same = float(np.mean([np.mean(a.labels == b.labels) for a, b in combinations(seen, 2)]))
         yield Evidence(
@@ -182,11 +187,10 @@ def _about_images(
             "The captions of two classes mean almost the same to the teacher.",
             signals["caption_similarity"],
         )  # fmt: skip
-    yield _about_shares(seen[0], names)
 
 
-def _about_shares(seen: Observation, names: Sequence[str]) -> Evidence:
-    shares = np.bincount(seen.labels, minlength=len(names)) / len(seen.labels)
+def _about_shares(labels: NDArray[np.int64], names: Sequence[str]) -> Evidence:
+    shares = np.bincount(labels, minlength=len(names)) / len(labels)
     largest = int(shares.argmax())
     empty = [name for name, share in zip(names, shares, strict=True) if share < 0.01]
     level: Level = "doubtful" if empty or shares.max() > 0.95 else "read"
