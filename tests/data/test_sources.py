@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support import write_npz
 
-from medlabel.data.sources import download_medmnist, open_source
+from medlabel.data.sources import MEDMNIST_FLAGS, download_medmnist, is_public, open_source
 from medlabel.errors import MedlabelError
 
 
@@ -149,3 +149,19 @@ def test_a_single_array_is_refused(tmp_path):
 
 def test_a_size_that_no_set_has_is_refused(dark):
     assert "28, 64, 128, 224" in refusal(dark, size=30)
+
+
+@pytest.mark.parametrize(
+    ("spec", "public"),
+    [
+        *((flag, True) for flag in MEDMNIST_FLAGS),
+        ("phantom:octmnist", True),
+        ("breastmnist.npz", False),
+        ("scans/breastmnist", False),
+        ("scans/", False),
+        ("my-phantom:scans", False),
+        ("", False),
+    ],
+)
+def test_medmnist_and_drawn_images_alone_are_public(spec, public):
+    assert is_public(spec) is public

@@ -105,3 +105,34 @@ def test_what_handles_answers_cannot_see_the_truth(name):
 def test_sealed_truth_is_no_human_answer(truth):
     with pytest.raises(TruthIsSealedError):
         HumanLabels(truth, 1)
+
+
+EVIDENCE = sorted((ROOT / "src/medlabel/evaluation/evidence").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EVIDENCE, ids=lambda path: path.stem)
+def test_what_gives_a_verdict_cannot_see_the_truth(path):
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    assert not imported & {"medlabel.data.truth", "medlabel.data.sources", "medlabel.data.tasks"}
+    assert "medlabel.evaluation.metrics" not in imported
+
+
+def test_a_run_writes_its_verdict_before_the_truth():
+    tree = ast.parse((ROOT / "rayjobs/run.py").read_text())
+    [run] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run"]
+    judged, saved = [], []
+    for call in (node for node in ast.walk(run) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func)
+        if name in ("write_verdict", "_judge", "with_warnings"):
+            judged.append(call.lineno)
+            assert "truth" not in {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
+        elif name == "truth.save":
+            saved.append(call.lineno)
+    assert len(judged) >= 3
+    assert len(saved) == 1
+    assert max(judged) < saved[0]

@@ -154,9 +154,7 @@ def _graded(value: float, read: float, guess: float) -> Level:
     return "read" if value >= read else "guessing" if value < guess else "doubtful"
 
 
-def _about_images(
-    signals: Mapping[str, float], seen: Sequence[Observation]
-) -> Iterator[Evidence]:
+def _about_images(signals: Mapping[str, float], seen: Sequence[Observation]) -> Iterator[Evidence]:
     """What the images and the other teachers tell."""
     if len(seen) > 1:
         same = float(np.mean([np.mean(a.labels == b.labels) for a, b in combinations(seen, 2)]))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from medlabel.evaluation.evidence.estimate import Estimated
 from medlabel.student.verdict import AccuracyEstimate, Evidence, Example, Level, Verdict
 
-__all__ = ["DOUBT_ABOVE", "GUESS_ABOVE", "level_of", "verdict_from"]
+__all__ = ["DOUBT_ABOVE", "GUESS_ABOVE", "advice_for", "level_of", "verdict_from"]
 
 DOUBT_ABOVE = 0.08  # weight of useless situations among a task's likes
 GUESS_ABOVE = 0.5
@@ -61,7 +61,7 @@ def verdict_from(
         level,
         _summary(level, worst),
         tuple(pieces),
-        _advice(level, pieces),
+        advice_for(level, pieces),
         None
         if estimated is None
         else AccuracyEstimate(estimated.accuracy, estimated.low, estimated.high),
@@ -90,8 +90,8 @@ def _with_class(piece: Evidence) -> str:
     return f"{piece.class_name}: {piece.sentence}"
 
 
-def _advice(level: Level, pieces: Sequence[Evidence]) -> tuple[str, ...]:
-    """What to do next, the likeliest help first."""
+def advice_for(level: Level, pieces: Sequence[Evidence]) -> tuple[str, ...]:
+    """Return what to do next, the likeliest help first; nothing for labels that were read."""
     if level == "read":
         return ()
     against = {piece.name for piece in pieces if piece.level != "read"}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.evaluation.evidence.assess import IMAGES, assess, assess_other
+from medlabel.evaluation.evidence.judge import advice_for
 from medlabel.evaluation.evidence.witnesses import is_calibrated, witnesses_for
 from medlabel.student.verdict import Evidence, Verdict
 
@@ -51,7 +52,9 @@ def with_warnings(verdict: Verdict, warnings: Sequence[str]) -> Verdict:
     found = replace(verdict, evidence=(*pieces, *verdict.evidence))
     if verdict.level != "read":
         return found
-    return replace(found, level="doubtful", summary=f"The labels are doubtful. {warnings[0]}")
+    summary = f"The labels are doubtful. {warnings[0]}"
+    advice = advice_for("doubtful", found.evidence)
+    return replace(found, level="doubtful", summary=summary, advice=advice)
 
 
 def for_bundle(verdict: Verdict, *, public: bool) -> Verdict:

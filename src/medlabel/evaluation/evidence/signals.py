@@ -225,8 +225,9 @@ def _of_labels(
 
 
 def _with_neighbours(labels: Numbers, images: Floats, k: int) -> float:
-    """Return the kappa of the labels of images and of their nearest neighbours."""
-    count = min(_NEIGHBOURS, len(labels) - 1)
+    """Return the kappa of the labels of images and of their nearest neighbours; 0 for one image."""
+    if (count := min(_NEIGHBOURS, len(labels) - 1)) == 0:
+        return 0.0
     similar = images @ images.T
     np.fill_diagonal(similar, -1)
     nearest = np.argpartition(-similar, count - 1, axis=1)[:, :count]
