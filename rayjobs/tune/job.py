@@ -5,7 +5,7 @@ driver: what Tune passes to its trials is a `TuneData`, which holds no labels an
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from medlabel.experiments.tune_spec import (
     plain,
     recipe_of,
 )
+from medlabel.experiments.verdicts import LabellingVerdict, write_verdicts
 from medlabel.reports.tune_report import report_tune
 from medlabel.storage.folders import refuse_other_kinds
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
@@ -50,6 +51,7 @@ from rayjobs.sweep.prepare import (
     scored_tasks,
 )
 from rayjobs.sweep.sharing import SharedPixels, task_data
+from rayjobs.sweep.verdicts import verdict_on
 from rayjobs.tune.search import search
 from rayjobs.tune.tracking import trackers
 from rayjobs.tune.trial import TuneData, TuneTaskData
@@ -110,6 +112,9 @@ def tune(config: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneR
     clock.lap("embedding")
     scored = list(scored_tasks(config, prepared, embedded))
     claim(store, _manifest(spec, prepared, scored), tables.MANIFEST)
+    if not spec.refit:  # else the runs that refit the winner give theirs
+        write_verdicts(store, list(_verdicts(config, scored, on_progress)))
+    clock.lap("verdicts")
     _fit_defaults(config, store, prepared, embedded, on_progress)
     clock.lap("fitting")
     data = _tune_data(spec, store, prepared, scored)
@@ -153,6 +158,16 @@ def _manifest(spec: TuneSpec, prepared: PreparedSweep, scored: list[ScoredTask])
         "synthetic": any(name.startswith("phantom:") for name in prepared.sources),
         "versions": versions(),
     }
+
+
+def _verdicts(
+    config: TuneConfig, scored: Sequence[ScoredTask], on_progress: OnProgress
+) -> Iterator[LabellingVerdict]:
+    """The verdict on the teacher's labels of each task."""
+    on_progress("verdict", 0, len(scored))
+    for done, one in enumerate(scored, start=1):
+        yield LabellingVerdict(one.sample.task.title, verdict_on(one, config.home))
+        on_progress("verdict", done, len(scored))
 
 
 def _fit_defaults(

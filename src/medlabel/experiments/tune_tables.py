@@ -3,6 +3,7 @@
 ```
 tune.json             the specification, its tasks, hashes and versions
 units/KEY/cells/      predictions of each seed of each trial, as in a sweep
+verdicts.json         whether the labels of each task can be trusted, if no winner is refitted
 tune/                 Ray Tune's log, and TensorBoard's files: tensorboard --logdir tune
 trials.parquet        one row per trial: its settings and agreement, without true labels
 winner.json, .yaml    the trial that was chosen without true labels; its recipe for `--recipe`
@@ -27,7 +28,7 @@ from scipy.stats import rankdata, spearmanr
 
 from medlabel.evaluation.significance import corrected_t_test
 from medlabel.experiments.tune_spec import FAILED_AGREEMENT, MIN_SEEDS, best_trial
-from medlabel.experiments.verdicts import LabellingVerdict, read_verdict
+from medlabel.experiments.verdicts import LabellingVerdict, read_verdict, read_verdicts
 from medlabel.storage.store import Store
 
 __all__ = [
@@ -85,7 +86,8 @@ def read_tune(store: Store) -> TuneTables:
 
 
 def winner_verdicts(store: Store) -> Iterator[LabellingVerdict]:
-    """The verdict on the winner's labels of each task; none for a winner that was not refitted."""
+    """The verdict on the labels of each task: the winner's run's, or that before the trials."""
+    yield from read_verdicts(store)
     for task in store.read_json(MANIFEST)["tasks"]:
         verdict = read_verdict(store / WINNER / task["task"])
         if verdict is not None:

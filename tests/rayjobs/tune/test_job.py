@@ -15,6 +15,7 @@ from medlabel.errors import MedlabelError
 from medlabel.experiments import tune_spec
 from medlabel.experiments.sweep_spec import read_sweep
 from medlabel.experiments.tune_spec import TuneSpec
+from medlabel.experiments.tune_tables import winner_verdicts
 from medlabel.storage.store import Store
 from medlabel.student.bundle import load_bundle
 from medlabel.student.recipes import get_recipe
@@ -79,6 +80,20 @@ def test_a_search_leaves_its_tables_a_recipe_and_a_bundle(done, folder):
         store.list("*.csv")
     )
     assert "rank by accuracy" in Path(done.report).read_text()
+
+
+@pytest.mark.parametrize(("refit", "file"), [
+    ("true", "winner/dark-vs-grey/verdict.json"), ("false", "verdicts.json"),
+])  # fmt: skip
+def test_a_search_has_a_verdict_on_each_task_and_the_page_shows_it(done, folder, refit, file):
+    asked = settings(folder, folder / f"judged-{refit}", trials=1, refit=refit)
+    report = done.report if refit == "true" else job.tune(asked).report
+    store = Store(str(Path(report).parents[1]))
+    assert store.exists(file)
+    (found,) = winner_verdicts(store)
+    assert (found.task, found.teacher) == ("dark-vs-grey", "")
+    assert found.verdict.level != "read"  # its weights are random
+    assert found.verdict.summary.split(".")[0] in Path(report).read_text()
 
 
 def test_tensorboard_has_a_file_a_trial(done, folder):
