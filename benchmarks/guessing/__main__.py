@@ -67,8 +67,8 @@ def _print(rows: list[dict[str, object]], out: Path, options: argparse.Namespace
     with pd.option_context("display.max_rows", None, "display.width", 200):
         print(_by_kind(found).to_string())
         for name, part in (
-            ("all, each half judged by the other", found),
-            ("the half on which no threshold was chosen", found[found["half"] == 1]),
+            ("all situations, each fold judged by the other nine", found),
+            ("the half on which no threshold was chosen", found[found["fold"] % 2 == 1]),
             ("one teacher alone", judged(rows, table, alone=True)),
         ):
             print(f"\n{name}")

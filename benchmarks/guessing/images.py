@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import FILES
-from benchmarks.distortions import EMPTY, distort
+from benchmarks.distortions import distort
 from benchmarks.guessing.situations import PER_TASK, Group, NamedClass, Situation
 from benchmarks.unseen_looks import unseen
 from medlabel.phantoms import LOOKS, draw_look
@@ -74,8 +74,6 @@ def gather(situation: Situation, data_root: Path, extras: Path | None) -> Gather
     images, labels = _stack(parts), np.array(truth)
     if situation.distortion is not None:
         images = distort(images, situation.distortion, zlib.crc32(situation.name.encode()))
-        if situation.distortion in EMPTY:
-            labels = np.full_like(labels, _NO_CLASS)
     order = rng.permutation(len(images))
     return Gathered(images[order], labels[order], np.arange(len(images)) % 2 == 1)
 

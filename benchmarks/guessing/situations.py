@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
+from benchmarks.distortions import DISTORTIONS, EMPTY
 from benchmarks.unseen_looks import UNSEEN
 from medlabel.phantoms import LOOKS
 from medlabel.teacher.captions import CLASS_NAMES, NO_FINDING, captions_for
@@ -131,7 +132,7 @@ def all_situations(extras: Sequence[str] = ()) -> list[Situation]:
     """Every situation; `extras` are the names of further sets of real images that are at hand."""
     found = [
         *_known(), *_within(), *_never_seen(), *_unseen_looks(), *_extras(extras), *_names_wrong(),
-        *_mixtures(), *_distorted(),
+        *_mixtures(), *_distorted(), *_strangers(extras),
     ]  # fmt: skip
     names = [one.name for one in found]
     assert len(set(names)) == len(names), [name for name in names if names.count(name) > 1]
@@ -425,14 +426,37 @@ def _mixtures() -> Iterator[Situation]:
 
 
 def _distorted() -> Iterator[Situation]:
-    """Known images that something happened to."""
-    from benchmarks.distortions import DISTORTIONS
-
+    """Known images that something happened to, and that are still images."""
     rng = np.random.default_rng(5)
     for number, how in enumerate(sorted(DISTORTIONS) * 2):
         where, pool = ("real", list(REAL)) if number % 2 else ("drawn", list(LOOKS))
         one, other = (pool[row] for row in rng.permutation(len(pool))[:2])
+        if how in EMPTY:  # all images are the same: `assess` says so, whatever the signals
+            continue
         yield _situation(
             "distorted images", [_set(where, one), _set(where, other)], f"{how} {number}",
             distortion=how, seeds=WHOLE[number % 3],
+        )  # fmt: skip
+
+
+def _strangers(extras: Sequence[str]) -> Iterator[Situation]:
+    """Images of kinds that nobody learned, all or most of them, under names that are known."""
+    rng = np.random.default_rng(6)
+    strange = [f"unseen:{flag}" for flag in UNSEEN]
+    strange += [f"extra:{name}" for name in extras if not name.startswith("single_")]
+    for number, images in enumerate(strange):
+        flags = [list(LOOKS)[row] for row in rng.permutation(len(LOOKS))[: 2 + number % 2]]
+        classes = [replace(_set("drawn", flag), groups=(), share=0.0) for flag in flags]
+        yield Situation(
+            f"{images} named {'/'.join(flags)}", "unseen looks under known names", tuple(classes),
+            seeds=WHOLE[number % 3], foreign=(Group(images),), foreign_share=1.0,
+        )  # fmt: skip
+    for number in range(12):
+        one, other = (strange[row] for row in rng.permutation(len(strange))[:2])
+        flags = [REAL[row] for row in rng.permutation(len(REAL))[:2]]
+        classes = [replace(_set("real", flag), groups=(), share=0.0) for flag in flags]
+        yield Situation(
+            f"{one} and {other} named {'/'.join(flags)}", "unseen looks under known names",
+            tuple(classes), seeds=WHOLE[number % 3], foreign=(Group(one), Group(other)),
+            foreign_share=1.0,
         )  # fmt: skip

@@ -1,7 +1,8 @@
 """From the rows of situations to verdicts, targets, and the table that the package ships.
 
-Situations whose images come from the same sets fall in the same half, so that a verdict is judged
-on images that its calibration has never seen. Thresholds are chosen on the first half.
+Situations with the same combination of image sets fall in the same of ten folds, and each fold is
+judged by an estimator of the other nine. Single sets of images do occur in several folds.
+Thresholds were chosen on the folds with even numbers, the first half; the others are the second.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from medlabel.evaluation.evidence.signals import SIGNALS
 __all__ = ["judged", "read_rows", "targets", "to_situations", "without_each_signal"]
 
 AUTO_ABOVE = 0.9  # the default of `--auto-above`
+_FOLDS = 10
 _NONE = 2.0  # above every probability
 
 
@@ -33,11 +35,11 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def to_situations(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The table that the package ships: a row per situation, its half, signals and accuracy."""
+    """The table that the package ships: a row per situation, its fold, signals and accuracy."""
     return pd.DataFrame([
         {
             "situation": row["situation"], "kind": row["kind"], "classes": row["classes"],
-            "half": zlib.crc32(",".join(row["sets"]).encode()) % 2,
+            "fold": zlib.crc32(",".join(row["sets"]).encode()) // 7 % _FOLDS,
             "accuracy": round(row["accuracy"], 4),
             **{name: _short(row["signals"][name]) for name in SIGNALS},
             **{f"alone_{name}": _short(row["alone"][name]) for name in SIGNALS},
@@ -54,17 +56,17 @@ def judged(
     rows: Sequence[dict[str, Any]], situations: pd.DataFrame, *, alone: bool = False,
     omit: str | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Judge every situation by an estimator of the other half.
+    """Judge every situation by an estimator of the other folds.
 
     Returns:
-        A row per situation: `situation`, `kind`, `classes`, `half`, `accuracy`, `estimate`, `low`,
+        A row per situation: `situation`, `kind`, `classes`, `fold`, `accuracy`, `estimate`, `low`,
         `high`, `useless` (the weight), `verdict`, `auto` (share of images).
     """
     known = situations if omit is None else situations.assign(**{omit: 0.0, f"alone_{omit}": 0.0})
     found = []
-    for half in (0, 1):
-        mine = np.flatnonzero(known["half"] == half)
-        estimator = Estimator(known[known["half"] != half], alone=alone)
+    for fold in sorted(set(known["fold"])):
+        mine = np.flatnonzero(known["fold"] == fold)
+        estimator = Estimator(known[known["fold"] != fold], alone=alone)
         prefix = "alone_" if alone else ""
         for row in mine.tolist():
             line = known.iloc[row]
@@ -78,7 +80,7 @@ def judged(
                 "auto": _auto(rows[row], level, verdict.auto_above),
             })  # fmt: skip
     table = pd.DataFrame(found).set_index("row").sort_index()
-    facts = situations[["situation", "kind", "classes", "half", "accuracy"]]
+    facts = situations[["situation", "kind", "classes", "fold", "accuracy"]]
     return facts.join(table)
 
 

@@ -63,6 +63,8 @@ def assess(
     estimated, evidence, seen = _examine(images, captions, witnesses)
     unknown = list(words_learned(captions).values())
     level = level_of(estimated, all_unknown=all(each == "none" for each in unknown))
+    if same := list(_about_repetition(images)):
+        level, evidence = "guessing", [*same, *evidence]
     names = list(captions)
     looks = witnesses[0].world.looks
     examples = tuple(_examples(images, ids, names, seen, looks))
@@ -130,7 +132,10 @@ def _second_opinion(agreement: float, theirs: Level) -> Evidence:
         sentence = "The built-in phantom teachers know these classes and give the same labels."
         return Evidence("second_opinion", "read", sentence, agreement)
     level: Level = "guessing" if agreement < _DISAGREE else "doubtful"
-    sentence = "The built-in phantom teachers know these classes and give other labels."
+    many = "most" if level == "guessing" else "some"
+    sentence = (
+        f"The built-in phantom teachers know these classes and label {many} images otherwise."
+    )
     return Evidence("second_opinion", level, sentence, agreement)
 
 
@@ -187,6 +192,15 @@ def _about_images(signals: Mapping[str, float], seen: Sequence[Observation]) -> 
         )  # fmt: skip
 
 
+def _about_repetition(images: Images) -> Iterator[Evidence]:
+    """Most images are one and the same, such as a black frame: there is nothing to read."""
+    different = len({image.tobytes() for image in images})
+    if different <= len(images) / 2:
+        share = 1 - different / len(images)
+        sentence = f"{share:.0%} of the images are copies of others, such as empty frames."
+        yield Evidence("repetition", "guessing", sentence, share)
+
+
 def _about_shares(labels: NDArray[np.int64], names: Sequence[str]) -> Evidence:
     shares = np.bincount(labels, minlength=len(names)) / len(labels)
     largest = int(shares.argmax())
@@ -217,7 +231,10 @@ def _examples(
     chosen = int(sure.argmax())
     if agree[chosen] and nearness[chosen] > FAR:
         label = names[first.labels[chosen]]
-        yield _example(images, ids, chosen, label, "All teachers agree on this one.")
+        sentence = (
+            "All teachers agree on this one." if len(seen) > 1 else "The teacher is sure here."
+        )
+        yield _example(images, ids, chosen, label, sentence)
     if not agree.all():
         row = int(np.argmin(agree + first.scores.max(axis=1) * 1e-3))
         others = sorted({names[label] for label in votes[1:, row]} - {names[votes[0, row]]})

@@ -1,9 +1,10 @@
 """Estimate the accuracy of labels from the signals, by situations whose outcome is known.
 
 `situations.csv` has a row per situation of `benchmarks/guessing`: its signals, and the accuracy of
-the student that was trained there. A random forest learns the accuracy from the signals. The
-situations that share leaves with a new task are its likes, and their accuracies are a distribution
-for its own (quantile regression forests, Meinshausen 2006).
+the student that was trained there. A forest of extremely randomised trees (Geurts et al. 2006)
+learns the accuracy from the signals. The situations that share leaves with a new task are its
+likes, and their accuracies are a distribution for its own (quantile regression forests, Meinshausen
+2006).
 
 | name | meaning |
 | --- | --- |
@@ -17,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import ExtraTreesRegressor
 
 from medlabel.evaluation.evidence.signals import ENSEMBLE_SIGNALS, SIGNALS
 
@@ -30,7 +32,6 @@ __all__ = ["Estimated", "Estimator", "is_useless", "read_situations", "shipped_e
 Floats = NDArray[np.float64]
 
 _TREES = 400
-_LEAF = 2
 _ALONE = "alone_"  # before the names of the signals of the first teacher without any other
 _INTERVAL = (0.05, 0.95)
 
@@ -72,17 +73,13 @@ class Estimator:
     def __init__(self, situations: pd.DataFrame, *, alone: bool = False) -> None:
         self.names = [name for name in SIGNALS if not (alone and name in ENSEMBLE_SIGNALS)]
         columns = [f"{_ALONE}{name}" if alone else name for name in self.names]
-        known = self._table(situations[columns].to_numpy(), situations["classes"].to_numpy())
+        signals = situations[columns].set_axis(self.names, axis=1)
+        known = _features(signals, situations["classes"].to_numpy())
         self._accuracy = situations["accuracy"].to_numpy(dtype=np.float64)
         self._useless = is_useless(self._accuracy, situations["classes"].to_numpy())
-        self._forest = RandomForestRegressor(
-            _TREES, min_samples_leaf=_LEAF, max_features=0.4, random_state=0
-        ).fit(known, self._accuracy)
+        self._forest = ExtraTreesRegressor(_TREES, max_features=0.8, random_state=0)
+        self._forest.fit(known, self._accuracy)
         self._leaves = self._forest.apply(known)
-
-    @staticmethod
-    def _table(signals: Floats, classes: NDArray[np.int64]) -> Floats:
-        return np.column_stack([signals, classes])
 
     def estimate(self, signals: Mapping[str, float], classes: int) -> Estimated:
         """Estimate the accuracy of a task's labels.
@@ -91,11 +88,27 @@ class Estimator:
             signals: of `compute_evidence_signals`.
             classes: number of classes.
         """
-        row = self._table(np.array([[signals[name] for name in self.names]]), np.array([classes]))
+        table = pd.DataFrame([{name: signals[name] for name in self.names}])
+        row = _features(table, np.array([classes]))
         same = self._leaves == self._forest.apply(row)
         weights = (same / same.sum(axis=0)).mean(axis=1)
         low, middle, high = _quantiles(self._accuracy, weights, (_INTERVAL[0], 0.5, _INTERVAL[1]))
         return Estimated(middle, low, high, float(weights @ self._useless))
+
+
+def _features(signals: pd.DataFrame, classes: NDArray[np.int64]) -> Floats:
+    """The signals, the number of classes, and combinations that trees find hard to build."""
+    steady = np.minimum(signals["wordings"], signals["views"])
+    known = 1 - signals["unknown"]
+    found: list[Any] = [signals, steady, known * signals["meaning"], known * signals["assigned"]]
+    if "agreement" in signals:
+        agreement = signals["agreement"]
+        found += [
+            agreement * signals["assigned"], agreement * signals["nearness"],
+            np.minimum(agreement, signals["wordings"]), np.minimum(agreement, steady),
+            np.minimum(signals["look_agreement"], signals["drawing_agreement"]),
+        ]  # fmt: skip
+    return np.column_stack([*found, classes])
 
 
 def _quantiles(values: Floats, weights: Floats, shares: Sequence[float]) -> list[float]:

@@ -13,9 +13,10 @@ from medlabel.student.verdict import AccuracyEstimate, Evidence, Example, Level,
 
 __all__ = ["DOUBT_ABOVE", "GUESS_ABOVE", "advice_for", "level_of", "verdict_from"]
 
-DOUBT_ABOVE = 0.08  # weight of useless situations among a task's likes
-GUESS_ABOVE = 0.5
-_SOME_DOUBT = 0.2  # up to it very confident labels of a doubtful task are accepted
+DOUBT_ABOVE = 0.15  # weight of useless situations among a task's likes
+GUESS_ABOVE = 0.7
+_GUESS_UNKNOWN = 0.5  # the same where every name is unknown
+_SOME_DOUBT = 0.25  # up to it very confident labels of a doubtful task are accepted
 _DOUBTFUL_AUTO = 0.99
 
 _ANOTHER = (
@@ -33,7 +34,7 @@ _AUDIT = "Check 100 labels to know the accuracy: `medlabel audit plan` chooses t
 
 def level_of(estimated: Estimated, all_unknown: bool = False) -> Level:
     """The verdict that an estimate supports; with unknown names alone it is at best doubtful."""
-    if estimated.useless >= GUESS_ABOVE:
+    if estimated.useless >= (_GUESS_UNKNOWN if all_unknown else GUESS_ABOVE):
         return "guessing"
     return "doubtful" if estimated.useless > DOUBT_ABOVE or all_unknown else "read"
 
