@@ -53,7 +53,8 @@ def main() -> None:
         train_all(trainings(situations), home, options.device)
     if options.measure:
         measure_all(situations, out, home, options.data_root, options.extras, options.workers)
-    rows = read_rows(out / "rows")
+    names = {one.name for one in situations}
+    rows = [row for row in read_rows(out / "rows") if row["situation"] in names]
     _print(rows, out, options)
 
 

@@ -451,8 +451,9 @@ def _strangers(extras: Sequence[str]) -> Iterator[Situation]:
             f"{images} named {'/'.join(flags)}", "unseen looks under known names", tuple(classes),
             seeds=WHOLE[number % 3], foreign=(Group(images),), foreign_share=1.0,
         )  # fmt: skip
+    rng = np.random.default_rng(7)
     for number in range(12):
-        one, other = (strange[row] for row in rng.permutation(len(strange))[:2])
+        one, other = (strange[row] for row in rng.permutation(len(UNSEEN))[:2])
         flags = [REAL[row] for row in rng.permutation(len(REAL))[:2]]
         classes = [replace(_set("real", flag), groups=(), share=0.0) for flag in flags]
         yield Situation(
