@@ -87,8 +87,8 @@ class Teacher:
 
         | name | model |
         | --- | --- |
-        | `"phantom"` | medlabel's own small CLIP, trained on drawn images, once, in six minutes |
-        | `"phantom-1"`, `"phantom-2"`, … | the same with other seeds |
+        | `"phantom"` | medlabel's own small CLIP, trained on drawn images |
+        | `"phantom-1"`, `"phantom-2"`, … | of other seeds; from 3 on trained, once, in six minutes |
         | `"ViT-L/14"`, `"RN50"`, … | OpenAI's eight models, downloaded once |
         | `"ViT-B-16:laion2b_s34b_b88k"` | an open_clip architecture and the tag of its weights |
         | `"hf-hub:OWNER/NAME"` | a model on the Hugging Face hub |
