@@ -88,7 +88,7 @@ class Teacher:
         | name | model |
         | --- | --- |
         | `"phantom"` | medlabel's own small CLIP, trained on drawn images |
-        | `"phantom-1"`, `"phantom-2"`, … | of other seeds; from 3 on trained, once, in six minutes |
+        | `"phantom-1"`, `"phantom-2"`, … | other seeds; from 3 on trained once, in six minutes |
         | `"ViT-L/14"`, `"RN50"`, … | OpenAI's eight models, downloaded once |
         | `"ViT-B-16:laion2b_s34b_b88k"` | an open_clip architecture and the tag of its weights |
         | `"hf-hub:OWNER/NAME"` | a model on the Hugging Face hub |
