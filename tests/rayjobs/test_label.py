@@ -6,7 +6,9 @@ import torch
 
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
+from medlabel.student.bundle import load_bundle
 from medlabel.student.recipes import get_recipe
+from medlabel.student.verdict import Verdict
 from medlabel.teacher.phantom_clip import PretrainingConfig, build_clip, save_clip
 from rayjobs import image_pipeline
 from rayjobs import label as job
@@ -120,7 +122,12 @@ def test_sources_are_listed_once_and_a_job_goes_on_where_it_was_stopped(
     assert shards() == before
     assert (result.labelled, result.summary.annotations) == (70, 70)
     page = (out / "summary" / "index.html").read_bytes()
-    assert page.count(b"data:image/png") == 24
+    verdict = Verdict.from_json(Store(str(out)).read_json("verdict.json"))
+    assert verdict.level != "read"  # a teacher with random weights, whom nothing confirms
+    assert page.count(b"data:image/png") == 24 + len(verdict.examples)
+    bundle = load_bundle(str(out / "bundle"))
+    assert bundle.verdict is not None
+    assert (bundle.verdict.level, bundle.verdict.examples) == (verdict.level, ())
 
     student = (out / "bundle" / "model.safetensors").stat().st_mtime_ns
     rows = pd.read_parquet(out / "annotations")
