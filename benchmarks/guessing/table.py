@@ -72,7 +72,9 @@ def judged(
             line = known.iloc[row]
             signals = {name: float(line[f"{prefix}{name}"]) for name in estimator.names}
             estimated = estimator.estimate(signals, int(line["classes"]))
-            level = level_of(estimated, all_unknown=float(line["unknown"]) == 1)
+            unknown = float(line["unknown"]) == 1
+            agreement = 1.0 if alone else float(line["agreement"])
+            level = level_of(estimated, all_unknown=unknown, agreement=agreement)
             verdict = verdict_from(level, [], estimated)
             found.append({
                 "row": row, "estimate": estimated.accuracy, "low": estimated.low,

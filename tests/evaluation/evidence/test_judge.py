@@ -101,3 +101,10 @@ def test_an_estimate_or_the_reason_why_there_is_none():
 def test_examples_are_kept():
     example = Example("a.png", "hand", "All agree.")
     assert verdict_from("read", [], None, [example]).examples == (example,)
+
+
+def test_teachers_that_contradict_each_other_on_unknown_names_guess():
+    estimated = Estimated(0.84, 0.22, 1.0, useless=0.3)
+    assert level_of(estimated, all_unknown=True, agreement=0.0) == "guessing"
+    assert level_of(estimated, all_unknown=True, agreement=0.9) == "doubtful"
+    assert level_of(estimated, all_unknown=False, agreement=0.0) == "doubtful"

@@ -62,7 +62,11 @@ def assess(
     """
     estimated, evidence, seen = _examine(images, captions, witnesses)
     unknown = list(words_learned(captions).values())
-    level = level_of(estimated, all_unknown=all(each == "none" for each in unknown))
+    level = level_of(
+        estimated,
+        all_unknown=all(each == "none" for each in unknown),
+        agreement=_agreement(seen, len(captions)),
+    )
     if same := list(_about_repetition(images)):
         level, evidence = "guessing", [*same, *evidence]
     names = list(captions)
@@ -119,6 +123,12 @@ def _examine(
     estimator = shipped_estimator(alone=len(witnesses) == 1)
     pieces = [*_about_words(captions), *_about_images(signals, seen)]
     return estimator.estimate(signals, len(captions)), pieces, seen
+
+
+def _agreement(seen: Sequence[Observation], k: int) -> float:
+    """How often teachers give the same label: 0 by chance, 1 always, or if there is only one."""
+    pairs = [np.mean(one.labels == other.labels) for one, other in combinations(seen, 2)]
+    return (float(np.mean(pairs)) - 1 / k) / (1 - 1 / k) if pairs else 1.0
 
 
 def _second_opinion(agreement: float, theirs: Level) -> Evidence:

@@ -16,6 +16,7 @@ __all__ = ["DOUBT_ABOVE", "GUESS_ABOVE", "advice_for", "level_of", "verdict_from
 DOUBT_ABOVE = 0.15  # weight of useless situations among a task's likes
 GUESS_ABOVE = 0.7
 _GUESS_UNKNOWN = 0.5  # the same where every name is unknown
+_AGREE_UNKNOWN = 0.4  # agreement below which nothing speaks for labels by unknown names
 _SOME_DOUBT = 0.25  # up to it very confident labels of a doubtful task are accepted
 _DOUBTFUL_AUTO = 0.99
 
@@ -32,9 +33,19 @@ _ANSWERS = (
 _AUDIT = "Check 100 labels to know the accuracy: `medlabel audit plan` chooses them."
 
 
-def level_of(estimated: Estimated, all_unknown: bool = False) -> Level:
-    """The verdict that an estimate supports; with unknown names alone it is at best doubtful."""
-    if estimated.useless >= (_GUESS_UNKNOWN if all_unknown else GUESS_ABOVE):
+def level_of(estimated: Estimated, all_unknown: bool = False, agreement: float = 1.0) -> Level:
+    """The verdict that an estimate supports.
+
+    Where the teacher has learned no name at all, the verdict is at best doubtful, and guessing if
+    teachers that were trained apart contradict each other.
+
+    Args:
+        estimated: for the task.
+        all_unknown: whether the words of every class are unknown.
+        agreement: of the teachers, 0 by chance and 1 if perfect.
+    """
+    most = _GUESS_UNKNOWN if all_unknown else GUESS_ABOVE
+    if estimated.useless >= most or (all_unknown and agreement < _AGREE_UNKNOWN):
         return "guessing"
     return "doubtful" if estimated.useless > DOUBT_ABOVE or all_unknown else "read"
 
