@@ -108,3 +108,9 @@ def test_teachers_that_contradict_each_other_on_unknown_names_guess():
     assert level_of(estimated, all_unknown=True, agreement=0.0) == "guessing"
     assert level_of(estimated, all_unknown=True, agreement=0.9) == "doubtful"
     assert level_of(estimated, all_unknown=False, agreement=0.0) == "doubtful"
+
+
+def test_an_estimate_below_seven_in_ten_is_never_read():
+    # eight classes: far above chance, so that nothing is useless, and still wrong half of the time
+    assert level_of(Estimated(0.69, 0.6, 0.8, useless=0.0)) == "doubtful"
+    assert level_of(Estimated(0.70, 0.6, 0.8, useless=0.0)) == "read"

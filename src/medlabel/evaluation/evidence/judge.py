@@ -17,6 +17,7 @@ DOUBT_ABOVE = 0.15  # weight of useless situations among a task's likes
 GUESS_ABOVE = 0.7
 _GUESS_UNKNOWN = 0.5  # the same where every name is unknown
 _AGREE_UNKNOWN = 0.4  # agreement below which nothing speaks for labels by unknown names
+_READ_FROM = 0.7  # estimated accuracy below which no labelling is called read
 _SOME_DOUBT = 0.25  # up to it very confident labels of a doubtful task are accepted
 _DOUBTFUL_AUTO = 0.99
 
@@ -34,7 +35,7 @@ _AUDIT = "Check 100 labels to know the accuracy: `medlabel audit plan` chooses t
 
 
 def level_of(estimated: Estimated, all_unknown: bool = False, agreement: float = 1.0) -> Level:
-    """The verdict that an estimate supports.
+    """The verdict that an estimate supports: nothing below 0.7 is read.
 
     Where the teacher has learned no name at all, the verdict is at best doubtful, and guessing if
     teachers that were trained apart contradict each other.
@@ -47,7 +48,8 @@ def level_of(estimated: Estimated, all_unknown: bool = False, agreement: float =
     most = _GUESS_UNKNOWN if all_unknown else GUESS_ABOVE
     if estimated.useless >= most or (all_unknown and agreement < _AGREE_UNKNOWN):
         return "guessing"
-    return "doubtful" if estimated.useless > DOUBT_ABOVE or all_unknown else "read"
+    doubted = estimated.useless > DOUBT_ABOVE or estimated.accuracy < _READ_FROM
+    return "doubtful" if doubted or all_unknown else "read"
 
 
 def verdict_from(
