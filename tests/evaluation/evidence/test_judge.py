@@ -114,3 +114,10 @@ def test_an_estimate_below_seven_in_ten_is_never_read():
     # eight classes: far above chance, so that nothing is useless, and still wrong half of the time
     assert level_of(Estimated(0.69, 0.6, 0.8, useless=0.0)) == "doubtful"
     assert level_of(Estimated(0.70, 0.6, 0.8, useless=0.0)) == "read"
+
+
+def test_an_interval_that_holds_nearly_everything_is_no_estimate():
+    verdict = verdict_from("guessing", [], Estimated(0.84, 0.22, 1.0, useless=0.3))
+    assert verdict.estimate is None
+    assert "from 22% to 100%" in verdict.no_estimate_because
+    assert verdict_from("read", [], Estimated(0.9, 0.5, 1.0, useless=0.0)).estimate is not None

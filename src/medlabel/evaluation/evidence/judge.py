@@ -18,6 +18,7 @@ GUESS_ABOVE = 0.7
 _GUESS_UNKNOWN = 0.5  # the same where every name is unknown
 _AGREE_UNKNOWN = 0.4  # agreement below which nothing speaks for labels by unknown names
 _READ_FROM = 0.7  # estimated accuracy below which no labelling is called read
+_TOO_WIDE = 0.6  # width of a 90 % interval from which there is no estimate
 _SOME_DOUBT = 0.25  # up to it very confident labels of a doubtful task are accepted
 _DOUBTFUL_AUTO = 0.99
 
@@ -68,6 +69,7 @@ def verdict_from(
         examples: at most three.
         no_estimate_because: the reason if there is no estimate.
     """
+    estimate, reason = _estimate(estimated, no_estimate_because)
     order: Mapping[str, int] = {"guessing": 0, "doubtful": 1, "read": 2}
     pieces = sorted(evidence, key=lambda piece: order[piece.level])
     worst = next((piece for piece in pieces if piece.level != "read"), None)
@@ -76,12 +78,23 @@ def verdict_from(
         _summary(level, worst),
         tuple(pieces),
         advice_for(level, pieces),
-        None
-        if estimated is None
-        else AccuracyEstimate(estimated.accuracy, estimated.low, estimated.high),
-        no_estimate_because if estimated is None else "",
+        estimate,
+        reason,
         _DOUBTFUL_AUTO if level == "doubtful" and _only_some(estimated) else None,
         tuple(examples),
+    )
+
+
+def _estimate(estimated: Estimated | None, reason: str) -> tuple[AccuracyEstimate | None, str]:
+    """The estimate, or None and why there is none; an interval of nearly everything is none."""
+    if estimated is None:
+        return None, reason
+    low, high = estimated.low, estimated.high
+    if high - low <= _TOO_WIDE:
+        return AccuracyEstimate(estimated.accuracy, low, high), ""
+    return None, (
+        f"In comparable tasks anything from {low:.0%} to {high:.0%} of the labels were right: "
+        "check 100 labels with `medlabel audit plan`."
     )
 
 
