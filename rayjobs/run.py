@@ -38,7 +38,7 @@ from medlabel.student.recipes import Recipe
 from medlabel.student.verdict import Verdict
 from medlabel.teacher.adjust import NO_ADJUSTMENT, Adjustment, mean_vote
 from medlabel.teacher.clip import check_clip
-from medlabel.teacher.task_captions import captions_of_task
+from medlabel.teacher.task_captions import captions_of_task, class_captions
 from medlabel.teacher.zero_shot import read_scores, score_table
 from rayjobs.ceiling import fit_ceiling
 from rayjobs.fit import CellRows, Workload, fit_cells
@@ -238,7 +238,13 @@ def _judge(
 ) -> Verdict:
     """The verdict on the teacher's labels; no true label is at hand here."""
     on_progress("verdict", 0, 1)
-    by_class = dict(zip(config.task.class_names, _captions(config), strict=True))
+    # Scores of the user's own need no captions: a name that is ambiguous for a CLIP is none here.
+    texts = (
+        _captions(config)
+        if config.scores is None
+        else [class_captions(spec, config.captions) for spec in config.task.classes]
+    )
+    by_class = dict(zip(config.task.class_names, texts, strict=True))
     scores = teacher.scores if teacher.scores.ndim == 2 else mean_vote(list(teacher.scores))
     clips = config.clips if config.scores is None else ()
     verdict = judge_labels(clips, images, ids, by_class, scores.argmax(axis=1), config.home)

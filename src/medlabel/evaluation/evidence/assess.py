@@ -60,12 +60,12 @@ def assess(
         captions: those of each class, by its name.
         witnesses: the teacher that labels, and phantom teachers of other seeds after it.
     """
-    estimated, evidence, seen = _examine(images, captions, witnesses)
+    estimated, evidence, seen, signals = _examine(images, captions, witnesses)
     unknown = list(words_learned(captions).values())
     level = level_of(
         estimated,
         all_unknown=all(each == "none" for each in unknown),
-        agreement=_agreement(seen, len(captions)),
+        agreement=signals["agreement"],
     )
     if same := list(_about_repetition(images)):
         level, evidence = "guessing", [*same, *evidence]
@@ -95,7 +95,7 @@ def assess_other(
         labels: the model's label of each image, int64 [N].
         witnesses: phantom teachers.
     """
-    estimated, evidence, seen = _examine(images, captions, witnesses)
+    estimated, evidence, seen, _ = _examine(images, captions, witnesses)
     agreement = kappa(labels, seen[0].labels, len(captions))[0]
     theirs = level_of(estimated)
     level: Level = "doubtful"
@@ -113,8 +113,8 @@ def assess_other(
 
 def _examine(
     images: Images, captions: Mapping[str, Sequence[str]], witnesses: Sequence[Witness]
-) -> tuple[Estimated, list[Evidence], list[Observation]]:
-    """The estimate for the first witness's labels, the pieces of evidence, and what each saw."""
+) -> tuple[Estimated, list[Evidence], list[Observation], dict[str, float]]:
+    """The estimate for the first witness's labels, the evidence, what each saw, the signals."""
     readings = [read_task(witness, images, captions) for witness in witnesses]
     learned = words_learned(captions)
     views = changed_views(witnesses[0].clip, images)
@@ -122,13 +122,7 @@ def _examine(
     seen = [observe(reading) for reading in readings]
     estimator = shipped_estimator(alone=len(witnesses) == 1)
     pieces = [*_about_words(captions), *_about_images(signals, seen)]
-    return estimator.estimate(signals, len(captions)), pieces, seen
-
-
-def _agreement(seen: Sequence[Observation], k: int) -> float:
-    """How often teachers give the same label: 0 by chance, 1 always, or if there is only one."""
-    pairs = [np.mean(one.labels == other.labels) for one, other in combinations(seen, 2)]
-    return (float(np.mean(pairs)) - 1 / k) / (1 - 1 / k) if pairs else 1.0
+    return estimator.estimate(signals, len(captions)), pieces, seen, signals
 
 
 def _second_opinion(agreement: float, theirs: Level) -> Evidence:

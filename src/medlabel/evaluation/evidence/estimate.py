@@ -2,14 +2,14 @@
 
 `situations.csv` has a row per situation of `benchmarks/guessing`: its signals, and the accuracy of
 the student that was trained there. A forest of extremely randomised trees (Geurts et al. 2006)
-learns the accuracy from the signals. The situations that share leaves with a new task are its
-likes, and their accuracies are a distribution for its own (quantile regression forests, Meinshausen
-2006).
+learns the accuracy from the signals. The situations that share leaves with a new task are the
+most similar ones, and their accuracies are a distribution for its own (quantile regression forests,
+Meinshausen 2006).
 
 | name | meaning |
 | --- | --- |
 | useless | an accuracy below 0.7 with two classes, or within 0.15 of chance with more |
-| `useless` | the weight of the situations that were so, among the likes of a task |
+| `useless` | the weight of the situations that were so, among the most similar ones |
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Estimated:
     """An estimate for one task.
 
     Attributes:
-        accuracy: of the student's labels, the median of the task's likes, from 0 to 1.
+        accuracy: of the student's labels, the median of the most similar situations, from 0 to 1.
         low: lower end of the 90 % interval.
         high: upper end of it.
-        useless: weight of the likes whose labels were useless, from 0 to 1.
+        useless: weight of the similar situations whose labels were useless, from 0 to 1.
     """
 
     accuracy: float

@@ -13,7 +13,7 @@ from medlabel.student.verdict import AccuracyEstimate, Evidence, Example, Level,
 
 __all__ = ["DOUBT_ABOVE", "GUESS_ABOVE", "advice_for", "level_of", "verdict_from"]
 
-DOUBT_ABOVE = 0.15  # weight of useless situations among a task's likes
+DOUBT_ABOVE = 0.15  # weight of useless situations among the most similar ones
 GUESS_ABOVE = 0.7
 _GUESS_UNKNOWN = 0.5  # the same where every name is unknown
 _AGREE_UNKNOWN = 0.4  # agreement below which nothing speaks for labels by unknown names
@@ -44,7 +44,7 @@ def level_of(estimated: Estimated, all_unknown: bool = False, agreement: float =
     Args:
         estimated: for the task.
         all_unknown: whether the words of every class are unknown.
-        agreement: of the teachers, 0 by chance and 1 if perfect.
+        agreement: of the teachers, 0 by chance and 1 if perfect; NaN if there is only one.
     """
     most = _GUESS_UNKNOWN if all_unknown else GUESS_ABOVE
     if estimated.useless >= most or (all_unknown and agreement < _AGREE_UNKNOWN):
