@@ -81,8 +81,11 @@ def test_nonsense_names_are_guessed(nonsense):
 
 def test_black_images_are_not_read(films, witnesses):
     verdict = assess(np.zeros_like(films), IDS, KNOWN, witnesses)
-    assert verdict.level != "read"
+    assert verdict.level == "guessing"
+    assert pieces(verdict)["repetition", None].level == "guessing"
     assert pieces(verdict)["labels", None].level == "doubtful"
+    other = assess_other(np.zeros_like(films), IDS, KNOWN, TRUTH, witnesses)
+    assert other.level == "guessing"
 
 
 def test_a_single_image_has_a_verdict(films, witnesses):
@@ -133,3 +136,17 @@ def test_the_evidence_is_of_the_labels_that_are_judged(films, witnesses):
     assert shares.value == 1
     assert "\u201cblorp\u201d" in shares.sentence
     assert {example.label for example in verdict.examples} == {"blorp"}
+
+
+def test_the_same_single_label_from_both_models_is_agreement(witnesses):
+    films = draw_look(LOOKS["chestmnist"], 2 * _EACH, 4321, even=True)[0]
+    same = assess_other(films, IDS, KNOWN, np.zeros_like(TRUTH), witnesses)
+    assert pieces(same)["second_opinion", None].value == pytest.approx(1)
+    assert same.level != "guessing"
+
+
+def test_teachers_that_know_no_name_confirm_no_label(films, witnesses):
+    abroad = captions_by_names(["blorp", "fnord"])
+    seen = assess(films, IDS, abroad, witnesses)
+    assert seen.level != "read"
+    assert assess_other(films, IDS, abroad, TRUTH, witnesses).level != "read"

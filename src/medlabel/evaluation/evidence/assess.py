@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medlabel.evaluation.diagnostics import kappa
 from medlabel.evaluation.evidence.estimate import Estimated, shipped_estimator
 from medlabel.evaluation.evidence.judge import level_of, verdict_from
 from medlabel.evaluation.evidence.reading import Witness, changed_views, read_task
 from medlabel.evaluation.evidence.signals import (
     FAR,
     Observation,
+    beyond_chance,
     compute_evidence_signals,
     observe,
 )
@@ -38,7 +38,7 @@ IMAGES = 400
 """Images of a task that are looked at; more change the signals by less than a point."""
 
 Images = NDArray[np.uint8]
-_AGREE = 0.8  # kappa of two models from which they confirm each other
+_AGREE = 0.8  # agreement of two models, 0 by chance, from which they confirm each other
 _DISAGREE = 0.4
 _NOT_CALIBRATED = (
     "The estimate was calibrated for the phantom teachers, and this is another model: check 100 "
@@ -60,15 +60,7 @@ def assess(
         captions: those of each class, by its name.
         witnesses: the teacher that labels, and phantom teachers of other seeds after it.
     """
-    estimated, evidence, seen, signals = _examine(images, captions, witnesses)
-    unknown = list(words_learned(captions).values())
-    level = level_of(
-        estimated,
-        all_unknown=all(each == "none" for each in unknown),
-        agreement=signals["agreement"],
-    )
-    if same := list(_about_repetition(images)):
-        level, evidence = "guessing", [*same, *evidence]
+    estimated, level, evidence, seen = _examine(images, captions, witnesses)
     names = list(captions)
     looks = witnesses[0].world.looks
     examples = tuple(_examples(images, ids, names, seen, looks))
@@ -95,15 +87,13 @@ def assess_other(
         labels: the model's label of each image, int64 [N].
         witnesses: phantom teachers.
     """
-    estimated, evidence, seen, _ = _examine(images, captions, witnesses)
-    agreement = kappa(labels, seen[0].labels, len(captions))[0]
-    theirs = level_of(estimated)
-    level: Level = "doubtful"
-    if theirs == "read":
-        level = "read" if agreement >= _AGREE else level
-        level = "guessing" if agreement < _DISAGREE else level
+    _, theirs, evidence, seen = _examine(images, captions, witnesses)
+    # Not Cohen's kappa, which is 0 where both give all images the same one label.
+    agreement = beyond_chance(float(np.mean(labels == seen[0].labels)), len(captions))
     piece = _second_opinion(agreement, theirs)
-    kept = [each for each in evidence if each.name == "unknown_words"]
+    kept = [each for each in evidence if each.name in ("unknown_words", "repetition")]
+    empty = any(each.name == "repetition" for each in kept)
+    level: Level = "guessing" if empty else piece.level
     names = list(captions)
     voters = [replace(seen[0], labels=labels), *seen]  # the labels judged here are the model's
     examples = tuple(_examples(images, ids, names, voters, witnesses[0].world.looks))
@@ -113,16 +103,20 @@ def assess_other(
 
 def _examine(
     images: Images, captions: Mapping[str, Sequence[str]], witnesses: Sequence[Witness]
-) -> tuple[Estimated, list[Evidence], list[Observation], dict[str, float]]:
-    """The estimate for the first witness's labels, the evidence, what each saw, the signals."""
+) -> tuple[Estimated, Level, list[Evidence], list[Observation]]:
+    """The estimate and the level of the first witness's labels, the evidence, what each saw."""
     readings = [read_task(witness, images, captions) for witness in witnesses]
     learned = words_learned(captions)
     views = changed_views(witnesses[0].clip, images)
     signals = compute_evidence_signals(readings, views, learned)
     seen = [observe(reading) for reading in readings]
     estimator = shipped_estimator(alone=len(witnesses) == 1)
-    pieces = [*_about_words(captions), *_about_images(signals, seen)]
-    return estimator.estimate(signals, len(captions)), pieces, seen, signals
+    estimated = estimator.estimate(signals, len(captions))
+    unknown = all(each == "none" for each in learned.values())
+    level = level_of(estimated, all_unknown=unknown, agreement=signals["agreement"])
+    copies = list(_about_repetition(images))
+    pieces = [*copies, *_about_words(captions), *_about_images(signals, seen)]
+    return estimated, "guessing" if copies else level, pieces, seen
 
 
 def _second_opinion(agreement: float, theirs: Level) -> Evidence:

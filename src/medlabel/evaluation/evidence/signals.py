@@ -49,6 +49,7 @@ __all__ = [
     "SIGNALS",
     "Observation",
     "Reading",
+    "beyond_chance",
     "compute_evidence_signals",
     "observe",
 ]
@@ -158,7 +159,12 @@ def _same(labellings: Sequence[Numbers]) -> float:
     return float(np.mean([np.mean(one == other) for one, other in combinations(labellings, 2)]))
 
 
-def _beyond_chance(share: float, k: int) -> float:
+def beyond_chance(share: float, k: int) -> float:
+    """Scale a share of equal labels so that 0 is chance with k equally frequent classes.
+
+    >>> beyond_chance(0.75, 2)
+    0.5
+    """
     return (share - 1 / k) / (1 - 1 / k)
 
 
@@ -167,7 +173,7 @@ def _of_teachers(seen: Sequence[Observation], k: int) -> dict[str, float]:
     labels = [each.labels for each in seen]
     kappas = [kappa(one, other, k)[0] for one, other in combinations(labels, 2)]
     return {
-        "agreement": _beyond_chance(_same(labels), k),
+        "agreement": beyond_chance(_same(labels), k),
         "kappa": float(np.mean(kappas)),
         "look_agreement": _same([each.seen for each in seen]),
         "drawing_agreement": _same([each.drawn for each in seen]),
@@ -215,11 +221,11 @@ def _of_labels(
     scores = np.mean([each.scores for each in seen], axis=0)
     shares = np.bincount(seen[0].labels, minlength=k) / len(seen[0].labels)
     return {
-        "wordings": _beyond_chance(worded, k),
-        "views": _beyond_chance(moved, k),
+        "wordings": beyond_chance(worded, k),
+        "views": beyond_chance(moved, k),
         "caption_similarity": float(similar[~np.eye(k, dtype=bool)].max()),
-        "confidence": _beyond_chance(float(scores.max(axis=1).mean()), k),
-        "balance": _beyond_chance(float(np.minimum(shares, 1 / k).sum()), k),
+        "confidence": beyond_chance(float(scores.max(axis=1).mean()), k),
+        "balance": beyond_chance(float(np.minimum(shares, 1 / k).sum()), k),
         "neighbours": _with_neighbours(seen[0].labels, readings[0].images, k),
     }
 
