@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import FILES
 from benchmarks.distortions import distort
-from benchmarks.guessing.situations import PER_TASK, Group, NamedClass, Situation
+from benchmarks.guessing.classes import PER_TASK, Group, NamedClass, Situation
 from benchmarks.unseen_looks import unseen
 from medlabel.phantoms import LOOKS, draw_look
 

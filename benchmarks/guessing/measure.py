@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from benchmarks.guessing.classes import Situation
 from benchmarks.guessing.images import Gathered, gather
-from benchmarks.guessing.situations import Situation
 from medlabel.errors import MedlabelError
 from medlabel.evaluation.evidence.reading import Witness, changed_views, read_task
 from medlabel.evaluation.evidence.signals import compute_evidence_signals

@@ -7,123 +7,29 @@ what its images show, the names may be of something else, and images of no class
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from benchmarks.distortions import DISTORTIONS, EMPTY
+from benchmarks.guessing.classes import (
+    Group,
+    Situation,
+    finding,
+    kinds_of,
+    situation,
+    typed,
+    unseen_class,
+    whole_set,
+)
 from benchmarks.unseen_looks import UNSEEN
 from medlabel.phantoms import LOOKS
-from medlabel.teacher.captions import CLASS_NAMES, NO_FINDING, captions_for
+from medlabel.teacher.captions import CLASS_NAMES
 
-__all__ = ["Group", "NamedClass", "Situation", "all_situations"]
+__all__ = ["all_situations"]
 
 ORGANS = ("organamnist", "organcmnist", "organsmnist")
-PER_TASK = 480  # images of a situation, over all classes
-
-
-@dataclass(frozen=True)
-class Group:
-    """Images of one set, such as `drawn:octmnist`; all, or those with one of some labels.
-
-    Attributes:
-        images: the name of the set (see `benchmarks.guessing.images`).
-        labels: labels of the set; None for all images.
-        without: labels that the images must not have, for findings that may come together.
-        share: of the images of the class, relative to its other groups.
-    """
-
-    images: str
-    labels: tuple[int, ...] | None = None
-    without: tuple[int, ...] | None = None
-    share: float = 1.0
-
-
-@dataclass(frozen=True)
-class NamedClass:
-    """A class as a user names it: the captions that the teacher reads, and the true images.
-
-    Attributes:
-        name: of the class.
-        captions: those of a set or of a label of it; empty if only the name is known, as in
-            `medlabel label`.
-        groups: its images.
-        share: of the images, relative to the other classes; 0 if no image belongs to it.
-    """
-
-    name: str
-    captions: tuple[str, ...]
-    groups: tuple[Group, ...]
-    share: float = 1.0
-
-
-@dataclass(frozen=True)
-class Situation:
-    """A labelling task with a known outcome.
-
-    Attributes:
-        name: unique.
-        kind: of situation, for the table.
-        classes: two or more.
-        left_out: looks and kinds that the teachers were not trained on.
-        seeds: of the teachers, whose first one labels.
-        foreign: groups of images that belong to no class, so that every label of them is wrong.
-        foreign_share: of all images.
-        distortion: of all images (see `benchmarks.distortions`).
-    """
-
-    name: str
-    kind: str
-    classes: tuple[NamedClass, ...]
-    left_out: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2)
-    foreign: tuple[Group, ...] = ()
-    foreign_share: float = 0.0
-    distortion: str | None = None
-
-
-def _set(where: str, flag: str) -> NamedClass:
-    """A whole set under its own name."""
-    short = flag.removesuffix("mnist")
-    return NamedClass(short, captions_for(short), (Group(f"{where}:{flag}"),))
-
-
-def _kind(where: str, flag: str, label: int) -> NamedClass:
-    """One label of a set, with the captions of that label."""
-    name = CLASS_NAMES[flag][label]
-    captions = captions_for(name, flag=flag, label=label)
-    return NamedClass(name, captions, (Group(f"{where}:{flag}", (label,)),))
-
-
-def _kinds(where: str, flag: str, labels: Sequence[int] | None = None) -> tuple[NamedClass, ...]:
-    chosen = range(len(CLASS_NAMES[flag])) if labels is None else labels
-    return tuple(_kind(where, flag, label) for label in chosen)
-
-
-def _finding(where: str, label: int) -> tuple[NamedClass, ...]:
-    """A chest finding against films without any finding."""
-    one = _kind(where, "chestmnist", label)
-    if where == "drawn":
-        none = Group("drawn:chestmnist", (14,))
-    else:
-        none = Group("real:chestmnist", None, tuple(range(14)))
-    return one, NamedClass("no finding", NO_FINDING["chestmnist"], (none,))
-
-
-def _typed(name: str, *groups: Group, share: float = 1.0) -> NamedClass:
-    """A class that is known by its name alone."""
-    return NamedClass(name, (), groups, share)
-
-
-def _unseen(flag: str) -> NamedClass:
-    return _typed(UNSEEN[flag].name, Group(f"unseen:{flag}"))
-
-
-def _names(classes: Sequence[NamedClass]) -> str:
-    return "/".join(one.name for one in classes)
-
-
 REAL = ("breastmnist", "pneumoniamnist", "chestmnist", "bloodmnist")
 WHOLE = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
 
@@ -139,72 +45,51 @@ def all_situations(extras: Sequence[str] = ()) -> list[Situation]:
     return found
 
 
-def _situation(
-    kind: str,
-    classes: Sequence[NamedClass],
-    note: str = "",
-    *,
-    left_out: tuple[str, ...] = (),
-    seeds: tuple[int, ...] = (0, 1, 2),
-    foreign: tuple[Group, ...] = (),
-    foreign_share: float = 0.0,
-    distortion: str | None = None,
-) -> Situation:
-    sets = "+".join(sorted({group.images for one in classes for group in one.groups}))
-    name = f"{kind}: {_names(classes)} ({sets}{note and f'; {note}'})"
-    return Situation(
-        name, kind, tuple(classes), left_out, seeds, foreign, foreign_share, distortion
-    )
-
-
 def _known() -> Iterator[Situation]:
     """Sets that the teachers know, real and drawn, under their own names."""
     for size in (2, 3, 4):
         for flags in combinations(REAL, size):
             for seeds in WHOLE[: 3 if size == 2 else 2]:
-                yield _situation(
-                    "known sets", [_set("real", flag) for flag in flags],
+                yield situation(
+                    "known sets", [whole_set("real", flag) for flag in flags],
                     f"seeds {seeds}", seeds=seeds,
                 )  # fmt: skip
     rng = np.random.default_rng(0)
     pairs = list(combinations(LOOKS, 2))
     for number, row in enumerate(rng.permutation(len(pairs))[:24]):
         seeds = WHOLE[number % 3]
-        classes = [_set("drawn", flag) for flag in pairs[row]]
-        yield _situation("known sets", classes, f"seeds {seeds}", seeds=seeds)
+        classes = [whole_set("drawn", flag) for flag in pairs[row]]
+        yield situation("known sets", classes, f"seeds {seeds}", seeds=seeds)
     for number in range(8):
         size = 3 + number % 4
         chosen = [list(LOOKS)[row] for row in rng.permutation(len(LOOKS))[:size]]
-        yield _situation("known sets", [_set("drawn", flag) for flag in chosen])
-    yield _situation("known sets", [_set("drawn", flag) for flag in LOOKS])
+        yield situation("known sets", [whole_set("drawn", flag) for flag in chosen])
+    yield situation("known sets", [whole_set("drawn", flag) for flag in LOOKS])
 
 
 def _within() -> Iterator[Situation]:
     """Classes of one set that the teachers know: easy, hard and hopeless ones."""
     for seeds in WHOLE:
-        note = f"seeds {seeds}"
-        yield _situation(
-            "classes of a known set", _kinds("real", "pneumoniamnist"), note, seeds=seeds
-        )
-        yield _situation("classes of a known set", _kinds("real", "breastmnist"), note, seeds=seeds)
-        yield _situation("classes of a known set", _kinds("real", "bloodmnist"), note, seeds=seeds)
+        for flag in ("pneumoniamnist", "breastmnist", "bloodmnist"):
+            classes = kinds_of("real", flag)
+            yield situation("classes of a known set", classes, f"seeds {seeds}", seeds=seeds)
     for label in (0, 1, 2, 3, 4, 5):
-        yield _situation("classes of a known set", _finding("real", label))
+        yield situation("classes of a known set", finding("real", label))
     rng = np.random.default_rng(1)
     pairs = list(combinations(range(8), 2))
     for number, row in enumerate(rng.permutation(len(pairs))[:18]):
-        classes = _kinds("real", "bloodmnist", pairs[row])
+        classes = kinds_of("real", "bloodmnist", pairs[row])
         seeds = WHOLE[number % 3]
-        yield _situation("classes of a known set", classes, f"seeds {seeds}", seeds=seeds)
+        yield situation("classes of a known set", classes, f"seeds {seeds}", seeds=seeds)
     for flag in LOOKS:
         if flag != "chestmnist":
-            yield _situation("classes of a known set", _kinds("drawn", flag))
+            yield situation("classes of a known set", kinds_of("drawn", flag))
         count = len(CLASS_NAMES[flag])
         if count > 3:
             for pick in range(2):
                 two = sorted(rng.permutation(count)[:2].tolist())
-                classes = _kinds("drawn", flag, two)
-                yield _situation("classes of a known set", classes, f"pick {pick}")
+                classes = kinds_of("drawn", flag, two)
+                yield situation("classes of a known set", classes, f"pick {pick}")
 
 
 def _never_seen() -> Iterator[Situation]:
@@ -228,23 +113,23 @@ def _without_looks(left_out: tuple[str, ...]) -> Iterator[Situation]:
         for where in ("real", "drawn") if flag in REAL else ("drawn",):
             others = [flag for flag in REAL if flag not in left_out] if where == "real" else rest
             for number, row in enumerate(rng.permutation(len(others))[:3]):
-                classes = [_set(where, flag), _set(where, others[row])]
+                classes = [whole_set(where, flag), whole_set(where, others[row])]
                 seeds = tuple(np.roll((0, 1, 2), number).tolist())
                 note = f"without {','.join(left_out)}"
-                yield _situation(kind, classes, note, left_out=left_out, seeds=seeds)
+                yield situation(kind, classes, note, left_out=left_out, seeds=seeds)
             more = [others[row] for row in rng.permutation(len(others))[:3]]
-            classes = [_set(where, flag), *(_set(where, each) for each in more)]
-            yield _situation(kind, classes, f"without {','.join(left_out)}", left_out=left_out)
-            inner = _kinds(where, flag)[:9]
+            classes = [whole_set(where, flag), *(whole_set(where, each) for each in more)]
+            yield situation(kind, classes, f"without {','.join(left_out)}", left_out=left_out)
+            inner = kinds_of(where, flag)[:9]
             if flag == "chestmnist":
-                inner = _finding(where, 1)
-            yield _situation(
+                inner = finding(where, 1)
+            yield situation(
                 "classes of a set that was not learned", inner,
                 f"without {','.join(left_out)}", left_out=left_out,
             )  # fmt: skip
     if len(left_out) > 1:
-        classes = [_set("drawn", flag) for flag in left_out]
-        yield _situation(kind, classes, f"without {','.join(left_out)}", left_out=left_out)
+        classes = [whole_set("drawn", flag) for flag in left_out]
+        yield situation(kind, classes, f"without {','.join(left_out)}", left_out=left_out)
 
 
 def _without_kind(flag: str, label: int) -> Iterator[Situation]:
@@ -253,14 +138,14 @@ def _without_kind(flag: str, label: int) -> Iterator[Situation]:
     others = [each for each in range(count) if each != label]
     for where in ("real", "drawn") if flag in REAL else ("drawn",):
         for seeds, other in zip(((0, 1, 2), (1, 2, 0)), (others[0], others[-1]), strict=True):
-            classes = _kinds(where, flag, (label, other))
-            yield _situation(
+            classes = kinds_of(where, flag, (label, other))
+            yield situation(
                 "a class that was not learned", classes, f"without {left_out[0]}, {seeds}",
                 left_out=left_out, seeds=seeds,
             )  # fmt: skip
         if count > 2:
-            yield _situation(
-                "a class that was not learned", _kinds(where, flag), f"without {left_out[0]}",
+            yield situation(
+                "a class that was not learned", kinds_of(where, flag), f"without {left_out[0]}",
                 left_out=left_out,
             )  # fmt: skip
 
@@ -271,23 +156,23 @@ def _unseen_looks() -> Iterator[Situation]:
     rng = np.random.default_rng(2)
     for number in range(16):
         one, other = rng.permutation(len(flags))[:2]
-        classes = [_unseen(flags[one]), _unseen(flags[other])]
+        classes = [unseen_class(flags[one]), unseen_class(flags[other])]
         if len({each.name for each in classes}) == 2:
             seeds = WHOLE[number % 3]
-            yield _situation("unseen looks", classes, f"seeds {seeds}", seeds=seeds)
+            yield situation("unseen looks", classes, f"seeds {seeds}", seeds=seeds)
     for number in range(5):
         size = 3 + number % 4
         chosen = [flags[row] for row in rng.permutation(len(flags))[:size]]
-        classes = [_unseen(flag) for flag in chosen]
+        classes = [unseen_class(flag) for flag in chosen]
         if len({each.name for each in classes}) == size:
-            yield _situation("unseen looks", classes, f"{size}")
+            yield situation("unseen looks", classes, f"{size}")
     for number, flag in enumerate(flags):
         known = list(LOOKS)[int(rng.integers(12))]
-        classes = [_unseen(flag), _set("drawn", known)]
-        yield _situation("an unseen look and a known set", classes, seeds=WHOLE[number % 3])
-        inner = [_typed(name, Group(f"unseen:{flag}", (label,)))
+        classes = [unseen_class(flag), whole_set("drawn", known)]
+        yield situation("an unseen look and a known set", classes, seeds=WHOLE[number % 3])
+        inner = [typed(name, Group(f"unseen:{flag}", (label,)))
                  for label, name in enumerate(UNSEEN[flag].kinds)]  # fmt: skip
-        yield _situation("classes of an unseen look", inner, flag)
+        yield situation("classes of an unseen look", inner, flag)
 
 
 def _extras(extras: Sequence[str]) -> Iterator[Situation]:
@@ -303,14 +188,14 @@ def _extras(extras: Sequence[str]) -> Iterator[Situation]:
     there = [name for name in kinds if name in extras]
     for number, (one, other) in enumerate(combinations(there, 2)):
         if kinds[one] != kinds[other] and number % 4 == 0:
-            classes = [_typed(kinds[name], Group(f"extra:{name}")) for name in (one, other)]
-            yield _situation(
+            classes = [typed(kinds[name], Group(f"extra:{name}")) for name in (one, other)]
+            yield situation(
                 "unseen real images", classes, f"{one}, {other}", seeds=WHOLE[number % 3]
             )
     for number, name in enumerate(there):
         flag = REAL[number % 4]
-        classes = [_typed(kinds[name], Group(f"extra:{name}")), _set("real", flag)]
-        yield _situation(
+        classes = [typed(kinds[name], Group(f"extra:{name}")), whole_set("real", flag)]
+        yield situation(
             "unseen real images and a known set", classes, name, seeds=WHOLE[number % 3]
         )
     pairs = {
@@ -321,9 +206,9 @@ def _extras(extras: Sequence[str]) -> Iterator[Situation]:
     }
     for names, sets in pairs.items():
         if set(sets) <= set(extras):
-            classes = [_typed(name, Group(f"extra:{images}"))
+            classes = [typed(name, Group(f"extra:{images}"))
                        for name, images in zip(names, sets, strict=True)]  # fmt: skip
-            yield _situation("unseen real images", classes)
+            yield situation("unseen real images", classes)
 
 
 NONSENSE = ("blorp", "fnord", "wug", "qxz", "tove", "rath")
@@ -349,18 +234,18 @@ def _names_wrong() -> Iterator[Situation]:
         groups = [Group(f"{where}:{flag}") for where, flag in chosen]
         seeds = WHOLE[number % 3]
         words = [NONSENSE[row] for row in rng.permutation(len(NONSENSE))[:size]]
-        classes = [_typed(word, group) for word, group in zip(words, groups, strict=True)]
+        classes = [typed(word, group) for word, group in zip(words, groups, strict=True)]
         note = f"{', '.join(flag for _, flag in chosen)} {number}"
         if number % 3 == 0:
-            yield _situation("nonsense names", classes, note, seeds=seeds)
+            yield situation("nonsense names", classes, note, seeds=seeds)
         elif number % 3 == 1:
             words = [ABROAD[flag][number % 3] for _, flag in chosen]
-            classes = [_typed(word, group) for word, group in zip(words, groups, strict=True)]
-            yield _situation("names in another language", classes, note, seeds=seeds)
+            classes = [typed(word, group) for word, group in zip(words, groups, strict=True)]
+            yield situation("names in another language", classes, note, seeds=seeds)
         else:
             words = [ELSEWHERE[row] for row in rng.permutation(len(ELSEWHERE))[:size]]
-            classes = [_typed(word, group) for word, group in zip(words, groups, strict=True)]
-            yield _situation("names of other body parts", classes, note, seeds=seeds)
+            classes = [typed(word, group) for word, group in zip(words, groups, strict=True)]
+            yield situation("names of other body parts", classes, note, seeds=seeds)
     yield from _other_sets_names(rng)
 
 
@@ -372,7 +257,7 @@ def _other_sets_names(rng: np.random.Generator) -> Iterator[Situation]:
         shown = [pool[row] for row in rng.permutation(len(pool))[:2]]
         named = [flag for flag in LOOKS if flag not in shown]
         words = [named[row] for row in rng.permutation(len(named))[:2]]
-        classes = [replace(_set(where, flag), groups=(), share=0.0) for flag in words]
+        classes = [replace(whole_set(where, flag), groups=(), share=0.0) for flag in words]
         yield Situation(
             f"{where} {'+'.join(shown)} named {'/'.join(words)}", "names of other sets",
             tuple(classes), seeds=WHOLE[number % 3],
@@ -381,7 +266,7 @@ def _other_sets_names(rng: np.random.Generator) -> Iterator[Situation]:
     for number in range(8):
         flags = [list(LOOKS)[row] for row in rng.permutation(12)[:2]]
         unseen = [list(UNSEEN)[row] for row in rng.permutation(len(UNSEEN))[:2]]
-        classes = [replace(_set("drawn", flag), groups=(), share=0.0) for flag in flags]
+        classes = [replace(whole_set("drawn", flag), groups=(), share=0.0) for flag in flags]
         yield Situation(
             f"unseen {'+'.join(unseen)} named {'/'.join(flags)}", "unseen looks under known names",
             tuple(classes), seeds=WHOLE[number % 3],
@@ -397,20 +282,20 @@ def _mixtures() -> Iterator[Situation]:
         where, pool = pools[number % 2]
         one, other, third = (pool[row] for row in rng.permutation(len(pool))[:3])
         seeds = WHOLE[number % 3]
-        two = [_set(where, one), _set(where, other)]
+        two = [whole_set(where, one), whole_set(where, other)]
         absent = [two[0], replace(two[1], share=0.0)]
         rare = [replace(two[0], share=19.0), two[1]]
         foreign = (Group(f"{where}:{third}"),)
-        yield _situation("a class without images", absent, f"{number}", seeds=seeds)
-        yield _situation("95 % of one class", rare, f"{number}", seeds=seeds)
+        yield situation("a class without images", absent, f"{number}", seeds=seeds)
+        yield situation("95 % of one class", rare, f"{number}", seeds=seeds)
         share = (0.1, 0.3, 0.5, 0.7)[number % 4]
-        yield _situation(
+        yield situation(
             "images of no class", two, f"{share:.0%} {third} {number}", seeds=seeds,
             foreign=foreign, foreign_share=share,
         )  # fmt: skip
         if number < 12:
             both = replace(two[0], groups=(*two[0].groups, Group(f"{where}:{third}")))
-            yield _situation(
+            yield situation(
                 "two looks under one name", [both, two[1]], f"and {third} {number}", seeds=seeds
             )
     for number in range(8):
@@ -418,8 +303,8 @@ def _mixtures() -> Iterator[Situation]:
         one, other = (pool[row] for row in rng.permutation(len(pool))[:2])
         unseen = list(UNSEEN)[int(rng.integers(len(UNSEEN)))]
         share = (0.2, 0.5)[number // 2 % 2]
-        yield _situation(
-            "images of no class", [_set(where, one), _set(where, other)],
+        yield situation(
+            "images of no class", [whole_set(where, one), whole_set(where, other)],
             f"{share:.0%} {unseen} {number}", foreign=(Group(f"unseen:{unseen}"),),
             foreign_share=share, seeds=WHOLE[number % 3],
         )  # fmt: skip
@@ -433,8 +318,8 @@ def _distorted() -> Iterator[Situation]:
         one, other = (pool[row] for row in rng.permutation(len(pool))[:2])
         if how in EMPTY:  # all images are the same: `assess` says so, whatever the signals
             continue
-        yield _situation(
-            "distorted images", [_set(where, one), _set(where, other)], f"{how} {number}",
+        yield situation(
+            "distorted images", [whole_set(where, one), whole_set(where, other)], f"{how} {number}",
             distortion=how, seeds=WHOLE[number % 3],
         )  # fmt: skip
 
@@ -446,7 +331,7 @@ def _strangers(extras: Sequence[str]) -> Iterator[Situation]:
     strange += [f"extra:{name}" for name in extras if not name.startswith("single_")]
     for number, images in enumerate(strange):
         flags = [list(LOOKS)[row] for row in rng.permutation(len(LOOKS))[: 2 + number % 2]]
-        classes = [replace(_set("drawn", flag), groups=(), share=0.0) for flag in flags]
+        classes = [replace(whole_set("drawn", flag), groups=(), share=0.0) for flag in flags]
         yield Situation(
             f"{images} named {'/'.join(flags)}", "unseen looks under known names", tuple(classes),
             seeds=WHOLE[number % 3], foreign=(Group(images),), foreign_share=1.0,
@@ -455,7 +340,7 @@ def _strangers(extras: Sequence[str]) -> Iterator[Situation]:
     for number in range(12):
         one, other = (strange[row] for row in rng.permutation(len(UNSEEN))[:2])
         flags = [REAL[row] for row in rng.permutation(len(REAL))[:2]]
-        classes = [replace(_set("real", flag), groups=(), share=0.0) for flag in flags]
+        classes = [replace(whole_set("real", flag), groups=(), share=0.0) for flag in flags]
         yield Situation(
             f"{one} and {other} named {'/'.join(flags)}", "unseen looks under known names",
             tuple(classes), seeds=WHOLE[number % 3], foreign=(Group(one), Group(other)),

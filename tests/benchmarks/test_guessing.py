@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.guessing import measure
+from benchmarks.guessing.classes import PER_TASK, Group
 from benchmarks.guessing.images import gather
-from benchmarks.guessing.situations import PER_TASK, Group, all_situations
+from benchmarks.guessing.situations import all_situations
 from benchmarks.guessing.table import judged, read_rows, targets, to_situations
 from benchmarks.unseen_looks import UNSEEN
 from medlabel.evaluation.evidence.signals import ENSEMBLE_SIGNALS, SIGNALS
