@@ -1,0 +1,33 @@
+"""List the images of a source in parts, and read them one after the other, however many there are.
+
+| source | parts |
+| --- | --- |
+| `breastmnist`, `a.npz`, `phantom:breastmnist` | its three splits |
+| `images/`, `s3://bucket/images` | files, some hundreds per part: PNG, JPEG, TIFF, DICOM |
+| `'images/**/*.dcm'` | the files that match |
+| `a.parquet`, and Parquet files in a folder | row groups, with an image column |
+
+A `Part` is a description without pixels: it is small, can be sent to any process, and reads its
+images on demand. An image is yielded as pixels, as the bytes of a file that is not decoded yet, or
+as an `ImageError` if it cannot be read. Its id is `source/split/index`; for files the index is the
+path within the folder, for Parquet the file and the row.
+"""
+
+from medlabel.data.listing.arrays import NpzPart, PhantomPart
+from medlabel.data.listing.files import FilesPart
+from medlabel.data.listing.parquet import ParquetPart
+from medlabel.data.listing.parts import UNREADABLE, Content, Part, digest_of, pixels_of
+from medlabel.data.listing.source_parts import list_parts
+
+__all__ = [
+    "UNREADABLE",
+    "Content",
+    "FilesPart",
+    "NpzPart",
+    "ParquetPart",
+    "Part",
+    "PhantomPart",
+    "digest_of",
+    "list_parts",
+    "pixels_of",
+]
