@@ -4,6 +4,7 @@ from support_images import image_folder, png
 
 from medlabel.data.decoding import Fault, ImageError
 from medlabel.data.listing import list_parts
+from medlabel.data.listing.files import cut_names, file_parts
 
 
 @pytest.fixture
@@ -24,9 +25,35 @@ def test_a_single_file_is_a_source(folder):
     assert (part.image_id(0), list(part.read())) == ("a/all/a.png", [png(1)])
 
 
-def test_a_large_folder_is_many_parts(folder, monkeypatch):
-    monkeypatch.setattr("medlabel.data.listing.files.FILES", 2)
-    assert [part.count for part in list_parts(str(folder))] == [2, 1]
+def test_a_file_that_is_added_or_removed_changes_one_part_or_two():
+    names = [f"{number:04}.png" for number in range(5000)]
+    stamps = {name: name for name in ["a-new.png", *names]}
+
+    def keys(files):
+        return {part.key for part in file_parts("scans", "/scans", files, stamps)}
+
+    before = keys(names)
+    assert len(before) > 4
+    assert len(keys(["a-new.png", *names]) - before) == 1
+    assert len(keys([*names, "a-new.png"]) - before) == 1
+    assert len(keys(names[:100] + names[101:]) - before) <= 2
+    stamps[names[700]] = "changed"
+    assert len(keys(names) - before) == 1
+
+
+def test_parts_hold_every_name_once_in_order():
+    names = [f"{number:05}" for number in range(9000)]
+    cut = list(cut_names(names))
+    assert [name for group in cut for name in group] == names
+    assert all(128 <= len(group) <= 2048 for group in cut[:-1])
+
+
+def test_some_files_of_a_part_are_a_part(folder):
+    (part,) = list_parts(str(folder))
+    some = part.only(np.array([0, 2]))
+    assert list(some.read()) == [png(1), png(2)]
+    assert [some.address(1), some.stamp(1)] == [part.address(2), part.stamp(2)]
+    assert len({part.stamp(row) for row in range(3)}) == 3
 
 
 def test_a_file_that_vanished_is_an_error_of_its_own(folder):

@@ -56,6 +56,14 @@ class Part(ABC):
     def address(self, row: int) -> str:
         """The path or URI of an image's file; if it holds several images, `#` and which one."""
 
+    def stamp(self, row: int) -> str:
+        """What changes if the content of an image may have changed: a file's size, time or ETag."""
+        return self.fingerprint
+
+    def only(self, rows: NDArray[np.integer]) -> "Part | None":
+        """A part of these rows alone; None if a part of this kind is read from its beginning."""
+        return None
+
     @property
     def key(self) -> str:
         """32 hexadecimal digits of its values, whatever classes and fields are called."""
