@@ -35,7 +35,7 @@ CAPTIONS = 1
 TEACHER_TRAINING = 1
 """How the phantom CLIP is built and trained: `teacher.phantom_clip`, `phantom_training`."""
 
-PREPROCESSING = 1
+PREPROCESSING = 2
 """From a file to the pixels that a model sees: `data.decoding`, `data.framing`, `teacher.clip`."""
 
 SAMPLING = 1
