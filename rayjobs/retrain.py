@@ -19,7 +19,6 @@ from medlabel.annotation.answer_verdict import verdict_of_answers
 from medlabel.annotation.answers import read_all_answers
 from medlabel.annotation.audit import class_names
 from medlabel.annotation.retraining import (
-    NO_CLASS,
     AnswerImpact,
     TrainingSet,
     folds_of,
@@ -197,8 +196,7 @@ def _fit(
         _probabilities(store / "without", units)[once].argmax(axis=1),
         learned.argmax(axis=1),
     )
-    others = training_set.facts["answers"].get(NO_CLASS, 0)
-    return impact, verdict_of_answers(workload.classes, answers, learned, others)
+    return impact, verdict_of_answers(workload.classes, answers, learned, training_set.of_no_class)
 
 
 def _probabilities(store: Store, units: Sequence[CellRows]) -> NDArray[np.float32]:

@@ -6,8 +6,6 @@ before its image is read; when the image has been read, a second row with its SH
 first and takes its place in the order. The export formats are CSV and Label Studio's tasks.
 """
 
-import csv
-import io
 import json
 import re
 import sqlite3
@@ -20,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from medlabel.errors import MedlabelError
+from medlabel.storage.csv_files import write_csv
 from serving.schemas import Correction, StoredCorrection
 
 __all__ = ["CHOICE", "Corrections", "as_csv", "as_tasks", "labelling_config"]
@@ -158,19 +157,10 @@ def _stored(row: sqlite3.Row) -> StoredCorrection:
 
 
 def as_csv(rows: list[StoredCorrection]) -> str:
-    """CSV with a header and one line per row."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(StoredCorrection.model_fields))
-    writer.writeheader()
-    for row in rows:
-        values = row.model_dump() | {"classes": json.dumps(row.classes)}
-        writer.writerow({key: _without_formula(value) for key, value in values.items()})
-    return buffer.getvalue()
-
-
-def _without_formula(value: Any) -> Any:
-    """Mark as text what a spreadsheet would run as a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+    """CSV with a header and one line per row; `medlabel retrain` reads it back exactly."""
+    columns = list(StoredCorrection.model_fields)
+    values = (row.model_dump() | {"classes": json.dumps(row.classes)} for row in rows)
+    return write_csv(columns, [[row[name] for name in columns] for row in values])
 
 
 def as_tasks(rows: list[StoredCorrection], prefix: str = "") -> list[dict[str, Any]]:

@@ -12,8 +12,11 @@ from medlabel.annotation.answers import (
     find_answered,
     read_all_answers,
 )
+from medlabel.annotation.audit import settled
 from medlabel.annotation.table import AnnotationTable
 from medlabel.errors import MedlabelError
+from serving.corrections import as_csv
+from serving.schemas import StoredCorrection
 
 CLASSES = ("chest", "breast")
 HEAD = "id,at,sha256,index,file,bundle,predicted,confidence,label,who\n"
@@ -76,6 +79,44 @@ def test_what_is_not_learned_from_is_counted(store, tmp_path):
     found, left_out = placed(store, path, plan)
     assert found == [(0, 1), (12, 1)]
     assert left_out == {ELSEWHERE: 3, STACKED: 1, OTHERS: 1, NO_CLASS: 1}
+
+
+def test_answers_in_other_words_for_the_same_class_do_not_contradict_each_other(store, tmp_path):
+    plan = write(tmp_path, f"uri;answer\n{tmp_path}/scans/03.png;Chest\n")
+    digest = digest_of(tmp_path / "scans" / "03.png")
+    corrected = write(tmp_path, f"{HEAD}1,t,{digest},0,x,b1,chest,0.6,chest,me\n", "b.CSV")
+    assert answered(store, plan, corrected) == [(3, 0)]
+
+
+def test_a_class_of_any_name_is_corrected_to_by_the_services_file(store, tmp_path):
+    """What `GET /corrections.csv` writes is what `medlabel retrain` reads."""
+    pairs = ("+ve", "-ve"), ("=a", "'=a"), ("None", "none"), ("?", "unsure"), ("\tx", "\rx")
+    for classes in (*pairs, ("a,b", "'")):
+        path = write(tmp_path, as_csv([corrected(tmp_path, n, classes) for n in range(3)]))
+        answers = read_all_answers([path], classes)
+        pieces = AnnotationTable(store).pieces()
+        found, left_out = find_answered(store, pieces, classes, answers)
+        assert [(one.row, one.label) for one in found][:3] == [(0, 0), (1, 1), (2, -1)]
+        assert left_out == {}
+
+
+def corrected(tmp_path, number, classes):
+    """An image that a person gave the class of its number, or none."""
+    return StoredCorrection(
+        sha256=digest_of(tmp_path / "scans" / f"{number:02}.png"), file="=x.png", bundle="b",
+        predicted=classes[0], confidence=0.5, label=(*classes, "neither")[number], who="@me",
+        classes=sorted(classes), id=number, at="t",
+    )  # fmt: skip
+
+
+def test_blanks_around_an_address_count_only_if_an_image_is_called_so(store, tmp_path):
+    plan = write(tmp_path, f"uri,answer\n {tmp_path}/scans/01.png , chest \n")
+    assert answered(store, plan) == [(1, 0)]
+    known = {"/a.png ", "/a.png", "/b.png"}
+    answers = {"/a.png ": "x", "/a.png": "y", " /b.png": "z", " /c": "w"}
+    assert settled(answers, known) == {"/a.png ": "x", "/a.png": "y", "/b.png": "z", " /c": "w"}
+    with pytest.raises(MedlabelError, match=r"two answers about /b.png contradict"):
+        settled({"/b.png": "x", " /b.png": "y"}, known)
 
 
 def test_files_that_contradict_each_other_are_refused(store, tmp_path):

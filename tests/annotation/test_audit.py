@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ ORIGIN = Origin.of("b1", {}, 0.9, "v", "t")
 DESIGN = AuditDesign(60, precision=0.9)
 
 
-def annotated(tmp_path, strange=0):
+def annotated(tmp_path, strange=0, classes=("even", "odd")):
     """Two pieces of 200 annotations; labels go by the number, and all are right by `truth`.
 
     The first `strange` of each piece are unlike what was learned.
@@ -38,7 +39,7 @@ def annotated(tmp_path, strange=0):
         table = AnnotationTable(store)
         unlike = np.where(np.arange(200) < strange, 2, 0.5).astype(np.float32)
         assessment = Assessment(found.astype(np.float32), unlike, calibrated=True)
-        table.write(prepared, assessment, ("even", "odd"), ORIGIN)
+        table.write(prepared, assessment, classes, ORIGIN)
     sign(store, ORIGIN)
     return store
 
@@ -123,6 +124,24 @@ def test_answers_are_read_and_mistakes_in_them_named(store, tmp_path):
     plan_audit(store, DESIGN)
     with pytest.raises(MedlabelError, match="is not a class: choose from even, odd"):
         report_audit(store, {"/a/1.png": "od"})
+
+
+def test_an_exact_class_wins_over_a_word_for_no_class(tmp_path):
+    store = annotated(tmp_path, classes=("None", "some"))
+    uris = asked(plan_audit(store, DESIGN))
+    names = {"even": "none", "odd": "SOME"}
+    report = report_audit(store, {uri: names[truth(uri)] for uri in uris})
+    assert (report.whole.largest.wrong, report.of_no_class) == (0, 0)
+    assert report_audit(store, dict.fromkeys(uris, "neither")).of_no_class == 60
+
+
+def test_a_guarantee_is_strict_json_and_the_threshold_of_an_empty_set_is_null(store):
+    (uri,) = asked(plan_audit(store, AuditDesign(1, max_coverage=0.001)))
+    report_audit(store, {uri: truth(uri)})
+    text = store.read("audit/guarantee.json").decode()
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    (empty,) = (part for part in found["classes"].values() if not part["largest"]["images"])
+    assert empty["largest"]["threshold"] is None
 
 
 def test_a_plan_is_made_once_and_for_these_annotations(store):

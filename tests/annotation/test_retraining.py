@@ -37,6 +37,17 @@ def test_a_pool_has_all_answers_others_at_random_and_none_of_no_class(store, tmp
     np.testing.assert_array_equal(again.images, training_set.images)
 
 
+def test_a_class_called_neither_is_a_class(tmp_path, monkeypatch):
+    monkeypatch.setattr("support_annotations.CLASSES", ["neither", "None"])
+    store = annotate_folder(tmp_path, count=30)
+    words = ["neither"] * 8 + ["none"] * 4 + ["Unsure"] * 2
+    uris = [f"{tmp_path}/scans/{number:02}.png" for number in range(len(words))]
+    answers = Answers(dict(zip(uris, words, strict=True)))
+    training_set = make_training_set(store, answers, most=8, weight=5, seed=0)
+    assert training_set.of_no_class == 2
+    assert training_set.facts["answers"] == {"neither": 8, "None": 4, "unsure": 2}
+
+
 def test_no_fold_shares_a_copy_of_an_image_with_another(store, tmp_path):
     training_set = make_training_set(store, answers_of(tmp_path), most=8, weight=5, seed=0)
     folds = folds_of(training_set, seed=0)

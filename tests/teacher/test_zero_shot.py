@@ -46,6 +46,22 @@ def test_scores_files_are_read_in_the_order_asked_for(tmp_path, suffix):
     np.testing.assert_allclose(read_scores(path, IDS[::-1], NAMES), GOOD[::-1], atol=1e-6)
 
 
+def test_scores_as_a_spreadsheet_writes_them(tmp_path):
+    """Semicolons, decimal commas, capitals in the ending, and ids that look like numbers."""
+    path = tmp_path / "scores.CSV"
+    path.write_text("sep=;\nimage_id;a;'+ve\n007;0,25;0,75\nNA;1;0\n", encoding="utf-16")
+    found = read_scores(path, ["NA", "007"], ["+ve", "a"])
+    np.testing.assert_array_equal(found, np.array([[0, 1], [0.75, 0.25]], np.float32))
+    path.write_text("image_id;a;b\n1;x;1\n")
+    with pytest.raises(MedlabelError, match="not numbers, first 'x' in line 2"):
+        read_scores(path, ["1"], ["a", "b"])
+    path.write_text("image_id;a;c\n1;0;1\n")
+    with pytest.raises(MedlabelError, match="no column b; its columns are: image_id, a, c"):
+        read_scores(path, ["1"], ["a", "b"])
+    (tmp_path / "other").write_bytes(table().to_parquet())
+    assert read_scores(tmp_path / "other", IDS, ["a", "b"]).shape == (3, 2)
+
+
 def table(**changes):
     return pd.DataFrame({"image_id": IDS, "a": GOOD[:, 0], "b": GOOD[:, 1]} | changes)
 

@@ -8,20 +8,21 @@
 The digest of a file identifies an image only if the image is a file of its own, or bytes in a
 Parquet file; images of a stack that was sent to the service cannot be identified. If an image was
 corrected several times, the last correction counts. The service's file may concern several
-students: corrections with other classes, and choices that name no class and are not in `NEITHER`,
-are counted and left out.
+students: corrections with other classes, and choices that are not an answer
+(`medlabel.annotation.answer_words`), are counted and left out.
 """
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from medlabel.annotation.audit import NEITHER, class_of, read_answers
+from medlabel.annotation.answer_words import class_of, find_class
+from medlabel.annotation.audit import answers_by_uri, settled
 from medlabel.annotation.table import AnnotationTable, Piece
-from medlabel.errors import MedlabelError, reason
+from medlabel.errors import MedlabelError
+from medlabel.storage.csv_files import CsvTable, read_csv
 from medlabel.storage.store import Store
 
 __all__ = ["AnsweredImage", "Answers", "find_answered", "read_all_answers"]
@@ -33,6 +34,8 @@ NO_CLASS = "the choice is not a class"
 
 _DIGEST = 32  # hex digits of the SHA-256 that the annotations keep
 _MOST_LINES = 10**6
+_CORRECTION = ("sha256", "index", "label")
+_EXPECTED = ("uri", "answer", *_CORRECTION, "classes")
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,14 @@ class Answers:
     by_digest: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def of(self, uri: str, digest: str) -> str | None:
-        """The answer about an image; None if there is none.
+    def of(self, uri: str, digest: str, classes: Sequence[str] = ()) -> str | None:
+        """The answer about an image, of one of these classes; None if there is none.
 
         Raises:
             MedlabelError: two files contradict each other.
         """
         one, other = self.by_uri.get(uri), self.by_digest.get(digest)
-        if one is not None and other is not None and one != other:
+        if one is not None and other is not None and not _agree(one, other, classes):
             raise MedlabelError(
                 f"one file says {one!r} of {uri} and another {other!r}: correct one of them"
             )
@@ -88,13 +91,13 @@ def read_all_answers(paths: Sequence[Path], classes: Sequence[str]) -> Answers:
     by_digest: dict[str, str] = {}
     left_out: Counter[str] = Counter()
     for path in paths:
-        known, new = by_uri, {}
-        if "sha256" in _columns(path):
-            known, new = by_digest, _read_corrections(path, classes, left_out)
+        table = read_csv(path, _EXPECTED, _MOST_LINES)
+        if "sha256" in table.columns:
+            known, new = by_digest, _read_corrections(table, classes, left_out)
         else:
-            new = read_answers(path)
+            known, new = by_uri, answers_by_uri(table)
         for name, answer in new.items():
-            if known.setdefault(name, answer) != answer:
+            if not _agree(known.setdefault(name, answer), answer, classes):
                 raise MedlabelError(f"{path}: another file says {known[name]!r} of {name}")
     return Answers(by_uri, by_digest, left_out)
 
@@ -110,11 +113,12 @@ def find_answered(
     Raises:
         MedlabelError: an answer names no class, or contradicts another.
     """
+    answers = _settled(store, pieces, answers)
     labels: dict[str, int] = {}
     placed = 0
     elsewhere = set(answers.by_digest)
     for _, uri, digest in _rows(store, pieces):
-        answer = answers.of(uri, digest)
+        answer = answers.of(uri, digest, classes)
         if answer is None:
             continue
         placed += uri in answers.by_uri
@@ -142,48 +146,55 @@ def _rows(store: Store, pieces: Sequence[Piece]) -> Iterator[tuple[int, str, str
         first += piece.rows
 
 
-def _columns(path: Path) -> list[str]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MedlabelError(f"{path}: {reason(error)}") from error
+def _settled(store: Store, pieces: Sequence[Piece], answers: Answers) -> Answers:
+    """Answers by the addresses of the table; it is read only if blanks make a difference."""
+    if all(uri == uri.strip() for uri in answers.by_uri):
+        return answers
+    known = {uri for _, uri, _ in _rows(store, pieces)}
+    return replace(answers, by_uri=settled(answers.by_uri, known))
 
 
-def _read_corrections(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
+def _agree(one: str, other: str, classes: Sequence[str]) -> bool:
+    """Whether two answers are the same, or name the same class."""
+    meant = find_class(one, classes)
+    return one == other or (meant is not None and meant == find_class(other, classes))
+
+
+def _read_corrections(
+    table: CsvTable, classes: Sequence[str], left_out: Counter[str]
+) -> dict[str, str]:
     """Labels by digest from the service's CSV file: the last correction of each image."""
-    try:
-        words = _last_corrections(path, classes, left_out)
-    except (OSError, ValueError, csv.Error) as error:
-        raise MedlabelError(f"{path}: {reason(error)}") from error
-    known = {digest: word for digest, word in words.items() if _is_answer(word, classes)}
+    words = _last_corrections(table, classes, left_out)
+    known = {digest: w for digest, w in words.items() if find_class(w, classes) is not None}
     left_out[NO_CLASS] += len(words) - len(known)
     return known
 
 
-def _is_answer(word: str, classes: Sequence[str]) -> bool:
-    return word in classes or word.lower() in NEITHER
-
-
-def _last_corrections(path: Path, classes: Sequence[str], left_out: Counter[str]) -> dict[str, str]:
+def _last_corrections(
+    table: CsvTable, classes: Sequence[str], left_out: Counter[str]
+) -> dict[str, str]:
+    table.require(*_CORRECTION)
     found: dict[str, str] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if missing := {"sha256", "index", "label"} - set(reader.fieldnames or ()):
-            raise MedlabelError(f"{path} has no column {' and no '.join(sorted(missing))}")
-        for number, line in enumerate(reader, start=2):
-            if number > _MOST_LINES:
-                raise MedlabelError(f"{path} has more than {_MOST_LINES:,} lines")
-            offered = json.loads(line.get("classes") or "[]")
-            if not isinstance(offered, list):
-                raise MedlabelError(f"{path} line {number}: classes is not a list of names")
-            digest = (line["sha256"] or "").strip()[:_DIGEST]
-            if offered and sorted(map(str, offered)) != sorted(classes):
-                left_out[OTHERS] += 1
-            elif (line["index"] or "0").strip() != "0":
-                left_out[STACKED] += 1
-            elif not digest:
-                left_out[ELSEWHERE] += 1
-            else:
-                found[digest] = (line["label"] or "").strip()
+    for number, line in table.rows:
+        offered = _offered(line.get("classes", ""))
+        if offered is None:
+            raise MedlabelError(f"{table.path} line {number}: classes is not a list of names")
+        digest = line["sha256"].strip()[:_DIGEST]
+        if offered and sorted(offered) != sorted(classes):
+            left_out[OTHERS] += 1
+        elif (line["index"].strip() or "0") != "0":
+            left_out[STACKED] += 1
+        elif not digest:
+            left_out[ELSEWHERE] += 1
+        else:
+            found[digest] = line["label"].strip(" ")
     return found
+
+
+def _offered(cell: str) -> list[str] | None:
+    """The classes that a person chose from, a JSON list; None if it is something else."""
+    try:
+        offered = json.loads(cell.strip() or "[]")
+    except ValueError:
+        return None
+    return [str(name) for name in offered] if isinstance(offered, list) else None

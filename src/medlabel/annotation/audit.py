@@ -12,15 +12,13 @@ come after all others, however confident their labels. So they do not reduce wha
 the others.
 
 The person is not shown the student's label, so as not to be biased by it. An answer is the name of
-a class, or one of the words in `NEITHER`, which makes every label wrong. An image without an answer
-counts as wrong, too: leaving out the difficult ones must not improve the guarantee. Without answers
-nothing is guaranteed.
+a class, or a word such as `neither` (see `medlabel.annotation.answer_words`), which makes every
+label wrong. An image without an answer counts as wrong, too: leaving out the difficult ones must
+not improve the guarantee. Without answers nothing is guaranteed.
 """
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medlabel.annotation.answer_words import class_of
 from medlabel.annotation.audit_history import (
     HISTORY,
     alpha_spent,
@@ -38,24 +37,24 @@ from medlabel.annotation.audit_history import (
 from medlabel.annotation.audit_report import AuditReport, sentences
 from medlabel.annotation.guarantee import AuditDesign, certify, sample_rows
 from medlabel.annotation.table import MANIFEST, AnnotationTable, Piece, signed_pieces
-from medlabel.errors import MedlabelError, reason
+from medlabel.errors import MedlabelError
+from medlabel.storage.csv_files import CsvTable, read_csv, unescape, write_csv
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
 from medlabel.student.decision import ranking_scores
 
 __all__ = [
-    "NEITHER",
+    "answers_by_uri",
     "class_names",
-    "class_of",
     "guaranteed_thresholds",
     "names_of",
     "plan_audit",
     "read_answers",
     "report_audit",
+    "settled",
 ]
 
 PLAN, SAMPLE, GUARANTEE = "audit/plan.json", "audit/plan.csv", "audit/guarantee.json"
-NEITHER = ("neither", "none", "unsure", "unclear", "?")
 _MOST_ANSWERS = 10**6  # lines of an answers file
 
 
@@ -100,11 +99,7 @@ def plan_audit(store: Store, design: AuditDesign, again: bool = False) -> str:
     uris = _uris(store, seen.pieces, rows)
     _archive(store)
     record_plan(store, design.level)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["uri", "answer"])
-    writer.writerows([uri, ""] for uri in uris)
-    store.write(SAMPLE, text.getvalue().encode())
+    store.write(SAMPLE, write_csv(["uri", "answer"], [(uri, "") for uri in uris]).encode())
     facts = {"design": asdict(design), "rows": rows.tolist(), "uris": uris, "number": number}
     store.write_json(PLAN, facts | {"annotations": seen.signature})
     return store.path(SAMPLE)
@@ -160,6 +155,7 @@ def report_audit(store: Store, answers: Mapping[str, str]) -> AuditReport:
     (plan, design), seen = _read_plan(store), _read(store)
     _check_signature(store, plan, seen.signature)
     uris = plan["uris"]
+    answers = settled(answers, set(uris))
     given = {uri: class_of(answer, uri, seen.classes) for uri, answer in answers.items()}
     reports = _count_report(store, plan, {uri: given[uri] for uri in uris if uri in given})
     rows = np.array(plan["rows"], dtype=np.int64)
@@ -241,28 +237,41 @@ def read_answers(path: Path) -> dict[str, str]:
     Raises:
         MedlabelError: the file cannot be read, lacks a column, or contradicts itself.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = {"uri", "answer"} - set(reader.fieldnames or ())
-            if missing:
-                raise MedlabelError(f"{path} has no column {' and no '.join(sorted(missing))}")
-            return dict(_lines(path, reader))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MedlabelError(f"{path}: {reason(error)}") from error
+    return answers_by_uri(read_csv(path, ["uri", "answer"], _MOST_ANSWERS))
 
 
-def _lines(path: Path, reader: "csv.DictReader[str]") -> Iterator[tuple[str, str]]:
+def answers_by_uri(table: CsvTable) -> dict[str, str]:
+    """The same from a file that has been read."""
+    table.require("uri", "answer")
     seen: dict[str, str] = {}
-    for number, line in enumerate(reader, start=2):
-        uri, answer = (line["uri"] or "").strip(), (line["answer"] or "").strip()
-        if not answer:
-            continue
-        if number > _MOST_ANSWERS:
-            raise MedlabelError(f"{path} has more than {_MOST_ANSWERS:,} lines")
-        if seen.setdefault(uri, answer) != answer:
-            raise MedlabelError(f"{path} line {number}: contradicts an earlier answer about {uri}")
-        yield uri, answer
+    for number, line in table.rows:
+        uri, answer = unescape(line["uri"]), line["answer"].strip(" ")
+        if answer.strip() and seen.setdefault(uri, answer) != answer:
+            raise MedlabelError(
+                f"{table.path} line {number}: contradicts an earlier answer about {uri}"
+            )
+    return seen
+
+
+def settled(answers: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
+    """Answers by the addresses that are known.
+
+    The names of files may begin or end with a blank, and people put blanks beside commas: they are
+    left out only where there is no image of this address with them.
+
+    Args:
+        answers: by address, as they are in a file.
+        known: addresses of images.
+
+    Raises:
+        MedlabelError: two answers about an image contradict each other.
+    """
+    found: dict[str, str] = {}
+    for uri, answer in answers.items():
+        name = uri.strip() if uri not in known and uri.strip() in known else uri
+        if found.setdefault(name, answer) != answer:
+            raise MedlabelError(f"two answers about {name} contradict each other: correct one")
+    return found
 
 
 def _read(store: Store) -> _Labels:
@@ -288,18 +297,3 @@ def _uris(store: Store, pieces: Sequence[Piece], rows: NDArray[np.int64]) -> lis
             found |= {int(row): names[int(row) - first].as_py() for row in here}
         first += piece.rows
     return [found[row] for row in rows.tolist()]
-
-
-def class_of(answer: str, uri: str, classes: Sequence[str]) -> int:
-    """Index of the class that an answer names; -1 if it says that the image is of no class.
-
-    Raises:
-        MedlabelError: the answer is neither a class nor one of `NEITHER`.
-    """
-    if answer in classes:
-        return classes.index(answer)
-    if answer.lower() in NEITHER:
-        return -1
-    raise MedlabelError(
-        f"{answer!r} about {uri} is not a class: choose from {', '.join(classes)}, {NEITHER[0]}"
-    )

@@ -113,7 +113,8 @@ class ThresholdTest:
     """The test of one nested set: all images at least as confident as `threshold`.
 
     Attributes:
-        threshold: smallest confidence.
+        threshold: smallest confidence; infinite (`null` in JSON) if the set is empty, because no
+            confidence reaches it.
         images: number of images in the set.
         asked: number of them in the sample.
         wrong: number of wrong labels in the sample.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from medlabel.annotation.answer_words import word_for_no_class
 from medlabel.annotation.answers import AnsweredImage, Answers, find_answered
 from medlabel.annotation.audit import names_of
 from medlabel.annotation.explain import layout_of, parts_of
@@ -29,7 +30,6 @@ from medlabel.student.human_labels import UNLABELED, HumanLabels
 
 __all__ = [
     "FOLDS",
-    "NO_CLASS",
     "AnswerImpact",
     "TrainingSet",
     "folds_of",
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 FOLDS = 3  # for cross-validation: each answer is compared with a student that did not learn from it
-NO_CLASS = "neither"  # answers that an image is of none of the classes, in `TrainingSet.facts`
 FEWEST = 10  # answers below which there is nothing to learn from, and nothing to evaluate with
 
 
@@ -52,6 +51,7 @@ class TrainingSet:
         digests: of the images' contents, str [N].
         bundle: the last student.
         sources: of the images.
+        of_no_class: number of answers that an image is of none of the classes.
         facts: where all this comes from, as plain JSON.
         left_out: number of answers that cannot be used, by reason.
     """
@@ -62,6 +62,7 @@ class TrainingSet:
     digests: NDArray[np.str_]
     bundle: Bundle
     sources: tuple[str, ...]
+    of_no_class: int
     facts: Mapping[str, Any]
     left_out: Mapping[str, int]
 
@@ -167,9 +168,10 @@ def make_training_set(
     labels = np.full(len(rows), UNLABELED, dtype=np.int64)
     labels[np.searchsorted(rows, [one.row for one in of_class])] = [one.label for one in of_class]
     facts = _facts(signed, answered, classes, weight)
+    of_no_class = len({one.digest for one in answered if one.label < 0})
     return TrainingSet(
         images, scores, HumanLabels(labels, weight), digests, bundle,
-        tuple(manifest["asked"]["sources"]), facts, left_out,
+        tuple(manifest["asked"]["sources"]), of_no_class, facts, left_out,
     )  # fmt: skip
 
 
@@ -231,7 +233,8 @@ def _images(
 def _facts(
     signed: str, answered: Sequence[AnsweredImage], classes: Sequence[str], weight: float
 ) -> dict[str, Any]:
-    given = {one.digest: classes[one.label] if one.label >= 0 else NO_CLASS for one in answered}
+    names = (*classes, word_for_no_class(classes))  # the last for -1
+    given = {one.digest: names[one.label] for one in answered}
     pairs = sorted(given.items())  # an image and its copies count once
     return {
         "annotations": signed,

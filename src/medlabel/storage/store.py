@@ -23,6 +23,7 @@ import pandas as pd
 
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest
+from medlabel.storage.strict_json import to_json
 
 __all__ = ["Store", "checked_stem", "refuse_different"]
 
@@ -118,8 +119,11 @@ class Store:
                 self._fs.rm(self._full(name), recursive=True)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write JSON with sorted keys, so that equal values give identical files."""
-        self.write(name, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+        """Write strict JSON with sorted keys, so that equal values give identical files.
+
+        A number that is not finite becomes `null`.
+        """
+        self.write(name, (to_json(value, indent=2, sort_keys=True) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
         """Read JSON; raise a `MedlabelError` if the file is missing or is not JSON."""

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from medlabel.errors import MedlabelError
+from medlabel.storage.csv_files import read_csv, read_number
 
 __all__ = ["balance", "class_embeddings", "read_scores", "score", "score_table"]
 
 _SUM_TOLERANCE = 1e-2
+_PARQUET = b"PAR1"  # with which every Parquet file begins
 
 
 def class_embeddings(
@@ -107,7 +109,8 @@ def read_scores(
     """Read a user's own scores for the images of a task.
 
     Args:
-        path: Parquet or CSV file with columns `image_id` and one per class.
+        path: Parquet file, or CSV file as `medlabel.storage.csv_files` reads them, with columns
+            `image_id` and one per class.
         image_ids: the images; the file may have more.
         class_names: the classes, in order.
 
@@ -118,10 +121,7 @@ def read_scores(
         MedlabelError: the file cannot be read, ids or columns are missing or duplicated, or values
             are not probabilities.
     """
-    frame = _read_table(path)
-    missing = [name for name in ("image_id", *class_names) if name not in frame.columns]
-    if missing:
-        raise MedlabelError(f"{path}: no column {', '.join(missing)}")
+    frame = _read_table(path, ["image_id", *class_names])
     duplicated = frame["image_id"][frame["image_id"].duplicated()]
     if len(duplicated):
         raise MedlabelError(
@@ -137,14 +137,48 @@ def read_scores(
     return _check_probabilities(path, chosen)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns of a file; ids are texts as they are written, other cells of CSV are numbers."""
     try:
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        return _read_parquet(path, columns) if _is_parquet(path) else _read_csv(path, columns)
     except FileNotFoundError as error:
         raise MedlabelError(f"{path}: no such file") from error
     except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise MedlabelError(f"{path} is not a table of scores: {reason}") from error
+
+
+def _is_parquet(path: Path) -> bool:
+    """By content, or else by its name: a damaged file is to be called so."""
+    with path.open("rb") as file:
+        return file.read(len(_PARQUET)) == _PARQUET or path.suffix.lower() == ".parquet"
+
+
+def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    frame = pd.read_parquet(path)
+    if missing := [name for name in columns if name not in frame.columns]:
+        found = ", ".join(map(str, frame.columns))
+        raise MedlabelError(f"{path}: no column {', '.join(missing)}; its columns are: {found}")
+    return frame
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    table = read_csv(path, columns)
+    table.require(*columns)
+    ids, *names = columns
+    cells: dict[str, list[str] | list[float]] = {ids: [line[ids] for _, line in table.rows]}
+    for name in names:
+        cells[name] = [_score(path, number, line[name]) for number, line in table.rows]
+    return pd.DataFrame(cells)
+
+
+def _score(path: Path, number: int, cell: str) -> float:
+    try:
+        return read_number(cell)
+    except ValueError:
+        raise MedlabelError(
+            f"{path}: scores that are not numbers, first {cell!r} in line {number}"
+        ) from None
 
 
 def _check_probabilities(path: Path, frame: pd.DataFrame) -> NDArray[np.float32]:
