@@ -7,6 +7,7 @@ alone. The last line has how many tables were identical, and how many at the fir
 """
 
 import random
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -52,7 +53,7 @@ def main() -> None:
     rows, tables = [], []
     for run in range(3 if options.quick else 21):
         folder = out / f"run-{run}"
-        folder.remove("")
+        shutil.rmtree(folder.path(), ignore_errors=True)
         over, killed = threading.Event(), list[int]()
         thread = threading.Thread(target=kill_workers, args=(over, killed, random.Random(run)))
         if run:

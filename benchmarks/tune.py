@@ -8,6 +8,7 @@ would be another.
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def main() -> None:
     options = arguments("A search killed and restored", "runs/tune-benchmark", extend, seeds=8)
     store, path = Store(options.out), write_spec(options)
     spec = yaml.safe_load(path.read_text())
-    store.remove("")
+    shutil.rmtree(store.path(), ignore_errors=True)
     began = time.perf_counter()
     compared = len(spec["recipes"]) * spec["seeds"]  # their draws come first
     half = compared + MIN_SEEDS * spec["trials"] // 2

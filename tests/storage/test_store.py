@@ -1,7 +1,9 @@
+from contextlib import suppress
 from uuid import uuid4
 
 import pandas as pd
 import pytest
+from filelock import FileLock, Timeout
 
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store, checked_stem
@@ -94,11 +96,15 @@ def test_json_of_another_encoding_is_one_line(store):
         store.read_json("j.json")
 
 
-def test_remove_takes_a_folder_and_forgives_its_absence(store):
+def test_remove_takes_one_file_and_forgives_its_absence(store):
     store.write("cells/a.bin", b"one")
-    store.remove("cells")
-    store.remove("cells")
-    assert not store.exists("cells/a.bin")
+    store.write("cells/b.bin", b"two")
+    store.remove("cells/a.bin")
+    store.remove("cells/a.bin")
+    assert store.list("cells/*") == ["cells/b.bin"]
+    with suppress(MedlabelError):  # a folder; in a bucket there is nothing of this name
+        store.remove("cells")
+    assert store.exists("cells/b.bin")
 
 
 def test_local_folder_is_absolute_for_workers_have_other_folders(tmp_path, monkeypatch):
@@ -120,6 +126,46 @@ def test_folders_with_glob_characters_are_listed(tmp_path):
 def test_probing_leaves_nothing(tmp_path):
     Store(str(tmp_path / "new")).check_writable()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_probing_leaves_what_another_command_writes_meanwhile(tmp_path, monkeypatch):
+    """As two commands do that start at the same time with the same new folder."""
+    probed, other = Store(str(tmp_path / "deep/new")), Store(str(tmp_path / "deep/new"))
+    write = Store.write
+
+    def both(self, name, data):
+        write(self, name, data)
+        write(other, "label.json", b"{}")
+
+    monkeypatch.setattr(Store, "write", both)
+    probed.check_writable()
+    assert other.list("*") == ["label.json"]
+    assert other.read("label.json") == b"{}"
+
+
+def test_a_file_is_written_although_another_command_removes_its_empty_folder(tmp_path, monkeypatch):
+    store = Store(str(tmp_path / "new"))
+    makedirs, calls = store._fs.makedirs, []
+
+    def made_and_removed(path, exist_ok):
+        makedirs(path, exist_ok=exist_ok)
+        calls.append(path)
+        if len(calls) < 3:
+            store._fs.rmdir(path)
+
+    monkeypatch.setattr(store._fs, "makedirs", made_and_removed)
+    store.write("a.json", b"1")
+    assert store.read("a.json") == b"1"
+
+
+def test_a_lock_keeps_others_waiting_until_its_end(tmp_path):
+    store = Store(str(tmp_path / "new"))
+    with store.locked("table"), pytest.raises(Timeout):
+        FileLock(store.path(".table.lock"), timeout=0).acquire()
+    with store.locked("table"):
+        pass
+    with Store("memory://bucket").locked("table"):
+        pass
 
 
 def test_a_checked_file_is_read_until_a_bit_of_it_changes(store):

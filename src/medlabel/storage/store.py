@@ -13,13 +13,14 @@ import glob
 import json
 import posixpath
 from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
 import fsspec
 import pandas as pd
+from filelock import FileLock
 
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest
@@ -27,6 +28,7 @@ from medlabel.storage.strict_json import to_json
 
 __all__ = ["Store", "checked_stem", "refuse_different"]
 
+_ATTEMPTS = 5  # to write into a folder that others remove
 _CHECKSUM = 16  # hexadecimal digits in the names of checked files, at least
 
 
@@ -79,14 +81,24 @@ class Store:
         full = self._full(name)
         partial = f"{full}.{uuid4().hex[:8]}.part"
         with self._clear_errors(name):
-            self._fs.makedirs(posixpath.dirname(full), exist_ok=True)
             try:
-                self._fs.pipe_file(partial, data)
+                self._put(partial, data)
                 self._fs.mv(partial, full)
             except BaseException:
                 if self._fs.exists(partial):
                     self._fs.rm(partial)
                 raise
+
+    def _put(self, full: str, data: bytes) -> None:
+        """Write a file, and its folder again if another process removes that while it is empty."""
+        for left in reversed(range(_ATTEMPTS)):
+            self._fs.makedirs(posixpath.dirname(full), exist_ok=True)
+            try:
+                self._fs.pipe_file(full, data)
+                return
+            except FileNotFoundError:
+                if not left:
+                    raise
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file; raise a `MedlabelError` if it cannot be read."""
@@ -107,16 +119,42 @@ class Store:
         return data if whole else None
 
     def check_writable(self) -> None:
-        """Write and remove an empty file, so that a job fails before its work and not after it."""
-        name, new = f".probe-{uuid4().hex[:8]}", not self.exists("")
+        """Write and remove an empty file, so that a job fails before its work and not after it.
+
+        Folders that this call made are removed, too, as long as nobody has put a file into them.
+        """
+        name, new = f".probe-{uuid4().hex[:8]}", _missing_folders(self._fs, self._root)
         self.write(name, b"")
-        self.remove("" if new else name)
+        self.remove(name)
+        for folder in new:
+            with suppress(OSError):  # another command writes there now
+                self._fs.rmdir(folder)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a folder with everything in it, if it exists."""
-        with self._clear_errors(name, "remove"):
-            if self.exists(name):
-                self._fs.rm(self._full(name), recursive=True)
+        """Remove a file if it exists."""
+        with self._clear_errors(name, "remove"), suppress(FileNotFoundError):
+            self._fs.rm_file(self._full(name))
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Keep other processes that ask for this lock waiting; nobody waits where it is a bucket.
+
+        The lock is a hidden file in the folder. It ends with the process, however that ends.
+        """
+        if "file" not in self._fs.protocol:
+            yield
+            return
+        self._fs.makedirs(self._root, exist_ok=True)
+        try:
+            lock = FileLock(self._full(f".{name}.lock"))
+            lock.acquire()
+        except (OSError, NotImplementedError):  # a file system without locks
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
 
     def write_json(self, name: str, value: Any) -> None:
         """Write strict JSON with sorted keys, so that equal values give identical files.
@@ -156,6 +194,15 @@ class Store:
         except OSError as error:
             reason = error.strerror or str(error)
             raise MedlabelError(f"cannot {verb} {self.path(name)}: {reason}") from error
+
+
+def _missing_folders(fs: Any, folder: str) -> list[str]:
+    """The folders that a file in this one will make, the innermost first; none in buckets."""
+    missing = []
+    while "file" in fs.protocol and folder and not fs.exists(folder):
+        missing.append(folder)
+        folder = posixpath.dirname(folder)
+    return missing
 
 
 def checked_stem(name: str) -> str:
