@@ -21,6 +21,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -159,6 +160,200 @@ def test_modality_table_is_applied():
     table = np.square(np.arange(256))
     data = dicom_bytes(RAMP, ModalityLUTSequence=lookup(table, 0, 16))
     np.testing.assert_array_equal(decode_image(data), shades(table[RAMP], 0, 255**2))
+
+
+SIGNED = np.linspace(-1000, 1000, 96).astype(np.int16).reshape(8, 12)
+
+
+def padded(values, value):
+    """Values with a frame of padding, and where the padding is."""
+    framed = np.pad(values, 2, constant_values=value)
+    return framed, np.pad(np.zeros(values.shape, bool), 2, constant_values=True)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize(
+    ("values", "value"),
+    [
+        (SIGNED, -2000),
+        (TWELVE, 65535),
+        (TWELVE // 2 + 9, 0),
+        (RAMP // 2, 255),
+    ],
+    ids=["signed", "unsigned", "zero", "bytes"],
+)
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_black_and_does_not_count_for_the_range(values, value, kind, syntax):
+    framed, where = padded(values, value)
+    header = {"PixelPaddingValue": value, "PhotometricInterpretation": kind}
+    decoded = decode_image(dicom_bytes(framed, syntax, **header))
+    share = (values.astype(float) - values.min()) / (int(values.max()) - int(values.min()))
+    expected = np.rint(255 * (share if kind == "MONOCHROME2" else 1 - share))
+    np.testing.assert_array_equal(decoded[~where].reshape(values.shape), expected)
+    assert not decoded[where].any()
+
+
+def test_padding_of_signed_pixels_may_be_written_as_unsigned():
+    framed, where = padded(SIGNED, -2000)
+    data = dicom_bytes(framed, PixelPaddingValue=-2000)
+    tag = struct.pack("<HH", 0x28, 0x120)
+    assert tag + b"SS" in data
+    unsigned = data.replace(tag + b"SS", tag + b"US")
+    np.testing.assert_array_equal(decode_image(unsigned), decode_image(data))
+    assert not decode_image(data)[where].any()
+
+
+@pytest.mark.parametrize("ends", [(-1010, -990), (-990, -1010)])
+def test_padding_may_be_a_range_with_both_ends(ends):
+    values = SIGNED.copy()
+    values[0, :3] = -1010, -1000, -990
+    limits = {"PixelPaddingValue": ends[0], "PixelPaddingRangeLimit": ends[1]}
+    data = dicom_bytes(values, RescaleSlope=2, RescaleIntercept=5, **limits)  # of stored values
+    tissue = values > -990
+    expected = shades(values.astype(float), values[tissue].min(), values.max()) * tissue
+    np.testing.assert_array_equal(decode_image(data), expected)
+
+
+def test_padding_is_black_whatever_the_window_makes_of_it():
+    framed, where = padded(TWELVE, 2000)
+    window = {"WindowCenter": 1000, "WindowWidth": 801, "PixelPaddingValue": 2000}
+    expected = shades(framed.astype(float), 599.5, 1399.5)
+    expected[framed == 2000] = 0
+    np.testing.assert_array_equal(decode_image(dicom_bytes(framed, **window)), expected)
+    assert not expected[where].any()
+
+
+def test_padding_of_a_palette_is_black():
+    tables = {}
+    for name in ("Red", "Green", "Blue"):
+        tables[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 8]
+        tables[f"{name}PaletteColorLookupTableData"] = bytes([200] * 256)
+    data = dicom_bytes(
+        RAMP, PhotometricInterpretation="PALETTE COLOR", PixelPaddingValue=7, **tables
+    )
+    np.testing.assert_array_equal(decode_image(data)[..., 0], 200 * (RAMP != 7))
+
+
+def test_nothing_but_padding_is_black():
+    assert not decode_image(dicom_bytes(np.full((4, 5), 9, np.uint8), PixelPaddingValue=9)).any()
+
+
+def test_padding_counts_in_values_of_32_bits():
+    values = SIGNED.astype(np.int32) * 1000
+    framed, where = padded(values, -2000)
+    framed[0, 0] = -2_000_000  # not padding, and far from it
+    decoded = decode_image(dicom_bytes(framed, PixelPaddingValue=-2000))
+    where[0, 0] = False
+    tissue = framed.astype(float)
+    np.testing.assert_array_equal(decoded, shades(tissue, -2e6, 1e6) * ~where)
+
+
+@pytest.mark.parametrize("values", [TWELVE, SIGNED * 2], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("shift", [1, 4])
+@pytest.mark.parametrize("make", [dicom_bytes, lambda *a, **k: run_length(dicom_bytes(*a, **k))])
+def test_bits_are_taken_from_below_the_high_bit(values, shift, make):
+    """Overlays once lay in the bits beside the pixels."""
+    window = {"WindowCenter": 300, "WindowWidth": 1500, "BitsStored": 12}
+    low = dicom_bytes(values, HighBit=11, **window)
+    moved = (values.view(np.uint16) & 0x0FFF) << shift
+    moved[0, 0] |= 1 | 0x8000 * (shift < 4)
+    data = make(moved.view(values.dtype), HighBit=11 + shift, **window)
+    np.testing.assert_array_equal(decode_image(data), decode_image(low))
+
+
+@pytest.mark.parametrize("bit", [0, 11, None])
+def test_overlay_in_the_high_bits_is_not_shown(bit):
+    overlaid = TWELVE | (TWELVE % 2 << 15)
+    place = {} if bit is None else {"HighBit": bit}
+    decoded = decode_image(dicom_bytes(overlaid, BitsStored=12, **place))
+    np.testing.assert_array_equal(decoded, decode_image(dicom_bytes(TWELVE, BitsStored=12)))
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 300, "WindowWidth": 1500}])
+@pytest.mark.parametrize("bit", [15, 16])
+def test_high_bit_that_contradicts_its_pixels_is_refused(bit, window):
+    refused = refusal(dicom_bytes(TWELVE | 1, BitsStored=12, HighBit=bit, **window))
+    assert refused.kind == "damaged"
+    assert "High Bit" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("window", "low", "high"),
+    [
+        ({"WindowWidth": 0.5}, 0.25, 0.75),
+        ({"WindowWidth": 0.5, "VOILUTFunction": "LINEAR"}, 0.25, 0.75),
+        ({"WindowWidth": 0.5, "VOILUTFunction": "LINEAR_EXACT"}, 0.25, 0.75),
+        ({"WindowWidth": 1.5}, -0.25, 0.25),
+        ({"WindowWidth": 1.7, "VOILUTFunction": "LINEAR_EXACT"}, -0.35, 1.35),
+    ],
+)
+def test_windows_of_fractions_are_applied(window, low, high):
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    rescaling = {"RescaleSlope": 1 / 64, "RescaleIntercept": 0, "WindowCenter": 0.5}
+    decoded = decode_image(dicom_bytes(values, **rescaling, **window))
+    exact = 255 * np.clip((values / 64 - low) / (high - low), 0, 1)
+    assert abs(decoded - exact).max() < 0.5 + 1e-9  # halves may be rounded either way
+
+
+def test_window_of_width_one_is_a_threshold():
+    decoded = decode_image(dicom_bytes(RAMP, WindowCenter=100, WindowWidth=1))
+    np.testing.assert_array_equal(decoded, 255 * (RAMP > 99.5))
+
+
+def test_sigmoid_window_is_applied():
+    window = {"WindowCenter": 128, "WindowWidth": 0.5, "VOILUTFunction": "SIGMOID"}
+    data = dicom_bytes(RAMP, RescaleSlope=0.5, RescaleIntercept=100, **window)
+    expected = 255 / (1 + np.exp(-4 * (RAMP / 2 + 100 - 128) / 0.5))
+    np.testing.assert_array_equal(decode_image(data), np.rint(expected))
+
+
+@pytest.mark.parametrize("width", [0, -5, "", "nan"])
+def test_window_without_a_width_is_none(width):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = dicom_bytes(TWELVE, WindowCenter=5, WindowWidth=width)
+    np.testing.assert_array_equal(decode_image(data), shades(TWELVE, 0, 4095))
+
+
+@pytest.mark.parametrize(
+    ("rescaling", "slope", "intercept"),
+    [({"RescaleIntercept": -1024}, 1, -1024), ({"RescaleSlope": 2}, 2, 0)],
+)
+def test_slope_or_intercept_that_is_missing_changes_nothing(rescaling, slope, intercept):
+    data = dicom_bytes(TWELVE, WindowCenter=40, WindowWidth=401, **rescaling)
+    expected = shades(TWELVE * float(slope) + intercept, -160.5, 239.5)
+    np.testing.assert_array_equal(decode_image(data), expected)
+
+
+@pytest.mark.parametrize(
+    ("header", "kind", "reason"),
+    [
+        ({"RescaleSlope": 0, "RescaleIntercept": 9}, "damaged", "its Rescale Slope is 0"),
+        ({"RescaleSlope": "nan"}, "damaged", "not a number"),
+        (
+            {"WindowCenter": 9, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
+            "unsuitable",
+            "an unknown VOI LUT Function",
+        ),
+    ],
+)
+def test_transformations_without_a_meaning_are_refused(header, kind, reason):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refused = refusal(dicom_bytes(TWELVE, **header))
+    assert refused.kind == kind
+    assert reason in refused.reason
+
+
+def test_grey_image_with_a_palette_on_top_is_refused():
+    descriptor = {"RedPaletteColorLookupTableDescriptor": [16, 4080, 16]}
+    refused = refusal(dicom_bytes(TWELVE, PixelPresentation="MIXED", **descriptor))
+    assert refused.reason == "a grey DICOM image with colours: save it as RGB first"
+    assert decode_image(dicom_bytes(TWELVE, PixelPresentation="MONOCHROME")).shape == (8, 12)
+
+
+def test_colours_of_few_bits_are_refused():
+    assert "fewer than 8 bits" in refusal(dicom_bytes(RGB // 2, BitsStored=7)).reason
 
 
 def test_coloured_dicom_is_read():

@@ -21,6 +21,7 @@ from PIL import Image
 
 from medlabel.data.decoding.arrays import decode_npy
 from medlabel.data.decoding.dicom import decode_dicom
+from medlabel.data.decoding.dicom_header import begins_like_dicom
 from medlabel.data.decoding.faults import MAX_PIXELS, Fault, ImageError, declared_pixels
 from medlabel.data.decoding.pictures import decode_jpeg, decode_png, decode_tiff
 from medlabel.data.decoding.stacks import decode_stack, is_stack
@@ -75,5 +76,7 @@ def _format_of(data: bytes) -> tuple[str, Callable[[bytes], NDArray[np.uint8]]]:
         return "TIFF", decode_tiff
     if data.startswith(b"\x93NUMPY"):
         return "npy", decode_npy
+    if begins_like_dicom(data):  # without the preamble: last, because it has no certain mark
+        return "DICOM file", decode_dicom
     reason = f"not a {_ACCEPTED}, whatever its name says: its content is none of them"
     raise ImageError(Fault.UNSUPPORTED, reason)

@@ -1,6 +1,5 @@
 """Decode a single-frame DICOM file with pydicom, as a viewer first shows it."""
 
-import logging
 import struct
 from io import BytesIO
 from typing import Any
@@ -8,22 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import (
-    apply_color_lut,
-    apply_modality_lut,
-    apply_voi,
-    apply_windowing,
-)
+from pydicom.pixels.processing import apply_windowing
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     JPEG2000,
     UID,
-    DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
@@ -31,6 +23,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from medlabel.data.decoding.dicom_header import read_dicom, unreadable
+from medlabel.data.decoding.dicom_tables import palette, table_values
 from medlabel.data.decoding.faults import (
     COLOURS,
     TOO_DEEP,
@@ -42,25 +36,6 @@ from medlabel.data.decoding.faults import (
 
 __all__ = ["decode_dicom"]
 
-# pydicom logs invalid values, and a value may be the name of a patient.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-
-_TAGS = [  # the only tags that are read: patient data is never parsed
-    tag
-    for keyword in (
-        *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
-        *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-        *("RescaleIntercept", "RescaleSlope", "ModalityLUTSequence"),
-        *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
-        *(
-            f"{segmented}{colour}PaletteColorLookupTable{part}"
-            for colour in ("Red", "Green", "Blue")
-            for segmented, part in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
-        ),
-        *("FloatPixelData", "DoubleFloatPixelData", "PixelData"),
-    )
-    if (tag := tag_for_keyword(keyword)) is not None
-]
 _BY_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000Lossless, JPEG2000)
 _SLACK = 128  # bytes that the last run of a segment may exceed its pixels; decoders cut them off
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
@@ -77,75 +52,77 @@ def decode_dicom(data: bytes) -> NDArray[np.uint8]:
     Raises:
         ImageError: the file is refused. Damaged files may raise any other exception.
     """
-    header, syntax = _read_dicom(data)
+    header, syntax = read_dicom(data)
     _check_dicom(header, syntax)
-    if syntax.is_encapsulated:
-        _check_encapsulated(header, syntax)
-        pixels = pixel_array(header, index=0)
-    else:
-        pixels = pixel_array(header)  # [N, ...] if it holds more frames than declared
-        one = 2 if header.SamplesPerPixel == 1 else 3
-        check_frames(len(pixels) if pixels.ndim > one else 1)
+    pixels = _stored_values(header, syntax)
     if header.PhotometricInterpretation in _GREYS:
         return _grey(pixels, header)
     return _colour(pixels, header)
 
 
-def _read_dicom(data: bytes) -> tuple[Dataset, UID]:
-    """Return the pixel data with the tags needed to show it, and the transfer syntax.
-
-    `dcmread` is not used, because it inflates a deflated file without any limit.
-    """
-    stream = BytesIO(data)
-    stream.seek(132)
-    meta = FileMetaDataset(
-        read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    )
-    syntax = UID(meta.TransferSyntaxUID)
-    _check_syntax(syntax)
-    header = read_dataset(
-        stream, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=_TAGS
-    )
-    header.file_meta = meta
-    for element in list(header):
-        if element.is_empty:  # an empty element counts as absent
-            del header[element.tag]
-    return header, syntax
-
-
-def _check_syntax(syntax: UID) -> None:
-    try:
-        readable = get_decoder(syntax).is_available and syntax != DeflatedExplicitVRLittleEndian
-    except NotImplementedError:
-        readable = False
-    if not readable:
-        raise _unreadable(syntax)
-
-
-def _unreadable(syntax: UID) -> ImageError:
-    # An unknown syntax is arbitrary text, so it is not repeated in the message.
-    name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
-    return ImageError(
-        Fault.UNSUPPORTED, f"a DICOM file in {name}: convert it to Explicit VR Little Endian first"
-    )
-
-
 def _check_dicom(header: Dataset, syntax: UID) -> None:
     """Raise an `ImageError` for what the header shows to be unsuitable."""
-    if "PixelData" not in header:
-        if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
-            raise ImageError(Fault.UNSUITABLE, "a DICOM file of floating-point pixels")
-        raise ImageError(Fault.UNSUITABLE, "a DICOM file without pixels")
     if not (header.Rows and header.Columns):
         raise ImageError(Fault.DAMAGED, "a damaged DICOM file: an image without rows or columns")
     check_pixels(header.Columns, header.Rows)
-    check_frames(int(header.get("NumberOfFrames", 1)))
     known = _CHANNELS_JPEG2000 if syntax in JPEG2000TransferSyntaxes else _CHANNELS
     channels = known.get(header.PhotometricInterpretation)
     if channels is None or channels != header.SamplesPerPixel:
         raise ImageError(Fault.UNSUITABLE, COLOURS)
     if channels == 3 and header.BitsAllocated > 8:
         raise ImageError(Fault.UNSUITABLE, TOO_DEEP)
+    if channels == 3 and header.BitsStored < 8:
+        raise ImageError(Fault.UNSUITABLE, "colours of fewer than 8 bits per channel")
+    coloured = header.get("PixelPresentation") in ("COLOR", "MIXED")  # PS3.3 C.7.6.19
+    grey = header.PhotometricInterpretation in _GREYS
+    if coloured and grey and "RedPaletteColorLookupTableDescriptor" in header:
+        raise ImageError(Fault.UNSUITABLE, "a grey DICOM image with colours: save it as RGB first")
+
+
+def _stored_values(header: Dataset, syntax: UID) -> NDArray[Any]:
+    """Decode the only frame into stored values, [H, W] or [H, W, 3]."""
+    if syntax.is_encapsulated:
+        _check_encapsulated(header, syntax)
+    if syntax.is_encapsulated and syntax != RLELossless:
+        return pixel_array(header, index=0)  # a compressed image knows where its bits are
+    if not syntax.is_encapsulated:
+        _check_length(header)
+    stored, shift = header.BitsStored, _unused_low_bits(header)
+    header.BitsStored = stored + shift  # pydicom takes them to end at the lowest bit
+    index = 0 if syntax.is_encapsulated else None
+    pixels = pixel_array(header, index=index)  # [N, ...] if it holds more frames than declared
+    header.BitsStored = stored
+    one = 2 if header.SamplesPerPixel == 1 else 3
+    check_frames(len(pixels) if pixels.ndim > one else 1)
+    return _shifted(pixels, shift, stored) if shift else pixels
+
+
+def _check_length(header: Dataset) -> None:
+    """Refuse pixel data that ends early; YBR_FULL_422 has two samples per pixel."""
+    shared = header.PhotometricInterpretation == "YBR_FULL_422"
+    samples = 2 if shared else int(header.SamplesPerPixel)
+    bits = int(header.Rows) * int(header.Columns) * samples * int(header.BitsAllocated)
+    if len(header.PixelData) * 8 < bits:
+        raise ImageError(Fault.DAMAGED, "a damaged DICOM file: it ends before its last pixel")
+
+
+def _unused_low_bits(header: Dataset) -> int:
+    """Count the bits of a pixel below those that are stored (PS3.5 8.1.1)."""
+    stored = int(header.BitsStored)
+    highest = int(header.get("HighBit", stored - 1))
+    if highest >= header.BitsAllocated > stored:
+        raise ImageError(Fault.DAMAGED, "a damaged DICOM file: High Bit exceeds Bits Allocated")
+    # A lower one is an error that leaves no choice: the bits end at the lowest.
+    return max(0, min(highest, int(header.BitsAllocated) - 1) + 1 - stored)
+
+
+def _shifted(pixels: NDArray[Any], shift: int, stored: int) -> NDArray[Any]:
+    """Drop the unused low bits, if the pixels do lie above them."""
+    limit = 2**stored if pixels.dtype.kind == "u" else 2 ** (stored - 1)
+    if (pixels & (2**shift - 1)).any() and -limit <= pixels.min() and pixels.max() < limit:
+        reason = "a damaged DICOM file: its pixels do not lie where High Bit says"
+        raise ImageError(Fault.DAMAGED, reason)
+    return pixels >> shift
 
 
 def _check_encapsulated(header: Dataset, syntax: UID) -> None:
@@ -158,7 +135,7 @@ def _check_encapsulated(header: Dataset, syntax: UID) -> None:
         return
     alone = get_decoder(syntax).available_plugins == ("pillow",)
     if alone and syntax == JPEGExtended12Bit and header.BitsStored != 8:
-        raise _unreadable(syntax)
+        raise unreadable(syntax)
     _check_boxes(frames[0])
     picture = Image.open(BytesIO(frames[0]), formats=["JPEG", "JPEG2000"])
     if picture.size != (header.Columns, header.Rows):
@@ -210,8 +187,47 @@ def _grey(pixels: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
 
 
 def _shades(stored: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
-    """Convert stored values of any shape to uint8 grey levels."""
-    values, low, high = _windowed(apply_modality_lut(stored, header), header)
+    """Convert stored values of any shape to uint8 grey levels; padding is black."""
+    shades = np.zeros(stored.shape, np.uint8)
+    tissue = ~_is_padding(stored, header)
+    if tissue.any():
+        shades[tissue] = _tissue_shades(_rescaled(stored[tissue], header), header)
+    return shades
+
+
+def _is_padding(stored: NDArray[Any], header: Dataset) -> NDArray[np.bool_]:
+    """Whether stored values are padding, which is excluded from display (PS3.3 C.7.5.1.1.2)."""
+    if "PixelPaddingValue" not in header:
+        return np.zeros(stored.shape, bool)
+    value = header.PixelPaddingValue
+    ends = [_as_stored(end, header) for end in (value, header.get("PixelPaddingRangeLimit", value))]
+    padding: NDArray[np.bool_] = (min(ends) <= stored) & (stored <= max(ends))
+    return padding
+
+
+def _as_stored(value: int, header: Dataset) -> int:
+    """Read a value that was written as signed or unsigned as the pixels are read."""
+    values = 2**header.BitsAllocated
+    value %= values
+    return value - values if header.PixelRepresentation == 1 and value >= values // 2 else value
+
+
+def _rescaled(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
+    """Apply the Modality LUT, or rescale (PS3.3 C.11.1); a missing slope is 1, an intercept 0."""
+    if header.get("ModalityLUTSequence"):
+        signed = header.PixelRepresentation == 1
+        return table_values(stored, header.ModalityLUTSequence[0], _is_little(header), signed)[0]
+    if "RescaleSlope" not in header and "RescaleIntercept" not in header:
+        return stored
+    slope, intercept = header.get("RescaleSlope", 1), header.get("RescaleIntercept", 0)
+    if slope == 0:
+        raise ImageError(Fault.DAMAGED, "a damaged DICOM file: its Rescale Slope is 0")
+    return stored.astype(np.float64) * float(slope) + float(intercept)
+
+
+def _tissue_shades(values: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
+    """Convert rescaled values of any shape, none of them padding, to uint8 grey levels."""
+    values, low, high = _windowed(values, header)
     if low == high:
         return np.zeros(values.shape, np.uint8)
     shown = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
@@ -225,24 +241,58 @@ def _shades(stored: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
 
 def _windowed(values: NDArray[Any], header: Dataset) -> tuple[NDArray[Any], float, float]:
     """Return the values after the first window, and the values that are black and white."""
-    if "VOILUTSequence" in header:
-        table = header.VOILUTSequence[0]
-        entries, first, bits = table.LUTDescriptor
-        table.LUTDescriptor = [entries, first, 16]  # pydicom expects entries of 16 bits
-        return apply_voi(values, header), 0.0, 2.0**bits - 1
-    if "WindowCenter" in header and np.ravel(header.get("WindowWidth", 0))[0] > 0:
-        low, high = apply_windowing(np.array([-np.inf, np.inf]), header)
-        return apply_windowing(values, header), float(low), float(high)
-    return values, float(values.min()), float(values.max())
+    for table in header.get("VOILUTSequence", [])[:1]:
+        if "LUTDescriptor" in table and "LUTData" in table:
+            values, bits = table_values(values, table, _is_little(header), _may_be_negative(header))
+            return values, 0.0, 2.0**bits - 1
+    center, width = _first(header, "WindowCenter"), _first(header, "WindowWidth")
+    if center is None or width is None or not width > 0:
+        return values, float(values.min()), float(values.max())
+    window = _window(center, width, str(header.get("VOILUTFunction", "LINEAR")).upper())
+    return apply_windowing(values, window), 0.0, 1.0
+
+
+def _may_be_negative(header: Dataset) -> bool:
+    """Whether values are signed after the Modality LUT, whose own entries never are."""
+    if header.get("ModalityLUTSequence"):
+        return False
+    return bool(header.PixelRepresentation == 1 or header.get("RescaleIntercept", 0) < 0)
+
+
+def _first(header: Dataset, keyword: str) -> float | None:
+    """Return the first number of an element, if there is one."""
+    value = header.get(keyword)
+    first = value[0] if isinstance(value, MultiValue) else value
+    return None if first in (None, "") else float(first)
+
+
+def _window(center: float, width: float, function: str) -> Dataset:
+    """Return a window as `apply_windowing` takes it, with an output from 0 to 1.
+
+    A linear window has at least the width 1 (PS3.3 C.11.2.1.2.1). Writers of narrower ones, for
+    values that were rescaled to fractions, mean the exact function.
+    """
+    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        raise ImageError(Fault.UNSUITABLE, "a DICOM file with an unknown VOI LUT Function")
+    window = Dataset()
+    window.PhotometricInterpretation = "MONOCHROME2"
+    window.BitsStored, window.PixelRepresentation = 1, 0
+    window.WindowCenter, window.WindowWidth = center, width
+    window.VOILUTFunction = "LINEAR_EXACT" if function == "LINEAR" and width < 1 else function
+    return window
+
+
+def _is_little(header: Dataset) -> bool:
+    return bool(header.file_meta.TransferSyntaxUID.is_little_endian)
 
 
 def _colour(pixels: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
-    """Convert palette indices [H, W] or RGB [H, W, 3] to uint8 [H, W, 3].
+    """Convert palette indices [H, W] or RGB [H, W, 3] to uint8 [H, W, 3]; padding is black.
 
     pydicom has already converted YBR to RGB.
     """
     if header.PhotometricInterpretation == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, header)[..., :3]
-        if pixels.dtype == np.uint16:
-            pixels = pixels >> 8  # entries of 16 bits go up to 65535
+        colours = palette(pixels, header, _is_little(header))
+        colours[_is_padding(pixels, header)] = 0
+        return colours
     return np.ascontiguousarray(pixels, dtype=np.uint8)
