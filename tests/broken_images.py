@@ -63,14 +63,16 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def png_promising(width: int, height: int, pixels: bytes = b"", bits: int = 8) -> bytes:
-    """A grey PNG whose header claims this size, with the compressed `pixels` given."""
+def png_promising(
+    width: int, height: int, pixels: bytes = b"", bits: int = 8, colour: int = 0
+) -> bytes:
+    """A PNG whose header claims this size, with the compressed `pixels` given; `colour` 0: grey."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + data))
         return struct.pack(">I", len(data)) + kind + data + crc
 
-    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
@@ -184,10 +186,7 @@ _BROKEN = {
     "truncated jpeg": ("jpg", _truncated),
     "wrong magic": ("png", lambda dice: dice.bytes(int(dice.integers(150, 3000)))),
     "decompression bomb": ("png", _bomb),
-    "16-bit png": (
-        "png",
-        lambda dice: encoded(Image.fromarray(np.asarray(_drawing(dice)).astype(np.uint16) * 257)),
-    ),
+    "16-bit colour png": ("png", lambda dice: png_promising(32, 24, dice.bytes(99), 16, colour=2)),
     "cmyk jpeg": ("jpg", lambda dice: encoded(_coloured(dice).convert("CMYK"), "JPEG")),
     "animated png": ("png", lambda dice: _several(dice, "PNG")),
     "zero bytes": ("jpg", lambda dice: b""),

@@ -34,7 +34,7 @@ def test_dicom_comes_through():
         (b"https://example.org/image.png", 415, "not a PNG"),
         (png_promising(4097, 4096), 413, "too many pixels"),
         (b"\x89PNG\r\n\x1a\n", 422, "damaged"),
-        (encoded(Image.new("I;16", (9, 8))), 422, "8 bits"),
+        (png_promising(9, 8, bits=16, colour=2), 422, "8 bits"),
         (dicom_bytes(GREY, PixelData=None), 422, "without pixels"),
     ],
     ids=["address", "huge", "damaged", "16 bits", "no pixels"],

@@ -2,18 +2,22 @@
 
 | file | accepted when |
 | --- | --- |
-| PNG, TIFF | at most 8 bits per channel; grey, palette or RGB; one frame |
-| JPEG | complete; grey or RGB |
+| PNG | grey of up to 16 bits, palette or RGB of up to 8 bits per channel; one frame |
+| JPEG | complete; grey or RGB of 8 bits; of several pictures (MPO) the first |
+| TIFF | as PNG, and grey of 32 bits or float; one page, or a pyramid of one picture |
 | DICOM | one frame, in a transfer syntax that the installed pydicom can decode |
 | npy | one uint8 array [H, W] or [H, W, 3] |
 
 The format is recognised from the content, never from a name or a media type. Nothing is unpickled,
 no declared size is trusted before it is checked, and never more than `MAX_PIXELS` pixels are
-decoded. The caller limits the size of the file itself. Alpha channels are dropped, not blended.
+decoded. The caller limits the size of the file itself.
+
+How orientation, alpha, depth and colours are read stands in `docs/pixels.md`, each with its test.
 """
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +27,60 @@ from medlabel.data.decoding.arrays import decode_npy
 from medlabel.data.decoding.dicom import decode_dicom
 from medlabel.data.decoding.dicom_header import begins_like_dicom
 from medlabel.data.decoding.faults import MAX_PIXELS, Fault, ImageError, declared_pixels
-from medlabel.data.decoding.pictures import decode_jpeg, decode_png, decode_tiff
+from medlabel.data.decoding.levels import OWN_RANGE, scaled_by_own_range
+from medlabel.data.decoding.pictures import decode_jpeg, decode_png
 from medlabel.data.decoding.stacks import decode_stack, is_stack
+from medlabel.data.decoding.tiff import decode_tiff
 
-__all__ = ["MAX_PIXELS", "Fault", "ImageError", "decode_image", "decode_stack", "is_stack"]
+__all__ = [
+    "MAX_PIXELS",
+    "OWN_RANGE",
+    "Decoded",
+    "Fault",
+    "ImageError",
+    "decode",
+    "decode_image",
+    "decode_stack",
+    "is_stack",
+]
 
 _ACCEPTED = "PNG, JPEG, TIFF, DICOM or npy"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image, and what a user should know about how its file was read.
+
+    Attributes:
+        pixels: uint8 [H, W] (grey) or [H, W, 3] (RGB).
+        own_range: whether it has more than 8 bits and no window, and was therefore scaled from its
+            own lowest to its own highest value (`OWN_RANGE`).
+    """
+
+    pixels: NDArray[np.uint8]
+    own_range: bool = False
+
+
+def decode(data: bytes) -> Decoded:
+    """Decode a file as `decode_image` does; also returns how it was read."""
+    scaled_by_own_range.set(False)
+    pixels = decode_image(data)
+    return Decoded(pixels, scaled_by_own_range.get())
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
     """Decode a file into uint8 [H, W] (grey) or [H, W, 3] (RGB).
 
-    Grey DICOM is rescaled and shown with the file's first window, or with the range of its pixels
-    if it has none; large values are bright whatever the photometric interpretation.
+    Pictures are upright, as their EXIF orientation says. Grey DICOM is rescaled and shown with the
+    file's first window. Without a window, grey of more than 8 bits is shown with the range of its
+    pixels. Black is 0 whatever the photometric interpretation.
 
     Args:
         data: the whole content of the file.
 
     Raises:
         ImageError: the format is not accepted, or the file is damaged, too large, or not a single
-            8-bit image.
+            grey or RGB image.
     """
     if not data:
         raise ImageError(Fault.DAMAGED, "an empty file")
@@ -72,7 +110,7 @@ def _format_of(data: bytes) -> tuple[str, Callable[[bytes], NDArray[np.uint8]]]:
         return "PNG", decode_png
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG", decode_jpeg
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0")):
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF", decode_tiff
     if data.startswith(b"\x93NUMPY"):
         return "npy", decode_npy

@@ -18,7 +18,7 @@ __all__ = [
 
 MAX_PIXELS = 4096 * 4096
 declared_pixels = ContextVar("declared_pixels", default=0)  # by the last checked header
-TOO_DEEP = "more than 8 bits per channel: convert it to 8 bits first, with the window you want"
+TOO_DEEP = "more than 8 bits per channel in colour: convert it to 8 bits per channel first"
 COLOURS = "a colour space other than grey or RGB (such as CMYK): save it as RGB first"
 
 
@@ -28,7 +28,7 @@ class Fault(StrEnum):
     UNSUPPORTED = "unsupported"  # the format or transfer syntax cannot be read here
     TOO_LARGE = "too_large"  # more than MAX_PIXELS
     DAMAGED = "damaged"  # empty, truncated or inconsistent
-    UNSUITABLE = "unsuitable"  # intact, but not a single 8-bit grey or RGB image
+    UNSUITABLE = "unsuitable"  # intact, but not a single grey or RGB image
 
 
 class ImageError(MedlabelError):
