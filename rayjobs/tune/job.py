@@ -20,6 +20,7 @@ from medlabel.experiments import tune_tables as tables
 from medlabel.experiments.run_folder import claim
 from medlabel.experiments.sweep_spec import CAPTIONS_READ, SweepUnit, captions_of_plan
 from medlabel.experiments.sweep_tables import task_rows, write_csv
+from medlabel.experiments.tune_choice import Choice, choose
 from medlabel.experiments.tune_spec import (
     TuneSpec,
     best_trial,
@@ -79,7 +80,8 @@ class TuneResult:
     Attributes:
         trials: a row per trial.
         comparison: the winner beside the recipes that it is compared with, by the truth.
-        winner: the best recipe.
+        winner: the recipe that is published: the best trial's, or the default.
+        choice: the best trial against the default, without true labels.
         bundles: folders of the refitted students, one per task.
         report: path of the report's page.
     """
@@ -87,6 +89,7 @@ class TuneResult:
     trials: pd.DataFrame
     comparison: pd.DataFrame
     winner: Recipe
+    choice: Choice
     bundles: tuple[str, ...]
     report: str
 
@@ -119,12 +122,12 @@ def tune(config: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneR
     clock.lap("fitting")
     data = _tune_data(spec, store, prepared, scored)
     trials = _search_all(config, store, data, callbacks, partial(on_progress, "tuning"))
-    winner = _choose(store, spec, trials)
+    choice, winner = _choose(store, spec, data, scored, trials)
     clock.lap("tuning")
     bundles = _refit(config, prepared, winner, on_progress) if spec.refit else ()
     clock.lap("refitting")
     on_progress("judging", 0, 1)
-    _judge(store, spec, scored, data, trials)
+    _judge(store, spec, scored, data, trials, choice)
     on_progress("judging", 1, 1)
     clock.lap("judging")
     workers = config.placement.capacity()
@@ -132,7 +135,8 @@ def tune(config: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneR
     on_progress("reporting", 0, 1)
     report = report_tune(store)
     on_progress("reporting", 1, 1)
-    return TuneResult(trials, store.read_table(tables.COMPARISON), winner, bundles, report)
+    compared = store.read_table(tables.COMPARISON)
+    return TuneResult(trials, compared, winner, choice, bundles, report)
 
 
 def _check_tests(prepared: PreparedSweep) -> None:
@@ -218,18 +222,35 @@ def _search_all(
     return pd.concat(found, ignore_index=True)
 
 
-def _choose(store: Store, spec: TuneSpec, trials: pd.DataFrame) -> Recipe:
-    """Write down the winner, which is chosen by agreement alone."""
+def _choose(
+    store: Store,
+    spec: TuneSpec,
+    data: TuneData,
+    scored: list[ScoredTask],
+    trials: pd.DataFrame,
+) -> tuple[Choice, Recipe]:
+    """Write down the winner, which is chosen by agreement alone: the best trial or the default."""
     store.write_table(tables.TRIALS, trials)
     write_csv(store, tables.TRIALS, trials)
     best = trials.to_dict("records")[best_trial(trials)]
-    recipe = recipe_of(spec.start, json.loads(best["chosen"]))
+    recipe, seeds = recipe_of(spec.start, json.loads(best["chosen"])), int(best["seeds"])
+    default = next(iter(scored[0].units.values()))
+    choice = choose(
+        data.read_signals(recipe, recipe.student, seeds),
+        data.read_signals(default.recipe, default.student, seeds),
+        data.classes,
+        *data.images,
+    )
+    winner = spec.start if choice.keeps_default else recipe
     figures = ("search", "trial", "seeds", "agreement", "students", "neighbours", "balance")
-    facts = plain({name: best[name] for name in figures})
-    store.write_json(f"{tables.WINNER}.json", {**facts, "recipe": asdict(recipe)})
-    text = yaml.safe_dump(changed_fields(recipe), sort_keys=False)
-    store.write(f"{tables.WINNER}.yaml", text.encode())
-    return recipe
+    trial = {**plain({name: best[name] for name in figures}), "recipe": asdict(recipe)}
+    store.write_json(f"{tables.WINNER}.json", {
+        "recipe": asdict(winner), "choice": choice.to_json(), "best_trial": trial,
+    })  # fmt: skip
+    for name, one in ((tables.WINNER, winner), (tables.BEST_TRIAL, recipe)):
+        text = yaml.safe_dump(changed_fields(one), sort_keys=False)
+        store.write(f"{name}.yaml", text.encode())
+    return choice, winner
 
 
 def _refit(
@@ -261,7 +282,12 @@ def _refit(
 
 
 def _judge(
-    store: Store, spec: TuneSpec, scored: list[ScoredTask], data: TuneData, trials: pd.DataFrame
+    store: Store,
+    spec: TuneSpec,
+    scored: list[ScoredTask],
+    data: TuneData,
+    trials: pd.DataFrame,
+    choice: Choice,
 ) -> None:
     """Open the truth, now that the winner is written down, and compare."""
     recipes = [recipe_of(spec.start, json.loads(chosen)) for chosen in trials["chosen"]]
@@ -274,7 +300,7 @@ def _judge(
         found += [results for results, _ in judge_units(store, one, units)]
     results = _of_trials(pd.concat(found, ignore_index=True), trials, scored)
     evaluated = tables.evaluate_trials(trials, results)
-    compared = tables.comparison(evaluated, results, _baselines(scored, data))
+    compared = tables.comparison(evaluated, results, _baselines(scored, data), choice)
     for name, frame in (
         (tables.RESULTS, results),
         (tables.EVALUATED, evaluated),
@@ -298,8 +324,7 @@ def _baselines(scored: list[ScoredTask], data: TuneData) -> list[tables.Baseline
     """The recipes that the winner is compared with, and their agreement by the same objective."""
     found = []
     for unit in scored[0].units.values():
-        read = partial(data.read_cell_signals, recipe=unit.recipe, architecture=unit.student)
-        signals = [[read(task, seed=s)[0] for s in range(data.seeds)] for task in data.tasks]
+        signals = data.read_signals(unit.recipe, unit.student, data.seeds)
         agreed = data.agreement(signals)["agreement"]
         found.append(tables.Baseline(unit.recipe.name, unit.student, agreed))
     return found

@@ -5,6 +5,7 @@ is started again, or one with the same choices as another, reads what is already
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,13 +93,31 @@ class TuneData:
         labels = dict(zip(map(str, rows), cell.test.argmax(axis=1).tolist(), strict=True))
         return TaskSignals(compute_signals(scores, cell.test, embeddings), labels), cell.seconds
 
+    def read_signals(
+        self, recipe: Recipe, architecture: str, seeds: int
+    ) -> list[list[TaskSignals]]:
+        """What the first seeds of a recipe show, for each task; all are finished."""
+        read = partial(self.read_cell_signals, recipe=recipe, architecture=architecture)
+        return [[read(task, seed=seed)[0] for seed in range(seeds)] for task in self.tasks]
+
     def _folder(self, task: TuneTaskData, recipe: Recipe, architecture: str) -> Store:
         identity = replace(task.identity, recipe=recipe, student=architecture)
         return Store(self.uri) / unit_folder(identity.key)
 
     def agreement(self, signals: list[list[TaskSignals]]) -> dict[str, float]:
         """The objective, from the seeds so far of each task."""
-        return agreement(signals, [len(task.data.classes) for task in self.tasks])
+        return agreement(signals, self.classes)
+
+    @property
+    def classes(self) -> list[int]:
+        """Number of classes of each task."""
+        return [len(task.data.classes) for task in self.tasks]
+
+    @property
+    def images(self) -> tuple[int, int]:
+        """Numbers of training and of held-out images per seed, summed over the tasks."""
+        cells = [task.data.cells[0] for task in self.tasks]
+        return sum(len(cell.pool) for cell in cells), sum(len(cell.test) for cell in cells)
 
 
 class Trial(tune.Trainable):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from medlabel.student import calibration
 from medlabel.student.calibration import FeatureReader, calibrate
 from medlabel.student.fit import predict_proba
 from medlabel.student.networks import Student
@@ -70,9 +71,9 @@ def test_student_that_is_contradicted_becomes_unsure():
         head.weight.data *= 50
         head.bias.data *= 50
     labels = predict_proba(sure, images).argmax(axis=1)
-    calibration = calibrate(sure, images, one_hot(np.where(wrong, 1 - labels, labels)))
-    softened = calibration.apply_temperature(predict_proba(sure, images))
-    assert calibration.temperature > 2
+    found = calibrate(sure, images, one_hot(np.where(wrong, 1 - labels, labels)))
+    softened = found.apply_temperature(predict_proba(sure, images))
+    assert found.temperature > 2
     assert abs(softened.max(axis=1).mean() - 0.5) < 0.1
     np.testing.assert_array_equal(
         softened.argmax(axis=1), predict_proba(sure, images).argmax(axis=1)
@@ -91,11 +92,11 @@ def test_student_that_is_contradicted_becomes_unsure():
 )
 def test_images_like_nothing_that_was_learned_are_told(strange):
     images = pool(200)
-    calibration = calibrate(student(), images, one_hot(np.arange(200) % 2))
+    found = calibrate(student(), images, one_hot(np.arange(200) % 2))
     reader = FeatureReader(student())
-    assert (calibration.ood_score(reader(strange)[1], strange) > 1).all()
+    assert (found.ood_score(reader(strange)[1], strange) > 1).all()
     more = pool(100)
-    assert (calibration.ood_score(reader(more)[1], more) > 1).mean() < 0.1
+    assert (found.ood_score(reader(more)[1], more) > 1).mean() < 0.1
 
 
 def test_no_true_label_can_have_a_part_in_the_distance():
@@ -110,6 +111,23 @@ def test_same_pool_same_calibration():
     one, other = calibrate(student(), images, wanted), calibrate(student(), images, wanted)
     assert (one.temperature, one.limit) == (other.temperature, other.limit)
     np.testing.assert_array_equal(one.whitening, other.whitening)
+
+
+def test_a_pool_that_is_too_large_is_sampled(monkeypatch):
+    images, wanted = pool(), one_hot(np.arange(80) % 2)
+    reader = FeatureReader(student())
+    assert reader.width == reader(images[:1])[1].shape[1]
+    monkeypatch.setattr(calibration, "fit_detector", lambda *_: None)  # it samples by itself
+    seen = []
+    call = FeatureReader.__call__
+    monkeypatch.setattr(FeatureReader, "__call__", lambda s, x: seen.append(len(x)) or call(s, x))
+    monkeypatch.setattr(calibration, "_MOST_VALUES", 50 * reader.width)
+    sampled = calibrate(student(), images, wanted)
+    assert seen == [50]
+    monkeypatch.setattr(calibration, "_MOST_VALUES", 80 * reader.width)
+    whole = calibrate(student(), images, wanted)
+    assert seen == [50, 80]
+    assert 0.5 < sampled.limit / whole.limit < 2
 
 
 def test_network_without_a_linear_end_is_not_calibrated():

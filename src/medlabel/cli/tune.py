@@ -74,6 +74,7 @@ def _print_outcome(outcome: "TuneResult") -> None:
         figures = f"{row['agreement']:.3f}", f"{row['accuracy']:.4f}", gain
         table.add_row(str(row["who"]), str(row["recipe"]), *figures)
     console.print(table)
+    console.print(outcome.choice.sentence())
     for bundle in outcome.bundles:
         console.print(f"student: {bundle}", soft_wrap=True)
     console.print(f"report:  {outcome.report}", soft_wrap=True)

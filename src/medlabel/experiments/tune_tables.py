@@ -6,7 +6,8 @@ units/KEY/cells/      predictions of each seed of each trial, as in a sweep
 verdicts.json         whether the labels of each task can be trusted, if no winner is refitted
 tune/                 Ray Tune's log, and TensorBoard's files: tensorboard --logdir tune
 trials.parquet        one row per trial: its settings and agreement, without true labels
-winner.json, .yaml    the trial that was chosen without true labels; its recipe for `--recipe`
+winner.json, .yaml    the recipe that was chosen without true labels, for `--recipe`, and why
+best_trial.yaml       the recipe of the best trial, which is the winner unless the default stays
 results.parquet       one row per seed, as in a sweep; from here on, true labels are used
 evaluated.parquet     trials.parquet with true accuracies, and ranks by them
 comparison.parquet    the winner against the default, random search and a random trial
@@ -19,14 +20,16 @@ The tables are also written as CSV.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
+from medlabel.errors import MedlabelError
 from medlabel.evaluation.significance import corrected_t_test
+from medlabel.experiments.tune_choice import Choice
 from medlabel.experiments.tune_spec import FAILED_AGREEMENT, MIN_SEEDS, best_trial
 from medlabel.experiments.verdicts import LabellingVerdict, read_verdict, read_verdicts
 from medlabel.storage.store import Store
@@ -42,7 +45,8 @@ __all__ = [
     "winner_verdicts",
 ]
 
-MANIFEST, COST, REPORT, WINNER = "tune.json", "cost.json", "report", "winner"
+MANIFEST, COST, REPORT = "tune.json", "cost.json", "report"
+WINNER, BEST_TRIAL = "winner", "best_trial"
 TRIALS, RESULTS = "trials.parquet", "results.parquet"
 EVALUATED, COMPARISON = "evaluated.parquet", "comparison.parquet"
 
@@ -62,6 +66,7 @@ class TuneTables:
 
     manifest: Mapping[str, Any]
     winner: Mapping[str, Any]
+    choice: Choice
     evaluated: pd.DataFrame
     comparison: pd.DataFrame
     cost: Mapping[str, Any]
@@ -75,9 +80,16 @@ def is_tune(store: Store) -> bool:
 
 def read_tune(store: Store) -> TuneTables:
     """Read the tables of a search."""
+    winner = store.read_json(f"{WINNER}.json")
+    if "choice" not in winner:
+        raise MedlabelError(
+            f"{store.uri} is a search of an older medlabel, which did not compare its winner with "
+            "the default: run it again in another folder"
+        )
     return TuneTables(
         store.read_json(MANIFEST),
-        store.read_json(f"{WINNER}.json"),
+        winner,
+        Choice.from_json(winner["choice"]),
         store.read_table(EVALUATED),
         store.read_table(COMPARISON),
         store.read_json(COST),
@@ -137,9 +149,12 @@ def correlation(table: pd.DataFrame) -> float:
 
 
 def comparison(
-    table: pd.DataFrame, results: pd.DataFrame, baselines: Sequence[Baseline]
+    table: pd.DataFrame, results: pd.DataFrame, baselines: Sequence[Baseline], choice: Choice
 ) -> pd.DataFrame:
-    """`comparison.parquet`: the winner, each search's winner, the baselines, and a random trial.
+    """`comparison.parquet`: the winner, the best trials, the baselines, and a random trial.
+
+    The winner is the best trial, or the default where that stays; then the best trial has a row of
+    its own.
 
     `gain` is accuracy minus that of the first baseline over the seeds that both have, with its
     95 % confidence interval (see `medlabel.evaluation.significance`). A random trial is the mean of
@@ -147,23 +162,20 @@ def comparison(
     the rank that it would have.
 
     Args:
-        table: see `judged`.
+        table: see `evaluate_trials`.
         results: one row per seed.
         baselines: the default first.
+        choice: the best trial against the default.
     """
-    rows = [_trial_row("winner", table, best_trial(table))]
+    best = _trial_row("best trial" if choice.keeps_default else "winner", table, best_trial(table))
+    rows = [_baseline_row("winner", baselines[0]), best] if choice.keeps_default else [best]
     kinds = list(dict.fromkeys(table["search"]))
     for kind in kinds if len(kinds) > 1 else []:
         some = table[table["search"] == kind]
         if (some["agreement"] > FAILED_AGREEMENT).any():
             rows.append(_trial_row(f"winner of {kind} search", some, best_trial(some)))
     rows += [
-        {
-            "who": "default" if number == 0 else "also compared",
-            "recipe": one.recipe,
-            "student": one.student,
-            "agreement": one.agreement,
-        }
+        _baseline_row("default" if number == 0 else "also compared", one)
         for number, one in enumerate(baselines)
     ]
     rows = [{**row, **_measured(row, results, baselines[0], table)} for row in rows]
@@ -176,6 +188,10 @@ def comparison(
 def _trial_row(who: str, table: pd.DataFrame, row: int) -> dict[str, Any]:
     columns = ("recipe", "student", "agreement")
     return {"who": who, **{name: table.at[row, name] for name in columns}}
+
+
+def _baseline_row(who: str, one: Baseline) -> dict[str, Any]:
+    return {"who": who, **asdict(one)}
 
 
 def _measured(

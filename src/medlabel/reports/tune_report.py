@@ -1,7 +1,6 @@
 """The report of a search, from its tables alone: no Ray, no images and no models are needed."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,7 +38,7 @@ def report_tune(store: Store) -> str:
         synthetic_note=SYNTHETIC,
         leaderboards=[_comparison(found.comparison)],
         pictures=[picture(_scatter(found), folder, synthetic=synthetic)],
-        tables=[_trials(found.evaluated), _recipe(found.winner["recipe"], found.manifest["start"])],
+        tables=[_trials(found.evaluated), _recipe(found)],
         facts=_facts(found),
     )
     folder.write("index.html", page.encode())
@@ -58,22 +57,22 @@ def _verdicts(found: Sequence[LabellingVerdict], badge: str) -> dict[str, Markup
 
 
 def tune_answer(found: TuneTables) -> str:
-    """The result in two sentences; they say so if the winner is worse than the default."""
+    """The result in two or three sentences; the first says why the winner was chosen."""
     rows = {row["who"]: row for row in found.comparison.to_dict("records")}
-    best, start = rows["winner"], rows["default"]
+    best, start = rows["best trial" if found.choice.keeps_default else "winner"], rows["default"]
     ours, theirs = percents(best["accuracy"], start["accuracy"])
     word = "worse than" if best["gain"] < 0 else "better than" if best["gain"] > 0 else "as good as"
     return (
-        f"Of {counted(len(found.evaluated), 'trial')}, the one with the highest agreement labels "
-        f"{ours} of held-out images correctly, the default recipe ({start['recipe']}) {theirs}: it "
-        f"is {word} the recipe that the search started from. By true accuracy, which played no "
-        f"part in the choice, it ranks {best['truth_rank']:.0f} of {best['of']:.0f} different "
-        "recipes."
+        f"{found.choice.sentence()} Of {counted(len(found.evaluated), 'trial')}, the one with the "
+        f"highest agreement labels {ours} of held-out images correctly, the default recipe "
+        f"({start['recipe']}) {theirs}: it is {word} the recipe that the search started from. By "
+        f"true accuracy, which played no part in the choice, it ranks {best['truth_rank']:.0f} of "
+        f"{best['of']:.0f} different recipes."
     )
 
 
 def _remarks(found: TuneTables) -> list[str]:
-    remarks = []
+    remarks = [*_better_baselines(found)]
     rho = correlation(found.evaluated)
     if not np.isnan(rho):
         remarks.append(
@@ -88,6 +87,18 @@ def _remarks(found: TuneTables) -> list[str]:
         "for agreement may select the recipes that imitate such a teacher most faithfully."
     )
     return remarks
+
+
+def _better_baselines(found: TuneTables) -> Iterator[str]:
+    """Name the recipes that were only compared, and have a higher agreement than the winner."""
+    agreed = found.comparison.set_index("who")["agreement"]["winner"]
+    for row in found.comparison.to_dict("records"):
+        if row["who"] == "also compared" and row["agreement"] > agreed:
+            yield (
+                f"{row['recipe']}, which was only compared, has a higher agreement than the winner "
+                f"({row['agreement']:.3f} against {agreed:.3f}): list it first in `recipes` to "
+                "start the search from it."
+            )
 
 
 def _comparison(frame: pd.DataFrame) -> Table:
@@ -122,7 +133,7 @@ def _comparison(frame: pd.DataFrame) -> Table:
 
 
 def _trials(evaluated: pd.DataFrame) -> Table:
-    """The trials with the highest agreement, in the order in which the winner is chosen."""
+    """The trials with the highest agreement, in the order in which the best one is chosen."""
     order = ["seeds", "agreement"]
     some = evaluated.sort_values(order, ascending=False, kind="stable").head(_SHOWN)
     rows = [
@@ -141,9 +152,9 @@ def _trials(evaluated: pd.DataFrame) -> Table:
         for row in some.to_dict("records")
     ]
     caption = (
-        f"{len(rows)} of {len(evaluated):,}, in the order in which the winner is chosen: by number "
-        "of seeds, then by agreement. The last two columns were computed after the choice. All "
-        "settings of each trial are in evaluated.csv."
+        f"{len(rows)} of {len(evaluated):,}, in the order in which the best one is chosen: by "
+        "number of seeds, then by agreement. The last two columns were computed after the choice. "
+        "All settings of each trial are in evaluated.csv."
     )
     columns = (
         *("trial", "student", "seeds", "agreement", "students", "neighbours", "balance"),
@@ -152,15 +163,20 @@ def _trials(evaluated: pd.DataFrame) -> Table:
     return Table("Trials", caption, columns, rows)
 
 
-def _recipe(winner: Mapping[str, Any], start: Mapping[str, Any]) -> Table:
-    """The fields in which the winner differs from the recipe that the search started from."""
+def _recipe(found: TuneTables) -> Table:
+    """The fields in which the best trial differs from the recipe that the search started from."""
+    start = found.manifest["start"]
     rows = [
         (False, (name, str(start[name]), str(value)))
-        for name, value in winner.items()
+        for name, value in found.winner["best_trial"]["recipe"].items()
         if name != "name" and value != start[name]
     ]
-    caption = "The recipe is in winner.yaml, for the option --recipe."
-    return Table("Changes to the default recipe", caption, ("field", "default", "winner"), rows)
+    caption = "The recipe of the best trial is in best_trial.yaml, for the option --recipe" + (
+        "; winner.yaml is the default, which stays." if found.choice.keeps_default
+        else ", and in winner.yaml."
+    )  # fmt: skip
+    columns = ("field", "default", "best trial")
+    return Table("Changes to the default recipe", caption, columns, rows)
 
 
 def _scatter(found: TuneTables) -> Entry:
@@ -170,9 +186,9 @@ def _scatter(found: TuneTables) -> Entry:
     some = found.evaluated.dropna(subset=["truth_rank"]).drop_duplicates("recipe")
     axes.scatter(some["first_agreement"], 100 * some["first_accuracy"], s=18, c=NEITHER, alpha=0.6,
                  label="recipes tried")  # fmt: skip
-    chosen = some[some["recipe"] == found.winner["recipe"]["name"]]
+    chosen = some[some["recipe"] == found.winner["best_trial"]["recipe"]["name"]]
     axes.scatter(chosen["first_agreement"], 100 * chosen["first_accuracy"], s=150, c=BETTER,
-                 marker="*", label="winner")  # fmt: skip
+                 marker="*", label="best trial")  # fmt: skip
     start = found.comparison[found.comparison["who"] == "default"].iloc[0]
     axes.axhline(100 * start["first_accuracy"], color=WORSE, linestyle="--", linewidth=1.2,
                  label=f"default ({start['recipe']})")  # fmt: skip

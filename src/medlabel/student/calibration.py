@@ -35,6 +35,7 @@ from medlabel.student.outsiders.mahalanobis import (
 
 __all__ = ["Calibration", "FeatureReader", "calibrate"]
 
+_MOST_VALUES = 2**26  # features or probabilities of a pool; of a larger pool a sample is used
 OOD_QUANTILE = 0.995  # fraction of the pool that is in distribution by definition
 _MAX_TEMPERATURE = 100.0
 _BATCH = 512
@@ -49,7 +50,8 @@ class Calibration:
     Attributes:
         temperature: divisor of the log-probabilities, at least 1.
         centres: mean features of the C classes that it predicts, float32 [C, D], C at most K.
-        whitening: float32 [D, D]; the distance is Euclidean after multiplication by this matrix.
+        whitening: float32 [D, P]; the distance is Euclidean after multiplication by this matrix.
+            P is D, or 512 where D is large.
         limit: the distance within which nearly all of the pool lie.
         outsiders: the detector by appearance and colour; None in older bundles.
     """
@@ -94,6 +96,7 @@ class FeatureReader:
         self._student, self._local = student, threading.local()
         heads = [_head(member, len(student.classes)) for member in student.members]
         self.has_features = all(head is not None for head in heads)
+        self.width = sum(head.in_features for head in heads if head is not None)
         for head in heads if self.has_features else ():
             assert head is not None
             head.register_forward_pre_hook(self._record_features)
@@ -147,11 +150,19 @@ def calibrate(student: Student, images: NDArray[np.uint8], wanted: Floats) -> Ca
         images: the pool, uint8 [N, S, S] or [N, S, S, 3].
         wanted: the training targets, float32 [N, K]: hard or soft pseudo-labels.
 
+    Of a pool whose features would not fit into memory, a random sample is used: at 12,288 features
+    5,461 images.
+
     Returns:
         The calibration, or None if the network does not end in a linear layer or the pool has
         fewer than four images.
     """
-    probabilities, features = FeatureReader(student)(images)
+    reader = FeatureReader(student)
+    most = _MOST_VALUES // max(reader.width, len(student.classes))
+    if len(images) > most:
+        rows = np.sort(np.random.default_rng(0).permutation(len(images))[:most])
+        images, wanted = images[rows], wanted[rows]
+    probabilities, features = reader(images)
     labels = probabilities.argmax(axis=1)
     if not features.shape[1] or len(images) < 4:
         return None

@@ -71,7 +71,13 @@ def test_a_search_leaves_its_tables_a_recipe_and_a_bundle(done, folder):
     assert done.trials["seeds"].isin([2, 3]).all()
     assert done.trials["agreement"].between(0.1, 1).all()
     assert (done.trials["reason"] == "").all()
-    assert done.comparison["who"].tolist() == ["winner", "default", "a random trial"]
+    assert done.choice.keeps_default  # three seeds show no difference between such students
+    who = ["winner", "best trial", "default", "a random trial"]
+    assert done.comparison["who"].tolist() == who
+    agreed = done.comparison.set_index("who")["agreement"]
+    assert agreed["winner"] == agreed["default"] == pytest.approx(done.choice.default)
+    assert agreed["best trial"] == pytest.approx(done.choice.best_trial)
+    assert done.winner == settings(folder, folder / "done").spec.start
     recipe = get_recipe(store.path("winner.yaml"))
     assert replace(recipe, name=done.winner.name) == done.winner
     (bundle,) = done.bundles
