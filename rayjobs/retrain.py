@@ -111,6 +111,7 @@ def retrain(config: RetrainConfig, on_progress: OnProgress = ignore_progress) ->
     warnings: tuple[str, ...] = ()
     if verdict is None:  # then the reasons for the last student's have not gone away
         verdict, warnings = training_set.bundle.verdict, training_set.bundle.warnings
+    warnings = (*impact.warnings(), *warnings)
     runs.publish(store / "with", config.seed, warnings, store, verdict)
     if verdict is not None:
         write_verdict(store, verdict)

@@ -73,8 +73,19 @@ def test_the_impact_of_answers_is_counted_in_pairs(tmp_path):
     assert impact.p_value == pytest.approx(10 / 16)
     assert "4 of 6 (66.7%) after training with the other answers" in " ".join(impact.sentences())
     assert AnswerImpact.of(people, people, people, people).p_value == 1
+    assert impact.warnings() == ()
     with open(report_retraining(Store(str(tmp_path)), impact, {"name": "<b>"}, ["9 left"])) as file:
         page = file.read()
     assert "4 of 6" in page
     assert "9 left" in page
     assert "<b>" not in page
+
+
+def test_a_next_student_that_is_worse_than_the_last_one_has_a_warning_that_comes_first(tmp_path):
+    impact = AnswerImpact(40, before=38, without=30, learned=31, fixed=4, broken=3)
+    (warning,) = impact.warnings()
+    assert "worse than the last one: it agrees with 31 of 40 answers" in warning
+    assert "the last student with 38" in warning
+    assert impact.sentences()[0] == warning
+    with open(report_retraining(Store(str(tmp_path)), impact, {}, [])) as file:
+        assert "Keep the last student" in file.read()

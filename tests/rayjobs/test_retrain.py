@@ -35,7 +35,7 @@ def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
     Store(last).write_json("provenance.json", provenance | {"warnings": ["it looks undecidable"]})
     done = retrain(config)
     bundle = load_bundle(done.bundle)
-    assert bundle.warnings == ("it looks undecidable",)
+    assert bundle.warnings == (*done.impact.warnings(), "it looks undecidable")
     assert bundle.verdict.level == "guessing"
     assert bundle.verdict == done.verdict  # twelve answers are too few for another
     assert bundle.learned_from == "real"

@@ -1,7 +1,11 @@
+from io import BytesIO
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
 
 from medlabel.reports.figures import (
     BETTER,
@@ -193,3 +197,16 @@ def test_twelve_long_names_with_dollars_and_markup_draw():
     figure = side_by_side(pixels(12, 3), labels, scores, scores[::-1], classes)
     assert to_png(figure)
     assert all(len(line) <= 36 for text in under(figure) for line in text.splitlines())
+
+
+def test_a_confusion_matrix_of_a_thousand_classes_is_drawn_without_names_and_numbers():
+    counts = np.eye(1000, dtype=np.int64)
+    figure = confusion_matrices(counts, counts, [f"class {n}" for n in range(1000)])
+    assert not [text for axes in figure.axes for text in axes.texts]
+    assert max(figure.get_size_inches()) < 25
+
+
+def test_a_figure_that_would_have_too_many_pixels_gets_fewer_per_inch():
+    figure = Figure(figsize=(1000, 0.5))
+    with Image.open(BytesIO(to_png(figure))) as image:
+        assert 25_000 < image.width <= 31_000

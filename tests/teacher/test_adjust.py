@@ -213,3 +213,36 @@ def test_what_cannot_work_is_refused_before_the_work(adjustment, reason):
 def test_one_image_has_no_neighbours():
     scores = np.array([[0.3, 0.7]], dtype=np.float32)
     np.testing.assert_array_equal(transduct(scores, np.ones((1, 4))), scores)
+
+
+def plain_match_prior(scores):
+    """What `match_prior` computes, with all columns anew in each turn."""
+    logs = np.log(np.clip(scores.astype(np.float64), np.finfo(np.float32).tiny, None))
+    n, k = logs.shape
+    wanted = np.full(k, n // k) + (np.arange(k) < n % k)
+    offsets, best, kept = np.zeros(k), n + 1, np.zeros(k)
+    for turn in range(100 * k):
+        counts = np.bincount((logs + offsets).argmax(axis=1), minlength=k)
+        misplaced = int(np.abs(counts - wanted).sum()) // 2
+        if misplaced < best:
+            best, kept = misplaced, offsets.copy()
+        if not misplaced:
+            break
+        c = turn % k
+        needed = np.sort(np.delete(logs + offsets, c, axis=1).max(axis=1) - logs[:, c])
+        gaps = np.flatnonzero(np.diff(needed) > 1e-9) + 1
+        if len(gaps):
+            cut = gaps[np.abs(gaps - wanted[c]).argmin()]
+            offsets[c] = (needed[cut - 1] + needed[cut]) / 2
+    return kept, logs
+
+
+@pytest.mark.parametrize("digits", [1, 8])
+@pytest.mark.parametrize("k", [2, 3, 9])
+def test_prior_is_matched_column_by_column_also_where_scores_are_equal(k, digits):
+    scores = np.random.default_rng(k).dirichlet(np.full(k, 0.5), 70).round(digits) + 1e-3
+    scores = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+    offsets, logs = plain_match_prior(scores)
+    powers = np.exp(logs + offsets - (logs + offsets).max(axis=1, keepdims=True))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(match_prior(scores), expected, rtol=1e-5)

@@ -114,13 +114,24 @@ class AnswerImpact:
         changed = self.fixed + self.broken
         return float(binomtest(self.fixed, changed).pvalue) if changed else 1.0
 
+    def warnings(self) -> tuple[str, ...]:
+        """Say so if the next student is worse than the last one by these answers."""
+        if self.learned >= self.before:
+            return ()
+        return (
+            f"The next student is worse than the last one: it agrees with {self.learned:,} of "
+            f"{self.answers:,} answers that it had not seen, and the last student with "
+            f"{self.before:,}. Keep the last student, unless it had learned from these answers.",
+        )
+
     def sentences(self) -> list[str]:
-        """The effect in words."""
+        """The effect in words; a warning comes first."""
 
         def share(count: int) -> str:
             return f"{count:,} of {self.answers:,} ({count / self.answers:.1%})"
 
         return [
+            *self.warnings(),
             f"Labels that agree with the answers: {share(self.before)} of the last student's, "
             f"{share(self.without)} after training again without answers, and "
             f"{share(self.learned)} after training with the other answers.",

@@ -51,12 +51,14 @@ _FRAMES: dict[str, tuple[str, Literal["-", "--", ":"], str]] = {
 }
 _RIGHT, _WRONG = "\u2713", "\u2717"
 _DPI = 150
+_MOST_PIXELS = 30_000  # of a side; matplotlib refuses 65,536, and browsers less
+_MOST_NAMED = 40  # classes of a confusion matrix that has names and numbers
 
 
 def to_png(figure: Figure) -> bytes:
     """A figure as PNG on white; equal figures give equal bytes."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white", bbox_inches="tight")
+    buffer, dpi = BytesIO(), min(_DPI, _MOST_PIXELS / max(figure.get_size_inches()))
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", bbox_inches="tight")
     return buffer.getvalue()
 
 
@@ -177,15 +179,16 @@ def box_plots(results: pd.DataFrame) -> Figure:
 def confusion_matrices(
     teacher: NDArray[np.int64], student: NDArray[np.int64], classes: Sequence[str]
 ) -> Figure:
-    """Confusion matrices of teacher and student.
+    """Confusion matrices of teacher and student; of many classes without names and numbers.
 
     Args:
         teacher: counts int64 [K, K], true class by row, label by column.
         student: the same for the student.
         classes: K names.
     """
-    side = max(3.0, 0.47 * len(classes))
-    margin = 0.07 * min(22, max(len(name) for name in classes))
+    named = len(classes) <= _MOST_NAMED
+    side = max(3.0, 0.47 * len(classes)) if named else 9.0
+    margin = 0.07 * min(22, max(len(name) for name in classes)) if named else 0.5
     figure = _figure(2 * side + margin + 0.9, side + margin + 0.7)
     left, right = figure.subplots(1, 2, sharey=True)
     _matrix(left, teacher, classes)
@@ -347,6 +350,9 @@ def _matrix(axes: Axes, counts: NDArray[np.int64], classes: Sequence[str]) -> No
     """One confusion matrix: coloured by row share, each cell with count and share."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(classes) > _MOST_NAMED:
+        axes.set_xlabel("label given, number of the class", color=INK)
+        return
     size, digits = (11, 1) if len(classes) <= 4 else (8.5, 0) if len(classes) <= 8 else (7.5, 0)
     for (row, column), count in np.ndenumerate(counts):
         if count:

@@ -79,15 +79,24 @@ def match_prior(scores: Scores, prior: Sequence[float] | None = None) -> Scores:
     logs = _logs(scores)
     n, k = logs.shape
     wanted = _counts(np.full(k, 1 / k) if prior is None else np.asarray(prior), n)
-    offsets = np.zeros(k)
-    best, best_offsets = n + 1, offsets
+    offsets, shifted, labels = np.zeros(k), logs.copy(), logs.argmax(axis=1)
+    best, best_offsets = n + 1, offsets.copy()
     for turn in range(_SWEEPS * k):
-        misplaced = _misplaced(logs + offsets, wanted)
+        misplaced = int(np.abs(np.bincount(labels, minlength=k) - wanted).sum()) // 2
         if misplaced < best:
-            best, best_offsets = misplaced, offsets
+            best, best_offsets = misplaced, offsets.copy()
         if not misplaced:
             break
-        offsets = _fit_offset(logs, offsets, turn % k, int(wanted[turn % k]))
+        column = turn % k
+        shifted[:, column] = -np.inf
+        rival = shifted.argmax(axis=1)
+        others = shifted[np.arange(n), rival]
+        offsets[column] = _fit_offset(
+            others - logs[:, column], offsets[column], int(wanted[column])
+        )
+        shifted[:, column] = own = logs[:, column] + offsets[column]
+        wins = (own > others) | ((own == others) & (column < rival))
+        labels = np.where(wins, column, rival)
     return np.asarray(softmax(logs + best_offsets, axis=1), dtype=np.float32)
 
 
@@ -99,27 +108,22 @@ def _counts(prior: NDArray[np.float64], n: int) -> NDArray[np.int64]:
     return counts
 
 
-def _misplaced(logs: NDArray[np.float64], wanted: NDArray[np.int64]) -> int:
-    """Return how many images must change their class to match the counts."""
-    found = np.bincount(logs.argmax(axis=1), minlength=len(wanted))
-    return int(np.abs(found - wanted).sum()) // 2
-
-
-def _fit_offset(
-    logs: NDArray[np.float64], offsets: NDArray[np.float64], k: int, wanted: int
-) -> NDArray[np.float64]:
-    """Return the offsets with that of class k changed so that it gets `wanted` images.
+def _fit_offset(needed: NDArray[np.float64], offset: float, wanted: int) -> float:
+    """Return the offset with which a class gets `wanted` images.
 
     Ties may prevent the exact count; then the nearest possible one is taken.
+
+    Args:
+        needed: the offset at which each image would get this class, [N].
+        offset: of the class so far; it stays if all images need the same.
+        wanted: number of images.
     """
-    others = np.delete(logs + offsets, k, axis=1).max(axis=1)
-    needed = np.sort(others - logs[:, k])
+    needed = np.sort(needed)
     gaps = np.flatnonzero(np.diff(needed) > 1e-9) + 1
-    changed = offsets.copy()
-    if len(gaps):
-        cut = gaps[np.abs(gaps - wanted).argmin()]
-        changed[k] = (needed[cut - 1] + needed[cut]) / 2
-    return changed
+    if not len(gaps):
+        return offset
+    cut = gaps[np.abs(gaps - wanted).argmin()]
+    return float((needed[cut - 1] + needed[cut]) / 2)
 
 
 def em_prior(scores: Scores, tolerance: float = 1e-6, iterations: int = 1000) -> Scores:
