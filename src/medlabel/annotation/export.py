@@ -112,7 +112,10 @@ def _writer(path: Path) -> Callable[[IO[bytes], Iterator[pa.Table], ExportConfig
 def read_names(path: Path) -> dict[str, str]:
     """New names of classes by old ones, from a YAML file with a line `old: new` per class."""
     names = read_mapping(path, "names", f"{path}: write one line `old: new` per class")
-    return {str(old): str(new) for old, new in names.items()}
+    for old, new in names.items():
+        if not isinstance(new, str) or not new.strip():
+            raise MedlabelError(f"{path}: {old!r} has no new name: write one line `old: new`")
+    return names
 
 
 def _tables(store: Store, wanted: ExportConfig) -> Iterator[pa.Table]:

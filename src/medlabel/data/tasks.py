@@ -19,7 +19,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from medlabel.data.sources import MEDMNIST_FLAGS, Source, open_source, source_name
 from medlabel.data.truth import SealedTruth
@@ -46,7 +46,13 @@ __all__ = [
 
 MIN_POOL, MIN_TEST = 5, 2  # images per class needed for an 80/20 split and for a test
 _Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/,=#]+$")]
+_TYPED = ("size", "labels", "without")  # in a task's YAML file; all else are texts
 _RESERVED = {"image_id", "label", "row", "split"}  # other columns of score tables
+
+
+def _none_if_null(value: object) -> object:
+    """None for a null of YAML, which is a text where other values are captions."""
+    return None if value in ("null", "~") else value
 
 
 class ClassSpec(BaseModel):
@@ -66,7 +72,9 @@ class ClassSpec(BaseModel):
     source: str
     labels: tuple[int, ...] | None = None
     without: tuple[int, ...] | None = None
-    captions: tuple[str, ...] | None = Field(default=None, min_length=1)
+    captions: Annotated[tuple[str, ...] | None, BeforeValidator(_none_if_null)] = Field(
+        default=None, min_length=1
+    )
 
 
 class Task(BaseModel):
@@ -125,7 +133,7 @@ def parse_task(text: str, size: int | None = None) -> Task:
 
 
 def _read_task(path: Path) -> object:
-    content = read_yaml(path, "task")
+    content = read_yaml(path, "task", typed=_TYPED)
     if isinstance(content, dict):
         content.setdefault("name", path.stem)
         classes = content.get("classes")

@@ -73,6 +73,9 @@ __all__ = [
 ]
 
 OWN = "own"
+_TYPED = (  # fields of a spec's YAML file, a search's included; the values of all others are texts
+    "size", "seeds", "per_class", "labels", "without", "trials", "seed", "space", "refit",
+)  # fmt: skip
 CAPTIONS_READ = "captions.json"  # in the folder of a sweep or a search
 _COMBINED = {"pairs": 2, "triples": 3, "quadruples": 4}
 _SHORT = {
@@ -213,7 +216,7 @@ def read_sweep(path: Path, kind: type[Spec] = SweepSpec) -> Spec:  # type: ignor
         MedlabelError: one line that names the file, the field and the mistake.
     """
     advice = f"spec {path}: write at least `sources:` and a list of sources"
-    content = read_mapping(path, "spec", advice)
+    content = read_mapping(path, "spec", advice, typed=_TYPED)
     try:
         return _beside(kind.model_validate({"name": path.stem, **content}), path.parent)
     except ValidationError as error:

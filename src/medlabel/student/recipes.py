@@ -28,6 +28,11 @@ from medlabel.storage.yaml_files import read_mapping
 
 __all__ = ["RECIPES", "Recipe", "get_recipe"]
 
+_WORDS = {
+    "name", "student", "optimiser", "schedule", "loss", "targets", "weights", "augment", "average"
+}  # fmt: skip
+"""Fields whose values are texts; in a recipe's file all others are numbers, booleans or null."""
+
 _Count = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 OPTIMISERS = tuple(
@@ -178,12 +183,12 @@ def get_recipe(name: str) -> Recipe:
 def _from_file(path: Path) -> Recipe:
     """Return the recipe that `base` names, with the fields of the file, named after the file."""
     advice = f"{path}: write `base: robust` and the fields to change"
-    changes = read_mapping(path, "recipe", advice)
-    base = changes.pop("base", "robust")
-    if base not in RECIPES:
-        raise MedlabelError(f"{path}: unknown base {base!r}: choose from {', '.join(RECIPES)}")
     names = [field.name for field in fields(Recipe)]
-    if unknown := [str(key) for key in changes if key not in names]:
+    changes = read_mapping(path, "recipe", advice, typed={*names} - _WORDS)
+    base = changes.pop("base", "robust")
+    if not isinstance(base, str) or base not in RECIPES:
+        raise MedlabelError(f"{path}: unknown base {base!r}: choose from {', '.join(RECIPES)}")
+    if unknown := [key for key in changes if key not in names]:
         raise MedlabelError(
             f"{path}: no such field {', '.join(unknown)}; there are base, {', '.join(names)}"
         )

@@ -321,12 +321,12 @@ def _read_captions(path: Path) -> dict[str, tuple[str, ...]]:
     content = read_mapping(path, "captions", advice)
     for key, captions in content.items():
         if not isinstance(captions, list) or not captions or not all(map(_is_caption, captions)):
-            raise MedlabelError(f"{path}: {key} is not a list of captions")
-    return {str(key): tuple(captions) for key, captions in content.items()}
+            raise MedlabelError(f"{path}: {key} is not a list of captions: write [a sentence, …]")
+    return {key: tuple(captions) for key, captions in content.items()}
 
 
 def _is_caption(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and any(map(str.isalpha, value))
 
 
 _SETS: Mapping[str, Callable[[str, str | None, int | None], tuple[str, ...]]] = MappingProxyType({
