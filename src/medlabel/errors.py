@@ -1,6 +1,9 @@
-"""The exception for mistakes that a user can correct, and the messages of other exceptions."""
+"""The exception for mistakes that a user can correct, and the messages of other exceptions.
 
-__all__ = ["InvalidArgumentError", "MedlabelError", "reason"]
+Also the warning about a teacher, which jobs, the command line and the Python API share.
+"""
+
+__all__ = ["InvalidArgumentError", "MedlabelError", "TeacherWarning", "reason"]
 
 
 class MedlabelError(Exception):
@@ -12,6 +15,13 @@ class MedlabelError(Exception):
 
 class InvalidArgumentError(MedlabelError, ValueError):
     """An invalid argument of the Python API; also a `ValueError`, as in scikit-learn."""
+
+
+class TeacherWarning(UserWarning):
+    """What the user should know about a teacher or its captions: its labels may be worse for it.
+
+    The command line prints it as a line; in Python it is an ordinary warning.
+    """
 
 
 def reason(error: BaseException) -> str:

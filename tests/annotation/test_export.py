@@ -80,6 +80,15 @@ def test_classes_are_renamed_by_a_file(store, tmp_path):
     assert {"p_Thorax", "p_Mamma"} <= set(rows.columns)
 
 
+def test_new_names_stay_as_they_were_typed_and_none_is_empty(tmp_path):
+    path = tmp_path / "names.yaml"
+    path.write_text("chest: yes\n01: 1.10\nno: ~\n")
+    assert read_names(path) == {"chest": "yes", "01": "1.10", "no": "~"}
+    path.write_text("chest:\n")
+    with pytest.raises(MedlabelError, match="'chest' has no new name"):
+        read_names(path)
+
+
 def test_classes_that_get_one_name_are_one(store, tmp_path):
     for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
         export_labels(store, tmp_path / name, ExportConfig(names=dict.fromkeys(NAMES, "Body")))

@@ -127,6 +127,7 @@ def test_pickled_objects_are_refused(tmp_path):
         ("train_images", np.zeros((40, 28, 28), np.float32), "float32"),
         ("train_images", np.zeros((40, 28, 20), np.uint8), "square"),
         ("train_images", np.zeros((40, 64, 64), np.uint8), "--size 64"),
+        ("train_images", np.zeros((40, 32, 32), np.uint8), "; resize them to 28, 64, 128 or 224"),
         ("train_labels", np.zeros((39, 1), np.uint8), "train_labels"),
         ("val_images", np.zeros((10, 28, 28, 3), np.uint8), "differ"),
         ("val_labels", np.zeros((10, 14), np.uint8), "number of labels"),

@@ -198,3 +198,15 @@ def test_grey_is_repeated_beside_colour(dark, tmp_path):
     images = gather_images(sources, ["dark/train/0", "rgb/test/1"])
     assert images.shape == (2, 28, 28, 3)
     np.testing.assert_array_equal(images[0, ..., 0], images[0, ..., 2])
+
+
+def test_names_in_yaml_stay_as_they_were_typed(tmp_path):
+    (tmp_path / "1.10.yaml").write_text(
+        "size: 64\nclasses:\n- {name: yes, source: 01.npz, labels: [1, 02], captions: [no]}\n"
+        "- {name: 1.10, source: b.npz, without: [1], labels: null, captions: ~}\n"
+    )
+    task = parse_task(str(tmp_path / "1.10.yaml"))
+    yes, number = task.classes
+    assert (task.title, task.size, task.class_names) == ("1.10", 64, ("yes", "1.10"))
+    assert (yes.source, yes.labels, yes.captions) == (str(tmp_path / "01.npz"), (1, 2), ("no",))
+    assert (number.without, number.labels, number.captions) == ((1,), None, None)

@@ -136,3 +136,15 @@ def test_a_mistake_is_one_line_that_names_its_field(tmp_path, text, reason):
         read_and_check(path)
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_names_in_a_spec_stay_as_they_were_typed(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "name: 1.10\nseeds: 3\nsources:\n- yes=a.npz\n- {name: 01, source: b.npz, labels: [2]}\n"
+        "tasks: 01,yes\nmodalities: {yes: off}\nteachers: {clip: phantom, name: 1e3}\n"
+    )
+    spec = read_sweep(tmp_path / "s.yaml")
+    assert (spec.name, spec.seeds, spec.modalities) == ("1.10", 3, {"yes": "off"})
+    assert [source.name for source in spec.sources] == ["yes", "01"]
+    assert (spec.sources[1].labels, spec.teachers[0].title) == ((2,), "1e3")
+    assert [unit.task.title for unit in plan(spec)] == ["01-vs-yes"]

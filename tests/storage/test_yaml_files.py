@@ -3,10 +3,34 @@ import pytest
 from medlabel.errors import MedlabelError
 from medlabel.storage.yaml_files import read_mapping, read_yaml
 
-TRAPS = (
-    "yes no on off Y n null Null ~ 01 010 1.10 1e3 1_000 0x1F 1:30 2020-01-01 2020-13-45 .inf .nan "
-    "= << NA None nan true"
-).split()
+TRAPS = [
+    "yes",
+    "no",
+    "on",
+    "off",
+    "Y",
+    "n",
+    "null",
+    "Null",
+    "~",
+    "01",
+    "010",
+    "1.10",
+    "1e3",
+    "1_000",
+    "0x1F",
+    "1:30",
+    "2020-01-01",
+    "2020-13-45",
+    ".inf",
+    ".nan",
+    "=",
+    "<<",
+    "NA",
+    "None",
+    "nan",
+    "true",
+]
 
 
 @pytest.fixture

@@ -86,3 +86,12 @@ def test_an_average_of_no_epoch_is_no_recipe():
 def test_optimisers_are_those_that_need_no_closure():
     assert {"sgd", "adam", "adamw", "rmsprop"} <= set(OPTIMISERS)
     assert not {"lbfgs", "sparseadam", "optimizer"} & set(OPTIMISERS)
+
+
+def test_words_in_a_recipe_are_named_as_they_were_typed(write):
+    with pytest.raises(MedlabelError, match="unknown base 'no'"):
+        get_recipe(write("base: no"))
+    with pytest.raises(MedlabelError, match=r"'epochs' stands twice, in lines 1 and 2"):
+        get_recipe(write("epochs: 3\nepochs: 4"))
+    mine = get_recipe(write("student: 01\nbalanced: no\npatience: ~\nepochs: 0x1F"))
+    assert (mine.student, mine.balanced, mine.patience, mine.epochs) == ("01", False, None, 31)

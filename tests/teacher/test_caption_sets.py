@@ -72,6 +72,13 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, text, reason)
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["yes", "no", "01", "1.10", "1e3", "0x1F", "null", "=", "12:30"])
+def test_captions_are_found_by_the_name_as_it_was_typed(tmp_path, name):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{name}: [a bent joint]\ntemplates: ['film of {{name}}']\n")
+    assert captions_in(str(path), name) == ("a bent joint", f"film of {name}")
+
+
 def test_an_unknown_set_and_a_missing_file(tmp_path):
     with pytest.raises(MedlabelError, match="'poem': choose from table, paper, templates, desc"):
         check_caption_sets("table,poem")

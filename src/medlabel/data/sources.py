@@ -250,9 +250,13 @@ def _read_split(path: Path, arrays: Any, split: str, size: int) -> Split:
     shape = images.shape
     check_pixels(path, split, shape, images.dtype)
     if shape[1] != size:
+        advice = (
+            f"run with --size {shape[1]}, or write `size: {shape[1]}` in a YAML file"
+            if shape[1] in SIZES
+            else f"resize them to {', '.join(map(str, SIZES[:-1]))} or {SIZES[-1]} pixels"
+        )
         raise MedlabelError(
-            f"{path}: images are {shape[1]} pixels wide but the task says {size}; "
-            f"run with --size {shape[1]}"
+            f"{path}: images are {shape[1]} pixels wide but the task says {size}; {advice}"
         )
     if not np.issubdtype(labels.dtype, np.integer) or len(labels) != len(images):
         raise MedlabelError(f"{path}: {split}_labels do not hold one row of integers per image")

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from medlabel.data.class_names import refuse_alike
 from medlabel.data.sources import MEDMNIST_FLAGS, Source, open_source, source_name
 from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
@@ -94,6 +95,7 @@ class Task(BaseModel):
                 raise ValueError(f"two classes are named {name!r}: write NAME=SOURCE to rename one")
             if name in _RESERVED:
                 raise ValueError(f"a class may not be named {name!r}")
+        refuse_alike(names)
         return self
 
     @property

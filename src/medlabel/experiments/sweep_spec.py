@@ -40,6 +40,7 @@ from pydantic import (
     model_validator,
 )
 
+from medlabel.data.class_names import refuse_alike
 from medlabel.data.sources import MEDMNIST_FLAGS
 from medlabel.data.tasks import (
     ClassSpec,
@@ -170,6 +171,7 @@ class SweepSpec(BaseModel):
         ):
             if twice := [name for name in names if names.count(name) > 1]:
                 raise ValueError(f"{field}: {twice[0]!r} is listed twice")
+        refuse_alike(source.name for source in self.sources)
         known = {source.name for source in self.sources}
         if strange := [name for name in self.modalities if name not in known]:
             raise ValueError(f"modalities: no source is named {strange[0]!r}")

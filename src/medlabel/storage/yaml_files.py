@@ -52,9 +52,7 @@ def read_yaml(path: Path, what: str, typed: Collection[str] = ()) -> object:
         raise MedlabelError(f"{what} {path} {verb} not YAML: {error}".replace("\n", " ")) from error
 
 
-def read_mapping(
-    path: Path, what: str, advice: str, typed: Collection[str] = ()
-) -> dict[str, Any]:
+def read_mapping(path: Path, what: str, advice: str, typed: Collection[str] = ()) -> dict[str, Any]:
     """Return the content of a YAML file of `key: value` lines as a dictionary.
 
     Args:

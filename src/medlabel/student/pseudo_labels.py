@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from medlabel.data.class_names import refuse_alike
 from medlabel.errors import InvalidArgumentError
 
 __all__ = ["PseudoLabels", "read_pseudo_labels"]
@@ -68,6 +69,7 @@ def read_pseudo_labels(
         raise InvalidArgumentError(
             f"classes {names.tolist()} for {found.scores.shape[1]} columns: give each its own name"
         )
+    refuse_alike(found.names)
     return found
 
 

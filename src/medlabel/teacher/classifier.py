@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from medlabel.data.class_names import refuse_alike
 from medlabel.data.decoding import ImageError
 from medlabel.data.framing import Framing
 from medlabel.data.images import ImagesLike, as_images
@@ -228,6 +229,7 @@ def _captions(
     """The captions of each class; a warning for each name without any of its own."""
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or "" in classes:
         raise InvalidArgumentError(f"name two classes or more, each once: {list(classes)}")
+    refuse_alike(classes)
     if not isinstance(captions, str):
         missing = [name for name in classes if not captions.get(name)]
         if missing or any(isinstance(captions[name], str) for name in classes):

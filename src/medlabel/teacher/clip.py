@@ -6,7 +6,8 @@
 | `phantom-1`, `phantom-2`, … | the same with other seeds, for votes of several teachers |
 | `ViT-L/14`, `RN50x64`, … | the paper's eight, with OpenAI's weights (downloaded once) |
 | `ViT-B-16:laion2b_s34b_b88k` | any open_clip architecture and pretrained tag |
-| `ViT-B-32:weights.pt` | an open_clip architecture with weights from a file |
+| `ViT-B-32:weights.pt` | an open_clip architecture with weights from a file, trained with GELU |
+| `ViT-B-32-quickgelu:weights.pt` | the same, trained with QuickGELU |
 | `hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224` | a model on the Hub |
 | `folder/` | an open_clip model folder (`open_clip_config.json` and weights) |
 | `ViT-B-32.pt` | a checkpoint in OpenAI's format; its architecture is read from the weights |
@@ -15,8 +16,6 @@
 
 import json
 import re
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,9 +29,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
+import medlabel._torchvision  # noqa: F401  (before torchvision)
 
-import open_clip  # isort: skip
 from torchvision.transforms import v2  # isort: skip
 
 from medlabel import versions
@@ -41,16 +39,10 @@ from medlabel.errors import MedlabelError
 from medlabel.storage.device import default_device
 from medlabel.storage.digests import hex_digest, hex_digest_of_pieces
 from medlabel.teacher.phantom_clip import is_phantom
+from medlabel.teacher.zoo.checkpoints import PAPER_MODELS, load_model, resolve_clip
 
 __all__ = ["PAPER_MODELS", "VIEWS", "Clip", "base_name", "check_clip", "load_clip", "resolve_clip"]
 
-PAPER_MODELS = {
-    name: f"{name.replace('/', '-')}-quickgelu"
-    for name in (
-        *("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64"),
-        *("ViT-B/32", "ViT-B/16", "ViT-L/14"),
-    )
-}
 VIEWS = "+views"
 """Suffix of a model's name for test-time augmentation (see `Clip`)."""
 
@@ -58,9 +50,6 @@ _MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))  # shifts down and right, in
 _MODES = {"bicubic": v2.InterpolationMode.BICUBIC, "bilinear": v2.InterpolationMode.BILINEAR}
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _PREPROCESS_FIELDS = ("size", "mean", "std", "interpolation", "resize_mode")
-_OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-
-_Loaded = tuple[nn.Module, Callable[[list[str]], Tensor], str]  # model, tokenizer, architecture
 
 
 @dataclass(frozen=True)
@@ -77,6 +66,7 @@ class Clip:
             image and its shifts by a 28th of the side in four directions. There is no mirroring,
             because the mirror image of a chest is not a normal chest.
         architecture: what decides the model besides its weights; it becomes part of `key`.
+        remarks: sentences on what had to be assumed to load it (`zoo.checkpoints`).
     """
 
     name: str
@@ -86,6 +76,7 @@ class Clip:
     precision: str = "fp32"
     views: bool = False
     architecture: str = ""
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def weights_hash(self) -> str:
@@ -246,10 +237,11 @@ def load_clip(name: str, device: str | None = None, precision: str = "fp32") -> 
     _check_precision(precision)
     device = device or default_device()
     base = base_name(name)
-    model, tokenizer, architecture = _load(base)
+    loaded = load_model(base)
     return Clip(
-        base, model.to(device).eval(), tokenizer, device, precision, base != name, architecture
-    )
+        base, loaded.model.to(device).eval(), loaded.tokenizer, device, precision, base != name,
+        loaded.architecture, loaded.remarks,
+    )  # fmt: skip
 
 
 def check_clip(name: str, precision: str = "fp32") -> None:
@@ -268,115 +260,5 @@ def _check_precision(precision: str) -> None:
         raise MedlabelError(f"unknown precision {precision!r}: choose from {', '.join(_DTYPES)}")
 
 
-def _load(name: str) -> _Loaded:
-    path = Path(name)
-    return _load_openai_file(path) if path.is_file() else _create(*resolve_clip(name))
-
-
-def resolve_clip(name: str) -> tuple[str, str | None]:
-    """Return open_clip's name of a model and its weights: a tag, a file, or None on the Hub.
-
-    >>> resolve_clip("ViT-L/14")
-    ('ViT-L-14-quickgelu', 'openai')
-
-    Args:
-        name: of a model that is neither `phantom` nor a checkpoint in OpenAI's format.
-
-    Raises:
-        MedlabelError: the model is unknown, or its weights are missing or unknown.
-    """
-    if Path(name).is_dir():
-        return f"local-dir:{name}", None
-    if name.startswith("hf-hub:"):
-        return name, None
-    if name in PAPER_MODELS:
-        return PAPER_MODELS[name], "openai"
-    typed, _, weights = name.partition(":")
-    architecture = typed.replace("/", "-")
-    if architecture not in open_clip.list_models():
-        raise MedlabelError(
-            f"unknown model {name!r}: choose phantom, {', '.join(PAPER_MODELS)}, an open_clip "
-            "ARCHITECTURE:TAG, hf-hub:OWNER/NAME, or the path of a checkpoint"
-        )
-    known = open_clip.is_pretrained_cfg(architecture, weights)
-    if not weights or not (known or Path(weights).is_file()):
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none known"
-        wrong = f"{weights!r} is neither a tag nor a file" if weights else "needs its weights named"
-        raise MedlabelError(
-            f"model {name!r}: {wrong}; write {typed}:TAG with a tag of {tags}, or {typed}:PATH"
-        )
-    return architecture, weights
-
-
-def _create(name: str, weights: str | None) -> _Loaded:
-    quick = weights == "openai" or "quickgelu" in name
-    try:
-        model = open_clip.create_model(
-            name, weights, force_quick_gelu=quick, require_pretrained=True, weights_only=True
-        )
-        return model, open_clip.get_tokenizer(name), _architecture(name, quick)
-    except Exception as error:  # the Hub, the network and torch raise many kinds
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise MedlabelError(
-            f"model {name} could not be loaded ({reason}). Weights are downloaded once, to the "
-            "hub's cache; without a network, give the path of a checkpoint, or --clip phantom"
-        ) from error
-
-
-def _architecture(name: str, quick_gelu: bool) -> str:
-    """Return what decides a model besides its weights: open_clip's name or configuration."""
-    if ":" not in name:
-        return f"{name}{' with QuickGELU' if quick_gelu else ''}"
-    return json.dumps(open_clip.get_model_config(name), sort_keys=True)
-
-
-def _load_openai_file(path: Path) -> _Loaded:
-    """Load OpenAI's format: a TorchScript archive or a state dict, always with QuickGELU."""
-    try:
-        state = {k: v for k, v in _read_state(path).items() if k not in _OPENAI_EXTRAS}
-        model = open_clip.model.build_model_from_openai_state_dict(
-            state, quick_gelu=True, cast_dtype=torch.float32
-        )
-    except Exception as error:  # an unknown file can fail in any way
-        raise MedlabelError(
-            f"{path} is not a CLIP checkpoint in OpenAI's format ({type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); for open_clip's "
-            "own format write ARCHITECTURE:PATH"
-        ) from error
-    open_clip.set_model_preprocess_cfg(model, {**_openai_preprocess(model)})
-    text_length = int(model.positional_embedding.shape[0])
-    tokenizer = open_clip.SimpleTokenizer(context_length=text_length)
-    return model.float(), tokenizer, "OpenAI's, from its weights"
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """Return the tensors by name of a state dict or of a TorchScript archive.
-
-    OpenAI's own files are TorchScript archives, which torch executes, so load only those that you
-    trust. State dicts are read with `weights_only=True`.
-    """
-    if not _is_torchscript(path):
-        return dict(open_clip.factory.load_state_dict(str(path), weights_only=True))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the format is old; it is OpenAI's
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-
-
 def _bytes_of(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().float().contiguous().numpy().tobytes()
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
-
-
-def _openai_preprocess(model: Any) -> dict[str, Any]:
-    return {
-        "size": model.visual.image_size,
-        "mean": open_clip.OPENAI_DATASET_MEAN,
-        "std": open_clip.OPENAI_DATASET_STD,
-        "interpolation": "bicubic",
-    }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from medlabel.data.class_names import refuse_alike
 from medlabel.data.tasks import ClassSpec, flag_of
 from medlabel.errors import InvalidArgumentError
 from medlabel.teacher.caption_sets import TEMPLATES, captions_in
@@ -111,14 +112,15 @@ def captions_by_names(
         caption_sets: the name of a caption set, or several joined by commas.
 
     Raises:
-        MedlabelError: a name is ambiguous, occurs twice, or two names mean the same.
+        MedlabelError: a name is ambiguous, two names are alike (`medlabel.data.class_names`), or
+            two names mean the same.
 
     >>> captions_by_names(["lungs", "Brust=breast"])["lungs"][0]
     'a chest X-ray of an adult'
     """
-    typed = dict(map(name_and_meaning, classes))
-    if len(typed) < len(classes):
-        raise InvalidArgumentError(f"name each class once: {', '.join(classes)}")
+    pairs = [name_and_meaning(text) for text in classes]
+    refuse_alike(name for name, _ in pairs)
+    typed = dict(pairs)
     if not _looks_up_names(caption_sets) and not any(typed.values()):
         return {name: _texts(name, Meaning(), caption_sets) for name in typed}
     meanings = meanings_of(typed)

@@ -159,7 +159,8 @@ class Cnn:
             if side < 1:
                 raise MedlabelError(
                     f"{self}: of {size} pixels, none is left after convolution {index + 1}; "
-                    "pool less (pool=1), or take larger images (--size)"
+                    "pool less (pool=1), or train on larger images (`medlabel run --size`, or "
+                    "`size:` in a YAML file)"
                 )
 
 
