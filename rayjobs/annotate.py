@@ -34,7 +34,7 @@ from medlabel.annotation.table import (
     signature,
 )
 from medlabel.data.decoding import ImageError
-from medlabel.data.listing import Part, pixels_of
+from medlabel.data.listing import Part, absolute_source, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.experiments.run_folder import VERDICT
 from medlabel.experiments.verdicts import read_verdict, write_verdict
@@ -124,8 +124,9 @@ def annotate_sources(
     bundle = load_bundle(config.bundle)
     Store(config.out).check_writable()
     parts = list_sources(
-        config.sources, config.size, config.data_root, config.image_column, on_progress
-    )
+        config.sources, config.size, config.data_root, config.image_column, on_progress,
+        left_out=(config.out,),
+    )  # fmt: skip
     return annotate_parts(config, bundle, parts, on_progress)
 
 
@@ -192,19 +193,13 @@ def _claim(store: Store, config: AnnotateConfig, bundle: Bundle) -> Origin:
 
 def _manifest(config: AnnotateConfig, origin: Origin) -> dict[str, Any]:
     asked = {
-        "sources": [_absolute(source) for source in config.sources],
+        "sources": [absolute_source(source) for source in config.sources],
         "bundle": Store(config.bundle).uri,
         "size": config.size,
         "data_root": str(config.data_root.absolute()) if config.data_root else None,
         "column": config.image_column,
     }
     return {"asked": asked, "origin": asdict(origin), "code_versions": dict(ANNOTATION)}
-
-
-def _absolute(source: str) -> str:
-    """A source in a form that can be found from any folder."""
-    path = Path(source)
-    return str(path.absolute()) if "://" not in source and path.exists() else source
 
 
 def _clean(table: AnnotationTable, parts: Sequence[Part]) -> list[Piece]:

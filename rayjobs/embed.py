@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from medlabel.data.listing import Part
+from medlabel.errors import MedlabelError
+from medlabel.storage.addresses import place_in_file
 from medlabel.storage.digests import digest_image, to_digests
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
@@ -127,8 +129,10 @@ def embed_sources(
     out, home = Store(config.out), Store(str(config.home))
     out.check_writable()
     parts = list_sources(
-        config.sources, config.size, config.data_root, config.image_column, on_progress
-    )
+        config.sources, config.size, config.data_root, config.image_column, on_progress,
+        left_out=(config.out, str(config.home)),
+    )  # fmt: skip
+    places = _claim(out, parts)
     on_progress("starting", 0, 1)
     connect()
     config.replicas.fitted(shards=1)  # raises before the images are read
@@ -147,8 +151,28 @@ def embed_sources(
         rejects |= new
     write_rejects(out, rejects, {part.source for part in parts})
     models = [asdict(result) for result in results]
-    out.write_json(EXPORT_MANIFEST, {"sources": config.sources, "models": models})
+    manifest = {"sources": config.sources, "models": models, "places": places}
+    out.write_json(EXPORT_MANIFEST, manifest)
     return results
+
+
+def _claim(out: Store, parts: Sequence[Part]) -> dict[str, str]:
+    """Where each source is that a folder holds embeddings of, by name, with those of now.
+
+    Raises:
+        MedlabelError: the folder has embeddings of another source of the same name, which would be
+            replaced.
+    """
+    before = out.read_json(EXPORT_MANIFEST) if out.exists(EXPORT_MANIFEST) else {}
+    places: dict[str, str] = dict(before.get("places", {}))
+    for part in parts:
+        place = part.folder or place_in_file(part.address(0))[0]
+        if places.setdefault(part.source, place) != place:
+            raise MedlabelError(
+                f"{out.uri} holds embeddings of another source called {part.source} "
+                f"({places[part.source]}): choose another --out"
+            )
+    return places
 
 
 def _embed_by(

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.data import DataContext, Dataset
 
-from medlabel.data.listing import Part, list_parts
+from medlabel.data.listing import Part, list_all_parts
 from medlabel.errors import MedlabelError
 from medlabel.storage.progress import OnProgress, StageProgress
 from rayjobs.cluster import one_line_errors
@@ -88,22 +88,19 @@ def list_sources(
     data_root: Path | None,
     image_column: str | None,
     on_progress: OnProgress,
+    left_out: Sequence[str] = (),
 ) -> list[Part]:
-    """All parts of all sources (see `medlabel.data.listing.list_parts` for the arguments).
+    """All parts of all sources (see `medlabel.data.listing.list_all_parts` for the arguments).
 
     Raises:
-        MedlabelError: a source cannot be listed, or two sources have the same name, so that the ids
-            of their images would be equal.
+        MedlabelError: a source cannot be listed, or no source holds an image.
     """
-    on_progress("listing", 0, len(sources))
-    parts: list[Part] = []
-    for done, spec in enumerate(sources, start=1):
-        new = list_parts(spec, size, data_root, image_column)
-        if {part.source for part in new} & {part.source for part in parts}:
-            raise MedlabelError(f"two sources are both called {new[0].source}: rename one")
-        parts += new
+
+    def listed(done: int) -> None:
         on_progress("listing", done, len(sources))
-    return parts
+
+    listed(0)
+    return list_all_parts(sources, size, data_root, image_column, left_out, listed)
 
 
 def replica_cpus(gpus: float) -> float:

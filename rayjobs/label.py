@@ -12,6 +12,7 @@ out of the distribution of the pool.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -119,13 +120,14 @@ def label_sources(config: LabelConfig, on_progress: OnProgress = ignore_progress
     _refuse_occupied(store)
     store.check_writable()
     parts = list_sources(
-        config.sources, config.size, config.data_root, config.image_column, on_progress
-    )
+        config.sources, config.size, config.data_root, config.image_column, on_progress,
+        left_out=(config.out, str(config.home)),
+    )  # fmt: skip
     _claim(store, config)
     if not store.exists(_BUNDLE_CONFIG):
         verdict = _train(store / _STUDENT, parts, config, on_progress)
         write_verdict(store, verdict)
-        public = all(is_public(source) for source in config.sources)
+        public = all(_is_public(source) for source in config.sources)
         kept = for_bundle(verdict, public=public)
         runs.publish(store / _STUDENT, config.seed, to=store, verdict=kept)
     annotate = AnnotateConfig(
@@ -134,6 +136,11 @@ def label_sources(config: LabelConfig, on_progress: OnProgress = ignore_progress
         image_column=config.image_column, replicas=config.replicas,
     )  # fmt: skip
     return annotate_parts(annotate, load_bundle(annotate.bundle), parts, on_progress)
+
+
+def _is_public(source: str) -> bool:
+    """Whether everybody may see a source's images; a folder that is called as a set is no set."""
+    return is_public(source) and not os.path.lexists(source)
 
 
 def _check(config: LabelConfig) -> None:
@@ -211,6 +218,7 @@ def _score_pool(
     """Sample the pool, embed it, and score it by the captions of each class."""
     start_ray(on_progress)
     clip = load_teacher(config.clip, config.home, on_progress)
+    parts = [part for part in parts if not part.is_rejected]
     rows = sample_rows([part.count for part in parts], config.pool, config.seed)
     table, progress = image_table(clip, config.home), partial(on_progress, "embedding")
     pool = embed_pool(parts, rows, clip, table, config.side, config.replicas, progress)

@@ -1,6 +1,10 @@
 """Small image files."""
 
+import os
+from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 
@@ -19,3 +23,32 @@ def image_folder(root):
         (root / name).write_bytes(png(level))
     (root / ".hidden").write_bytes(b"x")
     return root
+
+
+@contextmanager
+def without_rights(*paths):
+    """Nobody may read these files and list these folders, not even root, who runs tests in CI.
+
+    Every folder above has to be open to all users: `open_folder` makes one.
+    """
+    modes = [path.stat().st_mode for path in paths]
+    for path in paths:
+        path.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for path, mode in zip(paths, modes, strict=True):
+            path.chmod(mode)
+
+
+@contextmanager
+def open_folder():
+    """A folder that all users may enter; pytest's own are closed."""
+    with TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path

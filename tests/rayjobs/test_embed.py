@@ -4,7 +4,9 @@ import pytest
 import ray
 import torch
 from support import write_npz
+from support_images import image_folder
 
+from medlabel.data.listing import list_all_parts, list_parts
 from medlabel.data.sources import open_source
 from medlabel.data.tasks import source_image
 from medlabel.errors import MedlabelError
@@ -94,13 +96,19 @@ def test_a_damaged_shard_is_computed_again_and_is_the_same(folder, dark, tmp_pat
     assert after.sort_by("image_id").equals(before.sort_by("image_id"))
 
 
-def test_two_sources_of_one_name_are_refused(dark, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    twin = write_npz(other / "dark.npz", level=61)
-    config = job.EmbedConfig((str(dark), str(twin)), str(tmp_path / "out"), tmp_path)
-    with pytest.raises(MedlabelError, match="two sources are both called dark"):
+def test_the_embeddings_of_another_source_of_the_same_name_are_not_replaced(tmp_path):
+    out = Store(str(tmp_path / "out"))
+    ward1, ward2 = (image_folder(tmp_path / ward / "images") for ward in ("ward1", "ward2"))
+    places = job._claim(out, list_parts(str(ward1)))
+    assert places == {"images": str(ward1)}
+    out.write_json("embed.json", {"models": [], "places": places})
+    assert job._claim(out, list_parts(str(ward1))) == places
+    config = job.EmbedConfig((str(ward2),), out.uri, tmp_path / "home")
+    with pytest.raises(MedlabelError, match="holds embeddings of another source called images"):
         job.embed_sources(config)
+    assert job._claim(out, list_all_parts([str(ward1), str(ward2)])).keys() == {
+        "images", "ward1/images", "ward2/images",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

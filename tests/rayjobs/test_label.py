@@ -98,9 +98,9 @@ def test_sources_are_listed_once_and_a_job_goes_on_where_it_was_stopped(
     save_clip(build_clip(PretrainingConfig()), tmp_path / "clip")
     recipe = replace(config.recipe, epochs=1)
     config = replace(config, clip=str(tmp_path / "clip"), recipe=recipe, pool=40)
-    listed, list_parts = [], image_pipeline.list_parts
+    listed, list_all = [], image_pipeline.list_all_parts
     monkeypatch.setattr(
-        image_pipeline, "list_parts", lambda *args: listed.append(args[0]) or list_parts(*args)
+        image_pipeline, "list_all_parts", lambda *args: listed.extend(args[0]) or list_all(*args)
     )
     out, home = tmp_path / "out", tmp_path / "home"
 

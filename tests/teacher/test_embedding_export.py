@@ -79,3 +79,17 @@ def test_a_source_that_changed_meanwhile_is_named(filled, tmp_path):
     empty = EmbeddingTable(Store(str(tmp_path / "empty")), "m")
     with pytest.raises(MedlabelError, match="dark changed while"):
         export(Store(str(tmp_path / "out")), "m", parts, catalogues, empty)
+
+
+@pytest.mark.parametrize("source", ["ward1/images", "50%2F", "é" * 120])
+def test_any_name_of_a_source_names_a_folder(filled, tmp_path, source):
+    out = Store(str(tmp_path / "out"))
+    parts, catalogues, table = filled
+    parts = [replace(part, source=source) for part in parts]
+    write_rejects(out, export(out, "m", parts, catalogues, table), {source})
+    frame = pq.read_table(tmp_path / "out" / "model=m").to_pandas()
+    assert set(frame["image_id"].str.rsplit("/", n=2).str[0]) == {source}
+    (found,) = set(frame["source"])
+    assert found == source or len(source) == 120
+    write_rejects(out, {}, {source})
+    assert out.read_table("rejects.parquet").empty

@@ -26,16 +26,19 @@ from medlabel.storage.digests import hex_digest_of_pieces
 __all__ = [
     "MEDMNIST_FLAGS",
     "SIZES",
+    "SPLITS",
     "Source",
     "Split",
     "check_pixels",
     "default_data_root",
     "download_medmnist",
     "find_npz",
+    "is_npz",
     "is_public",
     "medmnist_file",
     "open_source",
     "source_name",
+    "unknown_set",
 ]
 
 SIZES = (28, 64, 128, 224)
@@ -120,7 +123,16 @@ def source_name(spec: str) -> str:
     """
     if spec.startswith("phantom:"):
         return spec.replace(":", "-")
-    return Path(spec).stem if spec.endswith(".npz") else spec
+    return Path(spec).stem if is_npz(spec) else spec
+
+
+def is_npz(spec: str) -> bool:
+    """Whether a source is an npz file, by its name, in capitals or not.
+
+    >>> is_npz("CHEST.NPZ"), is_npz("breastmnist")
+    (True, False)
+    """
+    return spec.lower().endswith(".npz")
 
 
 def is_public(spec: str) -> bool:
@@ -130,6 +142,15 @@ def is_public(spec: str) -> bool:
     (True, True, False)
     """
     return spec.startswith("phantom:") or spec in MEDMNIST_FLAGS
+
+
+def unknown_set(spec: str) -> str:
+    """What to say of a name that is no set's, with the nearest that is one."""
+    close = get_close_matches(spec, MEDMNIST_FLAGS, 1)
+    return (
+        f"unknown set {spec!r}{f' (did you mean {close[0]}?)' if close else ''}: give a path "
+        f"that ends in .npz, phantom:FLAG, or one of {', '.join(MEDMNIST_FLAGS)}"
+    )
 
 
 def open_source(spec: str, size: int = 28, data_root: Path | None = None) -> Source:
@@ -154,14 +175,10 @@ def open_source(spec: str, size: int = 28, data_root: Path | None = None) -> Sou
 
 def find_npz(spec: str, size: int = 28, data_root: Path | None = None) -> Path:
     """Return the npz file of a source; a MedMNIST set is downloaded if it is missing."""
-    if spec.endswith(".npz"):
+    if is_npz(spec):
         return Path(spec)
     if spec not in MEDMNIST_FLAGS:
-        close = get_close_matches(spec, MEDMNIST_FLAGS, 1)
-        raise MedlabelError(
-            f"unknown set {spec!r}{f' (did you mean {close[0]}?)' if close else ''}: give a path "
-            f"that ends in .npz, phantom:FLAG, or one of {', '.join(MEDMNIST_FLAGS)}"
-        )
+        raise MedlabelError(unknown_set(spec))
     root = data_root or default_data_root()
     path = medmnist_file(spec, size, root)
     if not path.exists():

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from medlabel.data.class_names import refuse_alike
-from medlabel.data.sources import MEDMNIST_FLAGS, Source, open_source, source_name
+from medlabel.data.sources import MEDMNIST_FLAGS, Source, is_npz, open_source, source_name
 from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
 from medlabel.phantoms import LOOKS
@@ -123,7 +123,7 @@ def parse_task(text: str, size: int | None = None) -> Task:
         MedlabelError: the specification is invalid; the message names the first mistake.
     """
     try:
-        if text.endswith((".yaml", ".yml")):
+        if text.lower().endswith((".yaml", ".yml")):
             task = Task.model_validate(_read_task(Path(text)))
         else:
             task = Task(classes=tuple(parse_class(part) for part in split_classes(text)))
@@ -140,7 +140,7 @@ def _read_task(path: Path) -> object:
         content.setdefault("name", path.stem)
         classes = content.get("classes")
         for spec in classes if isinstance(classes, list) else []:
-            if isinstance(spec, dict) and str(spec.get("source", "")).endswith(".npz"):
+            if isinstance(spec, dict) and is_npz(str(spec.get("source", ""))):
                 spec["source"] = str(path.parent / str(spec["source"]))
     return content
 

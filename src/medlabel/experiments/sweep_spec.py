@@ -79,6 +79,7 @@ _TYPED = (  # fields of a spec's YAML file, a search's included; the values of a
 )  # fmt: skip
 CAPTIONS_READ = "captions.json"  # in the folder of a sweep or a search
 _COMBINED = {"pairs": 2, "triples": 3, "quadruples": 4}
+_FILE = re.compile(r"[^,=#]+\.(npz|ya?ml)\b", re.IGNORECASE)
 _SHORT = {
     "medmnist": MEDMNIST_FLAGS,
     "phantoms": tuple(f"phantom:{flag}" for flag in MEDMNIST_FLAGS),
@@ -231,10 +232,10 @@ def _beside(spec: Spec, folder: Path) -> Spec:
     """The specification with relative paths resolved against this folder."""
 
     def near(text: str) -> str:
-        return str(folder / text) if text.endswith((".npz", ".yaml", ".yml")) else text
+        return str(folder / text) if text.lower().endswith((".npz", ".yaml", ".yml")) else text
 
     def near_task(text: str) -> str:
-        return re.sub(r"[^,=#]+\.(npz|ya?ml)\b", lambda found: str(folder / found[0].strip()), text)
+        return _FILE.sub(lambda found: str(folder / found[0].strip()), text)
 
     def near_model(text: str) -> str:
         return str(folder / text) if (folder / text).exists() else text

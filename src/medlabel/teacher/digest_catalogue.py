@@ -99,14 +99,15 @@ class CatalogueStore:
             final: whether to remove those of parts in which an image could not be read, too, so
                 that these parts are read again.
         """
-        wanted, found = {part.key for part in parts}, dict[str, Catalogue]()
+        wanted, found = {part.key: part for part in parts}, dict[str, Catalogue]()
         for name in self._store.list("*.parquet"):
             key = checked_stem(name)
             if key not in wanted:
                 continue
             data = self._store.read_checked(name)
             entry = None if data is None else Catalogue.from_parquet(data)
-            if entry is None or (final and not entry.final):
+            again = final and not wanted[key].is_rejected  # nobody has tried to read these
+            if entry is None or (again and not entry.final):
                 self._store.remove(name)
             else:
                 found[key] = entry

@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medlabel.data.listing import Part
+from medlabel.data.sources import SPLITS
 from medlabel.errors import MedlabelError
+from medlabel.storage.digests import hex_digest
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.teacher.digest_catalogue import Catalogue
@@ -28,6 +30,7 @@ from medlabel.teacher.embeddings import Contents, EmbeddingTable, Shard
 __all__ = ["EXPORT_MANIFEST", "REJECTS", "export", "write_rejects"]
 
 EXPORT_MANIFEST, REJECTS = "embed.json", "rejects.parquet"
+_LONGEST = 200  # bytes of a source's name in the name of a folder, which may have 255
 _PIECE = 8192  # rows per file, and the largest number in memory at once
 
 
@@ -51,7 +54,7 @@ def export(
     written: set[str] = set()
     total, done = sum(part.count for part in parts), 0
     for part, entry in zip(parts, catalogues, strict=True):
-        folder = f"model={model_key}/source={part.source}/split={part.split}"
+        folder = f"{_folder(model_key, part.source)}/split={part.split}"
         for start in range(0, part.count, _PIECE):
             rows = np.arange(start, min(start + _PIECE, part.count))
             piece, reasons = _piece(part, entry, rows, contents, table)
@@ -65,11 +68,20 @@ def export(
     if done != total:
         raise MedlabelError(f"{total} images came in and {done} rows went out: please report this")
     for source in {part.source for part in parts}:
-        folder = glob.escape(f"model={model_key}/source={source}")
+        folder = glob.escape(_folder(model_key, source))
         for name in out.list(f"{folder}/split=*/part-*.parquet"):
             if name not in written:
                 out.remove(name)
     return rejects
+
+
+def _folder(model_key: str, source: str) -> str:
+    """The folder of a source: its name, encoded as in Hive's partitions, and cut if it is long."""
+    name = source.replace("%", "%25").replace("/", "%2F")
+    if len(name.encode()) > _LONGEST:
+        start = name.encode()[: _LONGEST // 2].decode(errors="ignore")
+        name = f"{start}-{hex_digest(source, 16)}"
+    return f"model={model_key}/source={name}"
 
 
 def _piece(
@@ -116,11 +128,12 @@ def write_rejects(out: Store, rejects: Mapping[str, str], sources: Collection[st
 
     Rows of other sources than `sources`, from earlier exports, are kept.
     """
+    mine = tuple(f"{source}/{split}/" for source in sources for split in ("all", *SPLITS))
     rows = dict(rejects)
     if out.exists(REJECTS):
         before = out.read_table(REJECTS)
         for image_id, reason in zip(before["image_id"], before["reason"], strict=True):
-            if image_id.split("/", 1)[0] not in sources:
+            if not image_id.startswith(mine):
                 rows[image_id] = reason
     table = pd.DataFrame(sorted(rows.items()), columns=["image_id", "reason"], dtype=str)
     out.write_table(REJECTS, table)

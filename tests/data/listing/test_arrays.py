@@ -23,3 +23,16 @@ def test_phantoms_are_the_same_wherever_they_are_rendered():
     part = list_parts("phantom:breastmnist")[1]
     whole = open_source("phantom:breastmnist").splits["val"].images
     np.testing.assert_array_equal(np.stack(list(part.read())), whole)
+
+
+def test_what_a_damaged_npz_does_not_give_is_rejects(tmp_path):
+    path = write_npz(tmp_path / "a.npz")
+    part = list_parts(str(path))[0]
+    data = bytearray(path.read_bytes())
+    data[300:310] = b"\xff" * 10
+    path.write_bytes(bytes(data))
+    contents = list(part.read())
+    assert len(contents) == part.count
+    assert contents[-1].reason == "a damaged npz file"
+    path.unlink()
+    assert next(part.read()).reason == "cannot be read: No such file or directory"

@@ -79,3 +79,26 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
     pq.write_table(pa.table({"a": [b"x"]}), tmp_path / "t.parquet")
     with pytest.raises(MedlabelError, match=r"no column 'b' \(a\)"):
         list_parts(str(tmp_path / "t.parquet"), image_column="b")
+
+
+def test_a_row_group_that_is_damaged_is_rejects_and_the_others_are_read(tmp_path):
+    path = tmp_path / "t.parquet"
+    cells = [png(n) for n in range(4)]
+    pq.write_table(pa.table({"image": cells}), path, row_group_size=2, compression="gzip")
+    start = pq.ParquetFile(path).metadata.row_group(0).column(0).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 60] = b"\xff" * 60
+    path.write_bytes(bytes(data))
+    first, second = list_parts(str(path))
+    assert [content.reason for content in first.read()] == ["a damaged Parquet file"] * 2
+    assert list(second.read()) == cells[2:]
+    path.unlink()
+    (content,) = first.read(np.array([1]))
+    assert content.reason == "cannot be read: No such file or directory"
+
+
+def test_a_name_may_hold_wildcards_and_colons(tmp_path):
+    pq.write_table(pa.table({"image": [png(1)]}), tmp_path / "a[1]::*.parquet")
+    (part,) = list_parts(str(tmp_path / "a[1]::*.parquet"))
+    assert list(part.read()) == [png(1)]
+    assert part.address(0) == f"{tmp_path}/a[1]::*.parquet#0"

@@ -1,5 +1,6 @@
 """Parts of npz files in MedMNIST's layout and of phantoms: their splits."""
 
+import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from medlabel.data.listing.parts import CHUNK, Content, Part
+from medlabel.data.listing.parts import CHUNK, Content, Part, all_rows
 from medlabel.data.sources import SPLITS, check_pixels, open_source
 from medlabel.errors import MedlabelError
+from medlabel.storage.addresses import escaped, path_bytes, path_text
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,17 @@ class NpzPart(Part):
 
     def address(self, row: int) -> str:
         """See `Part.address`."""
-        return f"{self.path}#{self.split}/{row}"
+        return f"{escaped(self.path)}#{self.split}/{row}"
 
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
         """See `Part.read`."""
+        count = self.count if rows is None else len(rows)
+        return all_rows(self._read(rows), count, "a damaged npz file")
+
+    def _read(self, rows: NDArray[np.integer] | None) -> Iterator[Content]:
         wanted = None if rows is None else set(rows.tolist())
-        with zipfile.ZipFile(self.path) as archive, archive.open(_member(self.split)) as file:
+        path = os.fsdecode(path_bytes(self.path))
+        with zipfile.ZipFile(path) as archive, archive.open(_member(self.split)) as file:
             shape, _ = _npy_header(file)
             size = int(np.prod(shape[1:]))
             chunk = max(1, CHUNK // size)
@@ -80,7 +87,7 @@ def npz_parts(path: Path, name: str) -> list[Part]:
         except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
             raise MedlabelError(f"{path}: damaged or not in MedMNIST's layout ({error})") from error
         check_pixels(path, split, shape, dtype)
-        parts.append(NpzPart(name, split, shape[0], stamp, str(path.absolute())))
+        parts.append(NpzPart(escaped(name), split, shape[0], stamp, path_text(path.absolute())))
     return list(parts)
 
 

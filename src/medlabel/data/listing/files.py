@@ -8,12 +8,13 @@ So a file that is added or removed changes one part, or a few, however large the
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
 from medlabel.data.decoding import Fault, ImageError
+from medlabel.data.listing.folder import Folder
 from medlabel.data.listing.parts import UNREADABLE, Content, Part
+from medlabel.storage.addresses import escaped
 from medlabel.storage.digests import digest_bytes, hex_digest
 
 FILES = 512  # per part, about: some seconds of reading, yet several readers can share a folder
@@ -44,23 +45,36 @@ class FilesPart(Part):
 
     def index(self, row: int) -> str:
         """The path within the folder."""
-        return self.names[row]
+        return escaped(self.names[row])
+
+    @property
+    def folder(self) -> str:
+        """See `Part.folder`."""
+        return escaped(self.root)
 
     def address(self, row: int) -> str:
         """See `Part.address`."""
-        return f"{self.root}/{self.names[row]}"
+        return escaped(f"{self.root}/{self.names[row]}")
 
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
         """See `Part.read`."""
-        fs, root = fsspec.core.url_to_fs(self.root)
+        folder = Folder(self.root)
         for row in range(self.count) if rows is None else rows:
-            try:
-                data = bytes(fs.cat_file(f"{root}/{self.names[row]}", end=_MAX_FILE + 1))
-            except OSError as error:
-                yield ImageError(Fault.DAMAGED, f"{UNREADABLE}: {error.strerror or error}")
-                continue
-            large = len(data) > _MAX_FILE
-            yield ImageError(Fault.TOO_LARGE, f"more than {_MAX_FILE:,} bytes") if large else data
+            yield _content(folder, self.names[row])
+
+
+def _content(folder: Folder, name: str) -> Content:
+    """The bytes of a file, or the reason why there are none."""
+    try:
+        data = folder.read(name, _MAX_FILE + 1)
+    except ImageError as error:
+        return error
+    except IsADirectoryError:
+        return ImageError(Fault.UNSUPPORTED, "a folder, not a file")
+    except OSError as error:
+        return ImageError(Fault.DAMAGED, f"{UNREADABLE}: {error.strerror or error}")
+    large = len(data) > _MAX_FILE
+    return ImageError(Fault.TOO_LARGE, f"more than {_MAX_FILE:,} bytes") if large else data
 
 
 def file_parts(

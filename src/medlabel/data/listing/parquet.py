@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medlabel.data.decoding import MAX_PIXELS, Fault, ImageError
-from medlabel.data.listing.parts import CHUNK, Content, Part
-from medlabel.errors import MedlabelError
+from medlabel.data.listing.folder import Folder
+from medlabel.data.listing.parts import CHUNK, Content, Part, all_rows
+from medlabel.storage.addresses import escaped
 
 _MAX_ROWS = 256  # read at a time, however small
 
@@ -21,7 +21,7 @@ _MAX_ROWS = 256  # read at a time, however small
 class ParquetPart(Part):
     """A row group of a Parquet file; its image column holds the bytes of files or uint8 pixels."""
 
-    uri: str
+    root: str
     name: str
     group: int
     first: int
@@ -29,16 +29,24 @@ class ParquetPart(Part):
 
     def index(self, row: int) -> str:
         """File and row."""
-        return f"{self.name}#{self.first + row}"
+        return f"{escaped(self.name)}#{self.first + row}"
+
+    @property
+    def folder(self) -> str:
+        """See `Part.folder`."""
+        return escaped(self.root)
 
     def address(self, row: int) -> str:
         """See `Part.address`."""
-        return f"{self.uri}#{self.first + row}"
+        return f"{escaped(f'{self.root}/{self.name}')}#{self.first + row}"
 
     def read(self, rows: NDArray[np.integer] | None = None) -> Iterator[Content]:
         """See `Part.read`."""
         wanted = np.arange(self.count) if rows is None else rows
-        with fsspec.open(self.uri) as file:
+        return all_rows(self._read(wanted), len(wanted), "a damaged Parquet file")
+
+    def _read(self, wanted: NDArray[np.integer]) -> Iterator[Content]:
+        with Folder(self.root).open(self.name) as file:
             table = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
             rows_at_once = _rows_at_once(table, self.group, self.column)
             first = 0
@@ -50,25 +58,34 @@ class ParquetPart(Part):
 
 
 def parquet_parts(
-    source: str, uri: str, name: str, stamp: str, column: str | None
+    source: str, root: str, name: str, stamp: str, column: str | None
 ) -> Iterator[Part]:
-    """The row groups of a file; a `MedlabelError` if it is damaged or has no column of images."""
+    """The row groups of a file, given the path or URI of its folder and its path in that.
+
+    Raises:
+        ImageError: it is damaged, or has no column of images.
+    """
     try:
-        with fsspec.open(uri) as file:
+        with Folder(root).open(name) as file:
             footer = pq.ParquetFile(file)
             groups = [footer.metadata.row_group(g).num_rows for g in range(footer.num_row_groups)]
             column = _image_column(footer.schema_arrow, column)
     except (pa.ArrowException, OSError) as error:
-        raise MedlabelError(
-            f"{uri} is not an intact Parquet file: {error}".splitlines()[0]
-        ) from error
+        reason = f"not an intact Parquet file: {error}".splitlines()[0]
+        raise ImageError(Fault.DAMAGED, reason) from error
     except KeyError as error:
-        raise MedlabelError(f"{uri}: {error.args[0]}; name one with --image-column") from error
+        reason = f"{error.args[0]}; name one with --image-column"
+        raise ImageError(Fault.UNSUPPORTED, reason) from error
     firsts = np.cumsum([0, *groups])
     for group, count in enumerate(groups):
-        if not count:
-            continue
-        yield ParquetPart(source, "all", count, stamp, uri, name, group, int(firsts[group]), column)
+        if count:
+            first = int(firsts[group])
+            yield ParquetPart(source, "all", count, stamp, root, name, group, first, column)
+
+
+def is_parquet(name: str) -> bool:
+    """Whether a file is a Parquet file by its name, in capitals or not."""
+    return name.lower().endswith(".parquet")
 
 
 def _image_column(schema: pa.Schema, named: str | None) -> str:

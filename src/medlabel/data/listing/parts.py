@@ -1,14 +1,17 @@
 """What every part of a source has: images that are counted, named and read one by one."""
 
 import json
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from zipfile import BadZipFile
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from medlabel.data.decoding import ImageError, decode_image
+from medlabel.data.decoding import Fault, ImageError, decode_image
 from medlabel.storage.digests import digest_bytes, digest_image, hex_digest
 
 CHUNK = 2**24  # bytes of pixels or files in memory at a time
@@ -26,6 +29,30 @@ def pixels_of(content: Content) -> NDArray[np.uint8]:
     if isinstance(content, ImageError):
         raise content
     return decode_image(content) if isinstance(content, bytes) else content
+
+
+def all_rows(contents: Iterator[Content], count: int, damaged: str) -> Iterator[Content]:
+    """As many contents as were asked for, though the file should break off or be damaged.
+
+    Args:
+        contents: as they are read.
+        count: how many there have to be.
+        damaged: the reason for those that a damaged file does not give.
+    """
+    done, reason = 0, damaged
+    try:
+        for content in contents:
+            yield content
+            done += 1
+    except ImageError as error:
+        reason = error.reason
+    except OSError as error:
+        if error.errno is not None or type(error) is not OSError:  # else a library's, of content
+            reason = f"{UNREADABLE}: {error.strerror or error}"
+    except (ValueError, EOFError, NotImplementedError, BadZipFile, zlib.error, pa.ArrowException):
+        pass
+    for _ in range(count - done):
+        yield ImageError(Fault.DAMAGED, reason)
 
 
 @dataclass(frozen=True)
@@ -59,6 +86,16 @@ class Part(ABC):
     def stamp(self, row: int) -> str:
         """What changes if the content of an image may have changed: a file's size, time or ETag."""
         return self.fingerprint
+
+    @property
+    def folder(self) -> str | None:
+        """The address of the folder that was listed, as far as it is one."""
+        return None
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether these are no images, but what could not be listed or is no regular file."""
+        return False
 
     def only(self, rows: NDArray[np.integer]) -> "Part | None":
         """A part of these rows alone; None if a part of this kind is read from its beginning."""

@@ -1,81 +1,171 @@
-"""The parts of a source of any kind, as a user types it."""
+"""The parts of one source or of several, as a user types them."""
 
-import re
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import fsspec
 
 from medlabel.data.listing.arrays import npz_parts, phantom_parts
-from medlabel.data.listing.files import file_parts
-from medlabel.data.listing.parquet import parquet_parts
+from medlabel.data.listing.file_sources import FileSource, find_source, gather_single_files
 from medlabel.data.listing.parts import Part
-from medlabel.data.sources import find_npz, source_name
+from medlabel.data.listing.patterns import is_pattern
+from medlabel.data.listing.rejects import RejectsPart
+from medlabel.data.sources import MEDMNIST_FLAGS, find_npz, is_npz, source_name, unknown_set
 from medlabel.errors import MedlabelError
-from medlabel.storage.digests import hex_digest
+from medlabel.storage.addresses import escaped, path_text
 
 
 def list_parts(
-    spec: str, size: int = 28, data_root: Path | None = None, image_column: str | None = None
+    spec: str,
+    size: int = 28,
+    data_root: Path | None = None,
+    image_column: str | None = None,
+    left_out: Sequence[str] = (),
 ) -> list[Part]:
     """The parts of a source, as a user types it (see the table of `medlabel.data.listing`).
 
     Args:
-        spec: a MedMNIST flag, a path or a URI.
+        spec: a MedMNIST flag, a path, a pattern or a URI.
         size: side in pixels of the images of MedMNIST flags and phantoms.
         data_root: folder of MedMNIST's npz files; missing ones are downloaded to it.
         image_column: column of Parquet files that holds the images; may be None if only one can.
+        left_out: folders or buckets within the source that are not listed, such as the one that
+            results are written to.
 
     Raises:
-        MedlabelError: the source does not exist, is empty or damaged, or is of an unknown kind.
+        MedlabelError: the source does not exist, is empty or damaged, cannot be read or is of an
+            unknown kind.
     """
-    if spec.startswith("phantom:"):
-        return phantom_parts(spec, size)
-    if "/" not in spec and not Path(spec).exists() and not spec.endswith((".npz", ".parquet")):
-        return npz_parts(find_npz(spec, size, data_root), spec)
-    if spec.endswith(".npz"):
-        return npz_parts(find_npz(spec, size, data_root), source_name(spec))
-    return _folder_parts(spec, image_column)
+    return list_all_parts([spec], size, data_root, image_column, left_out)
 
 
-def _folder_parts(spec: str, column: str | None) -> list[Part]:
-    """Parts of a folder, bucket, or single file."""
-    try:
-        fs, root = fsspec.core.url_to_fs(spec)
-        root, found = _find(fs, root)
-    except (ImportError, ValueError, OSError) as error:
-        raise MedlabelError(f"cannot open {spec}: {error}") from error
-    single = set(found) == {root}
-    base = root.rsplit("/", 1)[0] if single else root
-    names = sorted(path[len(base) :].lstrip("/") for path in found)
-    names = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
-    if not names:
-        raise MedlabelError(f"{spec}: no such file or folder, or nothing in it")
-    own = Path(root.rstrip("/")).name
-    source = own.rsplit(".", 1)[0] if single else own
-    where = base if "file" in fs.protocol else fs.unstrip_protocol(base)
-    stamps = {name: _stamp(found[f"{base}/{name}"]) for name in names}
-    tables = [name for name in names if name.endswith(".parquet")]
-    files = [name for name in names if not name.endswith(".parquet")]
-    parts = list(file_parts(source, where, files, stamps))
-    for name in tables:
-        parts += parquet_parts(source, f"{where}/{name}", name, stamps[name], column)
-    if not parts:
-        raise MedlabelError(f"{spec} holds no images")
+def list_all_parts(
+    specs: Sequence[str],
+    size: int = 28,
+    data_root: Path | None = None,
+    image_column: str | None = None,
+    left_out: Sequence[str] = (),
+    on_source: Callable[[int], None] = lambda done: None,
+) -> list[Part]:
+    """The parts of several sources, in which no image is listed twice and no two have one id.
+
+    A source is called after its last component (`images`), or after more of them where two would
+    have the same name (`ward1/images`, `ward2/images`). Files of one folder that are named one by
+    one, as a shell does it for `scans/*.png`, are one source, called after the folder.
+
+    Args:
+        specs: as for `list_parts`, which describes the other arguments, too.
+        size: see there.
+        data_root: see there.
+        image_column: see there.
+        left_out: see there.
+        on_source: called with the number of sources that are listed.
+
+    Raises:
+        MedlabelError: see there; or none of the sources holds an image.
+    """
+    arrays = dict[str, list[Part]]()  # by what was typed, or the path of the file
+    files = list[FileSource]()
+    for done, spec in enumerate(specs, start=1):
+        found = _array_parts(spec, size, data_root)
+        if found is None:
+            files.append(find_source(spec, left_out))
+        else:
+            arrays.setdefault(_place(spec), found)
+        on_source(done)
+    if len(specs) > 1:
+        files = _listed_once(gather_single_files(files))
+    owners = [(parts[0].source, place) for place, parts in arrays.items()]
+    names = unique_names([*owners, *((one.name, one.place) for one in files)])
+    parts = [
+        replace(part, source=name)
+        for name, found in zip(names, arrays.values(), strict=False)
+        for part in found
+    ]
+    for name, one in zip(names[len(arrays) :], files, strict=True):
+        parts += one.parts(name, image_column)
+    _check_images(parts, specs)
     return parts
 
 
-def _find(fs: Any, root: str) -> tuple[str, dict[str, Any]]:
-    """A folder and its files by path; for a pattern, the folder before its first wildcard."""
-    wild = re.search(r"[*?[]", root)
-    if not wild or fs.exists(root):
-        return root, fs.find(root, detail=True)
-    fitting = fs.glob(root, detail=True).items()
-    files = {path: info for path, info in fitting if info["type"] == "file"}
-    return root[: root.rindex("/", 0, wild.start())], files
+def absolute_source(spec: str) -> str:
+    """A source in a form that means the same in every working directory."""
+    if "://" in spec or spec.startswith("phantom:"):
+        return spec
+    if spec in MEDMNIST_FLAGS and not os.path.lexists(spec):
+        return spec
+    return os.path.abspath(os.path.expanduser(spec) if not os.path.lexists(spec) else spec)
 
 
-def _stamp(info: dict[str, Any]) -> str:
-    """A digest of those facts of a file, as its store states them, that change with its content."""
-    kept = ("size", "mtime", "ETag", "etag", "md5Hash", "crc32c", "LastModified", "created")
-    return hex_digest(repr([(key, str(info[key])) for key in kept if key in info]), 16)
+def unique_names(sources: Sequence[tuple[str, str]]) -> list[str]:
+    """A name for each source; those of different places differ.
+
+    >>> unique_names([("images", "/data/ward1/images"), ("images", "/data/ward2/images")])
+    ['ward1/images', 'ward2/images']
+
+    Args:
+        sources: the name that each would have alone, and its path or URI.
+    """
+    places = dict.fromkeys(sources)
+    names = {source: source[0] for source in places}
+    for depth in range(2, 2 + max((place.count("/") for _, place in places), default=0)):
+        often = Counter(names.values())
+        for (own, place), name in names.items():
+            if often[name] > 1:
+                names[own, place] = "/".join([x for x in place.split("/") if x][-depth:]) or own
+    often, seen = Counter(names.values()), Counter[str]()
+    for source, name in names.items():
+        if often[name] > 1:
+            seen[name] += 1
+            names[source] = f"{name} {seen[name]}"
+    return [names[source] for source in sources]
+
+
+def _place(spec: str) -> str:
+    return spec if spec.startswith("phantom:") else path_text(os.path.abspath(spec))
+
+
+def _array_parts(spec: str, size: int, data_root: Path | None) -> list[Part] | None:
+    """The splits of phantoms, of an npz file or of a MedMNIST set; None for other sources."""
+    if spec.startswith("phantom:"):
+        return phantom_parts(spec, size)
+    here = os.path.lexists(spec)
+    if is_npz(spec) and not os.path.isdir(spec):
+        return npz_parts(find_npz(spec, size, data_root), source_name(spec))
+    if spec in MEDMNIST_FLAGS and not here:
+        return npz_parts(find_npz(spec, size, data_root), spec)
+    if "/" not in spec and not here and not is_pattern(spec) and not spec.startswith("~"):
+        raise MedlabelError(
+            f"{escaped(path_text(spec))}: no such file or folder, and {unknown_set(spec)}"
+        )
+    return None
+
+
+def _listed_once(sources: Sequence[FileSource]) -> list[FileSource]:
+    """The sources with each image and reject in the first that holds it; none without any.
+
+    Parquet files that the user named are the first, for damage to them is an error.
+    """
+    seen = set[str]()
+    for source in sorted(sources, key=lambda source: not source.is_table):
+        source.drop(seen)
+    return [source for source in sources if source.files or source.rejects]
+
+
+def _check_images(parts: Sequence[Part], specs: Sequence[str]) -> None:
+    """Raise a `MedlabelError` if there is no image at all, or nothing that could be read."""
+    if any(not part.is_rejected for part in parts):
+        return
+    rejects = list(_reasons(parts))
+    if not rejects:
+        raise MedlabelError(f"{specs[0] if len(specs) == 1 else 'the sources'} holds no images")
+    address, reason = rejects[0]
+    more = f" (and {len(rejects) - 1:,} more that hold no image)" if len(rejects) > 1 else ""
+    raise MedlabelError(f"{address}: {reason}{more}")
+
+
+def _reasons(parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
+    for part in parts:
+        if isinstance(part, RejectsPart):
+            yield from ((part.address(row), part.reasons[row]) for row in range(part.count))

@@ -15,6 +15,7 @@ from medlabel.data.sources import (
     SIZES,
     default_data_root,
     download_medmnist,
+    is_npz,
     medmnist_file,
 )
 from medlabel.errors import MedlabelError
@@ -53,7 +54,7 @@ def expand_items(items: Iterable[str], places: DownloadFolders) -> list[str]:
         raise MedlabelError(f"size {places.size} is not one of {', '.join(map(str, SIZES))}")
     wanted = [one for item in items for one in SHORTHANDS.get(item, (item,))]
     for item in wanted:
-        if item.startswith("phantom:") or item.endswith(".npz"):
+        if item.startswith("phantom:") or is_npz(item):
             raise MedlabelError(f"{item}: nothing to fetch: it is drawn, or a file of your own")
         if item not in MEDMNIST_FLAGS:
             _check_model_name(item, places.home)
