@@ -18,7 +18,7 @@ from broken_images import (
 )
 from PIL import Image, ImageFile
 
-from medlabel.data.decoding import MAX_PIXELS, Fault, ImageError, decode_image
+from medlabel.data.decoding import MAX_PIXELS, Fault, ImageError, decode_image, decode_stack
 from medlabel.errors import MedlabelError
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(8, 32)
@@ -61,6 +61,12 @@ def test_jpeg_is_read(array):
 def test_npy_holds_the_pixels_that_were_sent(array, fortran, version):
     sent = np.asfortranarray(array) if fortran else array
     np.testing.assert_array_equal(decode_image(npy(sent, version=version)), array)
+
+
+def test_npy_with_one_channel_is_grey():
+    np.testing.assert_array_equal(decode_image(npy(RAMP[..., None])), RAMP)
+    (image,) = decode_stack(npy(RAMP[..., None]), 1)
+    np.testing.assert_array_equal(image, RAMP)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])

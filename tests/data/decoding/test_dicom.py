@@ -30,7 +30,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from medlabel.data.decoding import ImageError, decode_image
+from medlabel.data.decoding import ImageError, decode, decode_image
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(8, 32)
 RGB = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
@@ -103,6 +103,19 @@ def test_dicom_without_a_window_spans_its_darkest_to_its_brightest():
 )
 def test_values_of_32_bits_are_read(values):
     np.testing.assert_array_equal(decode_image(dicom_bytes(values)), shades(TWELVE, 0, 4095))
+
+
+@pytest.mark.parametrize(
+    ("values", "header", "expected"),
+    [
+        (TWELVE, {}, True),
+        (TWELVE, {"WindowCenter": 40, "WindowWidth": 400}, False),
+        (TWELVE.astype(np.uint8), {}, False),
+    ],
+    ids=["no window", "window", "8 bits"],
+)
+def test_it_is_noted_where_the_own_range_takes_the_place_of_a_window(values, header, expected):
+    assert decode(dicom_bytes(values, **header)).own_range is expected
 
 
 def test_dicom_of_one_shade_is_black():

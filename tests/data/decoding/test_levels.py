@@ -31,3 +31,8 @@ def test_it_is_noted_that_an_image_was_scaled_by_its_own_range():
     scaled_by_own_range.set(False)
     from_own_range(np.arange(4))
     assert scaled_by_own_range.get()
+
+
+def test_what_is_not_a_number_has_no_grey_level():
+    with pytest.raises(ValueError, match="not a number"):
+        to_grey_levels(np.array([0.0, np.nan]), 0, 1)

@@ -20,7 +20,7 @@ _MAX_HEADER = 1024  # characters; numpy writes 118 for an array of three dimensi
 
 
 def decode_npy(data: bytes) -> NDArray[np.uint8]:
-    """Decode an npy of one uint8 array [H, W] or [H, W, 3].
+    """Decode an npy of one uint8 array [H, W], [H, W, 1] or [H, W, 3] into [H, W] or [H, W, 3].
 
     The header is checked against the number of bytes before anything is read.
 
@@ -32,7 +32,7 @@ def decode_npy(data: bytes) -> NDArray[np.uint8]:
     if dtype != np.uint8:
         held = "pickled objects" if dtype.hasobject else f"dtype {dtype}"
         raise ImageError(Fault.UNSUITABLE, f"npy holds {held}: send uint8 pixels, 0 to 255")
-    if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)) or 0 in shape:
+    if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)) or 0 in shape:
         reason = f"npy of shape {list(shape)}: send one image, [H, W] or [H, W, 3]"
         raise ImageError(Fault.UNSUITABLE, reason)
     check_pixels(shape[1], shape[0])
@@ -40,7 +40,8 @@ def decode_npy(data: bytes) -> NDArray[np.uint8]:
     if held_bytes != math.prod(shape):
         reason = f"damaged npy: {held_bytes} bytes of pixels for shape {list(shape)}"
         raise ImageError(Fault.DAMAGED, reason)
-    return np.ascontiguousarray(np.load(BytesIO(data), allow_pickle=False))
+    array = np.load(BytesIO(data), allow_pickle=False)
+    return np.ascontiguousarray(array[..., 0] if shape[2:] == (1,) else array)
 
 
 def npy_header(stream: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -33,6 +33,7 @@ from medlabel.data.decoding.faults import (
     check_frames,
     check_pixels,
 )
+from medlabel.data.decoding.levels import scaled_by_own_range, to_grey_levels
 
 __all__ = ["decode_dicom"]
 
@@ -228,15 +229,12 @@ def _rescaled(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
 def _tissue_shades(values: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
     """Convert rescaled values of any shape, none of them padding, to uint8 grey levels."""
     values, low, high = _windowed(values, header)
-    if low == high:
-        return np.zeros(values.shape, np.uint8)
-    shown = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
-    if not np.isfinite(shown).all():
+    inverted = header.PhotometricInterpretation == "MONOCHROME1"  # the lowest value is white
+    try:
+        return to_grey_levels(values, low, high, inverted=inverted)
+    except ValueError:
         reason = "a damaged DICOM file: its rescaling or its window is not a number"
-        raise ImageError(Fault.DAMAGED, reason)
-    if header.PhotometricInterpretation == "MONOCHROME1":  # the lowest value is white
-        shown = 1 - shown
-    return np.rint(255 * shown).astype(np.uint8)
+        raise ImageError(Fault.DAMAGED, reason) from None
 
 
 def _windowed(values: NDArray[Any], header: Dataset) -> tuple[NDArray[Any], float, float]:
@@ -247,6 +245,7 @@ def _windowed(values: NDArray[Any], header: Dataset) -> tuple[NDArray[Any], floa
             return values, 0.0, 2.0**bits - 1
     center, width = _first(header, "WindowCenter"), _first(header, "WindowWidth")
     if center is None or width is None or not width > 0:
+        scaled_by_own_range.set(header.BitsStored > 8)
         return values, float(values.min()), float(values.max())
     window = _window(center, width, str(header.get("VOILUTFunction", "LINEAR")).upper())
     return apply_windowing(values, window), 0.0, 1.0

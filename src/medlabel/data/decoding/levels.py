@@ -49,12 +49,17 @@ def to_grey_levels(
     [0, 0, 128, 255]
 
     Args:
-        values: numbers of any dtype. NaN has no grey level: the caller refuses it.
+        values: numbers of any dtype.
         low: the value that is black.
         high: the value that is white; where it equals `low`, everything is black.
         inverted: whether `low` is white and `high` is black.
+
+    Raises:
+        ValueError: a value is NaN and has no grey level, or `low` or `high` is not finite.
     """
     if low == high:
         return np.zeros(values.shape, np.uint8)
     shown = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
+    if not np.isfinite(shown).all():
+        raise ValueError("not a number")
     return np.rint(255 * (1 - shown if inverted else shown)).astype(np.uint8)

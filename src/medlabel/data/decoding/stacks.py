@@ -2,7 +2,7 @@
 
 | file | images |
 | --- | --- |
-| npy [N, H, W], [N, H, W, 1], [N, H, W, 3] | N; but [H, W, 3] is one colour image |
+| npy [N, H, W], [N, H, W, 1], [N, H, W, 3] | N; but [H, W, 1] and [H, W, 3] are one image |
 | npz with one array | as an npy of that array |
 | npz in MedMNIST's layout | of every array named `...images`, in the order of the archive |
 | anything else | one (see `medlabel.data.decoding`) |
@@ -81,7 +81,7 @@ def _stack(data: bytes, most: int) -> list[Image]:
     if dtype != np.uint8:
         held = "pickled objects" if dtype.hasobject else f"dtype {dtype}"
         raise ImageError(Fault.UNSUITABLE, f"npy holds {held}: send uint8 pixels, 0 to 255")
-    one = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+    one = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
     inner = shape if one else shape[1:]
     if len(inner) not in (2, 3) or inner[2:] not in ((), (1,), (3,)) or 0 in inner:
         reason = f"npy of shape {list(shape)}: send [N, H, W] or [N, H, W, 3], or one image"
