@@ -55,6 +55,7 @@ class _OpenedFile:
     images: list[NDArray[np.uint8]] = field(default_factory=list)
     chroma: list[float] = field(default_factory=list)
     thumbnails: list[str | None] = field(default_factory=list)
+    own_range: list[bool] = field(default_factory=list)
     error: RequestError | None = None
 
 
@@ -77,10 +78,12 @@ def annotate(jobs: Sequence[Job]) -> list[list[Result]]:
 def _open(job: Job, upload: Upload) -> _OpenedFile:
     opened = _OpenedFile(job, upload, hex_digest(upload.data))
     try:
-        images = open_images(upload.data, job.budget)
+        decoded = open_images(upload.data, job.budget)
     except RequestError as error:
         opened.error = error
         return opened
+    images = [image.pixels for image in decoded]
+    opened.own_range = [image.own_range for image in decoded]
     opened.images = [job.bundle.square(image) for image in images]
     opened.chroma = [chroma_of(image) for image in images]
     opened.thumbnails = [_thumbnail(image) if job.thumbnails else None for image in images]
@@ -134,6 +137,7 @@ def _annotations(file: _OpenedFile, bundle: Bundle, assessment: Assessment) -> l
             ood_score=scores[index],
             bundle=bundle.id,
             thumbnail=file.thumbnails[index],
+            own_range=file.own_range[index],
         )
         for index in range(len(probabilities))
     ]

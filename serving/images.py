@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from medlabel.data.decoding import Fault, ImageError, decode_image, decode_stack, is_stack
+from medlabel.data.decoding import Decoded, Fault, ImageError, decode, decode_stack, is_stack
 
 __all__ = ["Budget", "RequestError", "open_images"]
 
@@ -59,18 +59,21 @@ class Budget:
         return RequestError(413, reason)
 
 
-def open_images(data: bytes, budget: Budget) -> list[NDArray[np.uint8]]:
-    """Decode a file: one image, or those of a stack, each grey [H, W] or RGB [H, W, 3].
+def open_images(data: bytes, budget: Budget) -> list[Decoded]:
+    """Decode a file: one image, or those of a stack.
 
     Raises:
         RequestError: the file cannot be decoded, or exceeds the request's `budget`.
     """
     budget.check()
     try:
-        images = decode_stack(data, budget.images) if is_stack(data) else [decode_image(data)]
+        if is_stack(data):
+            images = [Decoded(image) for image in decode_stack(data, budget.images)]
+        else:
+            images = [decode(data)]
     except ImageError as error:
         budget.count_failed(error.pixels)
         raise RequestError(_STATUS[error.kind], error.reason) from error
     for image in images:
-        budget.count(image)
+        budget.count(image.pixels)
     return images

@@ -48,7 +48,8 @@ class Registry:
     """The bundles that are served, by id; the first of them is the default.
 
     Raises:
-        MedlabelError: one is not a bundle or is damaged, or two different ones have the same id.
+        MedlabelError: one is not a bundle, is damaged or learned from another version of pixels, or
+            two different ones have the same id.
     """
 
     def __init__(self, uris: Sequence[str]) -> None:
@@ -84,7 +85,8 @@ class Registry:
 
 def _read_entry(uri: str, *, default: bool) -> RegisteredBundle:
     store = Store(uri)
-    config, provenance = store.read_json("config.json"), store.read_json("provenance.json")
+    config, provenance = store.read_json("config.json"), bundle.read_provenance(uri)
+    preprocessing = bundle.check_pixels(uri, provenance)
     try:
         facts: dict[str, Any] = {key: config[key] for key in ("architecture", "channels", "size")}
         model = Model(
@@ -93,6 +95,7 @@ def _read_entry(uri: str, *, default: bool) -> RegisteredBundle:
             calibrated=store.exists(bundle.CALIBRATION_FILE),
             default=default,
             warnings=provenance.get("warnings", []),
+            preprocessing=preprocessing,
             **facts_of(provenance) | {"verdict": full_verdict(provenance)},
             **facts,
         )

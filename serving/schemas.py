@@ -106,6 +106,11 @@ class Annotation(BaseModel):
     thumbnail: str | None = Field(
         default=None, description="A small PNG as a data: URL, if requested."
     )
+    own_range: bool = Field(
+        default=False,
+        description="Whether the image has more than 8 bits and no window: it was scaled from its "
+        "own lowest to its own highest value, and cannot be compared with others by brightness.",
+    )
 
 
 class RefusedFile(BaseModel):
@@ -165,6 +170,9 @@ class Model(StudentFacts):
         description="Whether it is calibrated; if not, every label is for review."
     )
     default: bool = Field(description="Whether it is the default.")
+    preprocessing: int = Field(
+        description="Version of the pixels that it learned from; others are not served."
+    )
     warnings: list[str] = Field(
         description="Warnings of its run; in a student without a verdict each counts as `guessing`."
     )

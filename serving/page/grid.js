@@ -25,8 +25,9 @@ function decisionText(item) {
     const verb = correction.label === item.label ? "accepted" : "corrected";
     return correction.who ? `${verb} by ${correction.who}` : verb;
   }
-  if (item.decision === "auto") return "auto";
-  return `review: ${item.review_reasons.map((reason) => REASONS[reason] ?? reason).join(", ")}`;
+  const range = item.own_range ? " (no window: scaled by its own range of values)" : "";
+  if (item.decision === "auto") return `auto${range}`;
+  return `review: ${item.review_reasons.map((reason) => REASONS[reason] ?? reason).join(", ")}${range}`;
 }
 
 // The confidence of a student whose teacher was guessing means nothing.

@@ -1,6 +1,6 @@
 // The images of this session. They are kept in the tab: a reload keeps them, closing it does not.
 
-const STORAGE_KEY = "medlabel-items-2"; // another number whenever the fields of an annotation change
+const STORAGE_KEY = "medlabel-items-3"; // another number whenever the fields of an annotation change
 
 export const items = [];
 export const keyOf = (item) => `${item.sha256}:${item.index ?? 0}`;

@@ -98,3 +98,12 @@ def test_squares_are_grey_if_all_images_are(scans):
     assert images[:3].squares(28)[:, 0, 0].tolist() == [0, 50, 100]
     with pytest.raises(ValueError, match="no images"):
         images[:0].squares(28)
+
+
+def test_images_without_a_window_are_counted_in_one_warning(scans):
+    for number in (1, 2):
+        deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 100 * number
+        Image.fromarray(deep).save(scans / f"deep-{number}.png")
+    with pytest.warns(UserWarning, match="2 images have more than 8 bits per pixel and no window"):
+        images = ml.load_images(f"{scans}/")
+    np.testing.assert_array_equal(images[-3], images[-2])

@@ -3,10 +3,12 @@
 import asyncio
 import json
 from hashlib import sha256
+from io import BytesIO
 
 import numpy as np
 import pytest
 from broken_images import png_promising
+from PIL import Image
 from service_client import npy, picture, png, write_bundle
 
 from medlabel.storage.store import Store
@@ -93,6 +95,24 @@ def test_thumbnails_come_if_asked_for(client):
     small = client.post(png(picture()), path="/annotate?thumbnails=true").json()["results"][0]
     assert plain["thumbnail"] is None
     assert small["thumbnail"].startswith("data:image/png;base64,")
+
+
+def test_an_image_without_a_window_says_that_it_was_scaled_by_its_own_range(client):
+    deep = png(picture().astype(np.uint16) * 9)
+    results = client.post(("8.png", png(picture())), ("16.png", deep)).json()["results"]
+    assert [one["own_range"] for one in results] == [False, True]
+
+
+def test_a_turned_photograph_is_shown_and_labelled_upright(client):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the first row is on the right
+    buffer = BytesIO()
+    Image.fromarray(picture()).save(buffer, "PNG", exif=exif)
+    upright = png(np.rot90(picture(), -1))
+    path = "/annotate?thumbnails=true"
+    turned, plain = client.post(buffer.getvalue(), upright, path=path).json()["results"]
+    assert turned["thumbnail"] == plain["thumbnail"]
+    assert turned["probabilities"] == plain["probabilities"]
 
 
 def test_many_files_come_back_in_their_order(client):

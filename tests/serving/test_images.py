@@ -14,7 +14,7 @@ GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
 
 def open_image(data):
     (image,) = open_images(data, Budget(10))
-    return image
+    return image.pixels
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -79,7 +79,7 @@ def test_nothing_is_decoded_once_the_budget_is_spent(monkeypatch):
     open_images(encoded(Image.fromarray(GREY)), budgets[0])
     with pytest.raises(RequestError):
         open_images(encoded(Image.fromarray(GREY)), budgets[1])
-    monkeypatch.setattr("serving.images.decode_image", lambda _: pytest.fail("it was decoded"))
+    monkeypatch.setattr("serving.images.decode", lambda _: pytest.fail("it was decoded"))
     for budget in budgets:
         with pytest.raises(RequestError, match="in parts"):
             open_images(encoded(Image.fromarray(GREY)), budget)

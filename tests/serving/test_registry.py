@@ -1,11 +1,16 @@
 """Finding students: bundles, runs, and what is neither."""
 
+import json
+
 import pytest
 from service_client import write_bundle
 from support_verdicts import GUESSING
 
 from medlabel.errors import MedlabelError
+from medlabel.versions import PREPROCESSING
 from serving.registry import Registry
+
+NUMBERS = {"code_versions": {"preprocessing": PREPROCESSING}}
 
 
 def test_first_answers_where_none_is_named(tmp_path):
@@ -50,7 +55,7 @@ def test_a_verdict_that_was_replaced_has_another_key(tmp_path):
     [
         {"config.json": "{}"},
         {"provenance.json": "[]"},
-        {"provenance.json": '{"sha256": "0", "verdict": {"level": "sure", "summary": ""}}'},
+        {"provenance.json": json.dumps({"verdict": {"level": "sure"}, **NUMBERS})},
     ],
 )
 def test_damaged_bundle_is_one_line(tmp_path, damage):
@@ -65,3 +70,14 @@ def test_damaged_bundle_is_one_line(tmp_path, damage):
 def test_folder_without_any_is_one_line(tmp_path):
     with pytest.raises(MedlabelError, match="no bundle"):
         Registry([str(tmp_path)])
+
+
+@pytest.mark.parametrize("numbers", [{"preprocessing": 1}, {}])
+def test_a_student_of_other_pixels_is_not_served(tmp_path, numbers):
+    """It is refused when the service starts or is updated, before a replica loads it."""
+    with pytest.raises(MedlabelError, match=r"version of pixels|version 1 of pixels"):
+        Registry([write_bundle(tmp_path, code_versions=numbers)])
+
+
+def test_a_student_states_the_pixels_that_it_learned_from(tmp_path):
+    assert Registry([write_bundle(tmp_path)]).default.model.preprocessing == PREPROCESSING

@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from medlabel.errors import MedlabelError
-from medlabel.storage.store import Store, checked_stem
+from medlabel.storage.store import Store, checked_stem, refuse_different
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -174,6 +174,14 @@ def test_a_checked_file_is_read_until_a_bit_of_it_changes(store):
     assert store.read_checked(name) == b"content"
     store.write(name, b"Content")
     assert store.read_checked(name) is None
+
+
+def test_a_folder_of_another_version_says_which_number_was_raised(store):
+    then = {"classes": ["a"], "code_versions": {"preprocessing": 1, "training": 2}}
+    now = {"classes": ["a"], "code_versions": {"preprocessing": 2, "training": 2}}
+    refuse_different(store, then, then, "other labels")
+    with pytest.raises(MedlabelError, match=r"preprocessing 1, now 2\).*choose another --out"):
+        refuse_different(store, then, now, "other labels")
 
 
 @pytest.mark.parametrize("name", ["part.bin", "part-.bin", "part-ed70.bin", "part-a/b.bin"])

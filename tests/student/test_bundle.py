@@ -9,12 +9,19 @@ from safetensors.torch import load_file, save_file
 from medlabel.annotation.table import Origin
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
-from medlabel.student.bundle import load_bundle, publish_bundle, save_bundle
+from medlabel.student.bundle import (
+    load_bundle,
+    pixels_version,
+    publish_bundle,
+    read_provenance,
+    save_bundle,
+)
 from medlabel.student.calibration import calibrate
 from medlabel.student.decision import review_reasons
 from medlabel.student.fit import predict_proba
 from medlabel.student.networks import STUDENTS, Student, backbones, without_pretrained_weights
 from medlabel.student.verdict import AccuracyEstimate, Evidence, Verdict
+from medlabel.versions import PREPROCESSING
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 
@@ -182,9 +189,49 @@ def test_calibration_of_another_student_is_not_taken(calibrated, damage):
         load_bundle(str(calibrated))
 
 
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        (
+            {"preprocessing": PREPROCESSING - 1},
+            f"learned from version {PREPROCESSING - 1} of pixels",
+        ),
+        (
+            {"preprocessing": PREPROCESSING + 1},
+            f"learned from version {PREPROCESSING + 1} of pixels",
+        ),
+        ({"training": 1}, "does not say from which version of pixels"),
+        (None, "does not say from which version of pixels"),
+        ("junk", "does not say from which version of pixels"),
+    ],
+)
+def test_a_student_of_other_pixels_is_refused_with_what_to_do(folder, numbers, reason):
+    facts = read_provenance(str(folder)) | {"code_versions": numbers}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    with pytest.raises(MedlabelError, match=reason) as refused:
+        load_bundle(str(folder))
+    assert "train it again, with the same command" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_a_bundle_of_other_pixels_says_can_still_be_read(folder):
+    """The report of a run needs no more, and can be rebuilt."""
+    facts = read_provenance(str(folder)) | {"code_versions": {"preprocessing": 1}}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    assert read_provenance(str(folder))["seed"] == 3
+
+
+def test_a_bundle_states_the_pixels_that_it_learned_from(folder):
+    assert pixels_version(load_bundle(str(folder)).provenance) == PREPROCESSING
+    assert f"version {PREPROCESSING} of pixels" in (folder / "README.md").read_text()
+
+
 @pytest.fixture
 def old() -> Path:
-    """A bundle of a `medlabel run` before recipe fields and packages had their present names."""
+    """A bundle of a `medlabel run` before recipe fields and packages had their present names.
+
+    The version of pixels was added to it: without it the bundle would be refused.
+    """
     return BUNDLES / "before-0.2"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -11,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medlabel.data.decoding import ImageError
+from medlabel.data.decoding import ImageError, own_range_sentence
 from medlabel.data.framing import CentreSquare, grey_if_possible
-from medlabel.data.listing import list_parts, pixels_of
+from medlabel.data.listing import decoded, list_parts
 from medlabel.data.sources import SPLITS
 from medlabel.errors import InvalidArgumentError
 
@@ -155,6 +156,8 @@ def load_images(
     files last; in an npz file, in the order `train`, `val`, `test`.
 
     A file that cannot be read does not stop the others: `images.rejects` lists it with the reason.
+    Images of more than 8 bits without a window are scaled each by its own range of values; a Python
+    warning says how many they are. All conventions: `docs/pixels.md`.
     For more images than fit in memory use `medlabel.label`, which reads them in pieces on Ray.
 
     Args:
@@ -194,15 +197,21 @@ def load_images(
     if split is not None and split not in {part.split for part in parts}:
         raise InvalidArgumentError(f"{source} has no splits: leave `split` out")
     found: list[tuple[Image, str, str]] = []
+    own_range = 0
     rejects: list[tuple[str, str]] = []
     for part in parts:
         if split not in (None, part.split):
             continue
         for row, content in enumerate(part.read()):
             try:
-                found.append((pixels_of(content), part.image_id(row), part.address(row)))
+                image = decoded(content)
             except ImageError as error:
                 rejects.append((part.address(row), error.reason))
+                continue
+            found.append((image.pixels, part.image_id(row), part.address(row)))
+            own_range += image.own_range
+    if own_range:
+        warnings.warn(own_range_sentence(own_range), stacklevel=2)
     pixels, ids, uris = zip(*found, strict=True) if found else ((), (), ())
     return Images(pixels, ids, uris, _reject_table(rejects))
 

@@ -17,7 +17,7 @@ from medlabel.experiments.run_folder import read_cell
 from medlabel.experiments.verdicts import read_verdict
 from medlabel.reports.page import ReportData, write_report
 from medlabel.storage.store import Store
-from medlabel.student.bundle import load_bundle
+from medlabel.student.bundle import read_provenance
 
 __all__ = ["report_run"]
 
@@ -38,7 +38,7 @@ def report_run(store: Store, data_root: Path | None = None) -> str:
             )
     cells, _ = sample_cells(task, sources, range(manifest["seeds"]), manifest["per_class"])
     truth = SealedTruth.load(store)
-    shown = int(load_bundle(store.path(runs.BUNDLE)).provenance["seed"])
+    shown = int(read_provenance(store.path(runs.BUNDLE))["seed"])
     cell = next(cell for cell in cells if cell.seed == shown)
     fitted = read_cell(store, shown)
     scores = _teacher_on_tests(store, cells, list(task.class_names))

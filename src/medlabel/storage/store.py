@@ -231,7 +231,20 @@ def refuse_different(
     """
     names = {*recorded, *requested} - ignored
     differing = sorted(name for name in names if recorded.get(name) != requested.get(name))
+    if "code_versions" in differing:
+        then, now = recorded.get("code_versions"), requested.get("code_versions")
+        raise MedlabelError(
+            f"{store.uri} was begun with another version of medlabel (different code_versions: "
+            f"{_numbers_that_differ(then or {}, now or {})}), whose results cannot be compared "
+            "with new ones: choose another --out, and train students again with their commands"
+        )
     if differing:
         raise MedlabelError(
             f"{store.uri} holds {what} (different {', '.join(differing)}): choose another --out"
         )
+
+
+def _numbers_that_differ(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Version numbers of the code that were raised, such as "preprocessing 1, now 2"."""
+    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    return ", ".join(f"{n} {then.get(n, 'unknown')}, now {now.get(n, 'none')}" for n in names)

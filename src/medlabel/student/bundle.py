@@ -8,6 +8,10 @@
 | `README.md` | a model card |
 
 A bundle contains neither code nor pickles. Load it with `load_bundle("runs/demo/bundle")`.
+
+`code_versions` in `provenance.json` says which version of pixels the student learned from
+(`medlabel.versions.PREPROCESSING`; see `docs/pixels.md`). A student that learned from another one
+is refused: it would be shown pictures that are turned or windowed otherwise than in its training.
 """
 
 import json
@@ -34,13 +38,17 @@ from medlabel.student.networks import Student, parameter_count, without_pretrain
 from medlabel.student.outsiders import OutsiderDetector
 from medlabel.student.provenance import LearnedFrom, read_learned_from
 from medlabel.student.verdict import Verdict, verdict_of
+from medlabel.versions import PREPROCESSING
 
 __all__ = [
     "CALIBRATION_FILE",
     "Bundle",
+    "check_pixels",
     "find_bundle",
     "load_bundle",
+    "pixels_version",
     "publish_bundle",
+    "read_provenance",
     "save_bundle",
 ]
 
@@ -146,9 +154,12 @@ def save_bundle(
     Args:
         store: the folder.
         student: the trained network.
-        provenance: facts for `provenance.json`; digests and the parameter count are added.
+        provenance: facts for `provenance.json`; digests and the parameter count are added, and the
+            version of pixels if they lack it. A student in memory is of the present one: others
+            cannot be loaded.
         calibration: None if the student cannot be calibrated.
     """
+    provenance = {"code_versions": {"preprocessing": PREPROCESSING}, **provenance}
     with tempfile.TemporaryDirectory() as folder:
         student.save_pretrained(folder)
         for name in (*_FILES, "README.md"):
@@ -194,11 +205,11 @@ def find_bundle(uri: str) -> str:
     return store.path(_IN_RUN) if in_run else store.uri
 
 
-def load_bundle(uri: str) -> Bundle:
-    """Load a bundle from its folder.
+def read_provenance(uri: str) -> dict[str, Any]:
+    """Read what a bundle says about itself, of whatever version it is; no weights are loaded.
 
     Raises:
-        MedlabelError: the folder is not a bundle, or a file in it is damaged.
+        MedlabelError: the folder is not a bundle, or the file is damaged.
     """
     store = Store(uri)
     if not store.exists("config.json"):
@@ -206,6 +217,54 @@ def load_bundle(uri: str) -> Bundle:
     provenance = store.read_json(_PROVENANCE)
     if not isinstance(provenance, dict):
         raise MedlabelError(f"{uri} is a damaged bundle: {_PROVENANCE} is not a JSON object")
+    return provenance
+
+
+def pixels_version(provenance: Mapping[str, Any]) -> int | None:
+    """The version of pixels that a student learned from; None if its provenance does not say.
+
+    >>> pixels_version({"code_versions": {"preprocessing": 1}})
+    1
+    """
+    numbers = provenance.get("code_versions")
+    number = numbers.get("preprocessing") if isinstance(numbers, Mapping) else None
+    return number if isinstance(number, int) else None
+
+
+def check_pixels(uri: str, provenance: Mapping[str, Any]) -> int:
+    """Return the version of pixels that a student learned from, which has to be the present one.
+
+    That holds for students of arrays as well: nothing says that they will not be shown files.
+
+    Args:
+        uri: of the bundle.
+        provenance: of the student.
+
+    Raises:
+        MedlabelError: it learned from other pixels than files give today, or does not say.
+    """
+    number = pixels_version(provenance)
+    if number == PREPROCESSING:
+        return number
+    learned = "does not say from which version of pixels its student learned"
+    if number is not None:
+        learned = f"holds a student that learned from version {number} of pixels"
+    raise MedlabelError(
+        f"{uri} {learned}, and this medlabel reads files into version {PREPROCESSING} "
+        "(docs/pixels.md), where images may be turned or windowed otherwise: train it again, with "
+        "the same command and another --out"
+    )
+
+
+def load_bundle(uri: str) -> Bundle:
+    """Load a bundle from its folder.
+
+    Raises:
+        MedlabelError: the folder is not a bundle, a file in it is damaged, or the student learned
+            from another version of pixels (`check_pixels`).
+    """
+    store, provenance = Store(uri), read_provenance(uri)
+    check_pixels(uri, provenance)
     weights = store.read("model.safetensors")
     if hex_digest(weights) != provenance.get("sha256"):
         raise MedlabelError(f"{uri} is a damaged bundle: its weights have another digest")
@@ -263,6 +322,7 @@ def _model_card(student: Student, provenance: Mapping[str, Any]) -> bytes:
     answers = sum(provenance.get("human_labels", {}).get("answers", {}).values())
     people = f"and on {answers:,} answers of people." if answers else "no human label was used."
     joint = " " if answers else ": "
+    number = pixels_version(provenance)
     return f"""---
 library_name: medlabel
 license: apache-2.0
@@ -272,6 +332,7 @@ tags: [medical-imaging, image-classification, pseudo-labels]
 
 A `{student.architecture}` CNN ({student.channels} channel(s), {student.size}x{student.size} pixels)
 trained by medlabel on pseudo-labels of a zero-shot teacher{joint}{people}
+It learned from version {number} of pixels: a medlabel that reads files otherwise refuses it.
 Not for clinical use. Load it with `medlabel.student.bundle.load_bundle(FOLDER)`.
 
 ```json

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from medlabel.data.decoding.levels import from_own_range, scaled_by_own_range, to_grey_levels
+from medlabel.data.decoding.levels import (
+    from_own_range,
+    own_range_sentence,
+    scaled_by_own_range,
+    to_grey_levels,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.uint32, np.float32])
@@ -36,3 +41,8 @@ def test_it_is_noted_that_an_image_was_scaled_by_its_own_range():
 def test_what_is_not_a_number_has_no_grey_level():
     with pytest.raises(ValueError, match="not a number"):
         to_grey_levels(np.array([0.0, np.nan]), 0, 1)
+
+
+def test_nothing_is_said_where_no_image_was_scaled_by_its_own_range():
+    assert own_range_sentence(0) == ""
+    assert own_range_sentence(1).startswith("1 image has more than 8 bits")

@@ -27,14 +27,13 @@ from medlabel.data.decoding.arrays import decode_npy
 from medlabel.data.decoding.dicom import decode_dicom
 from medlabel.data.decoding.dicom_header import begins_like_dicom
 from medlabel.data.decoding.faults import MAX_PIXELS, Fault, ImageError, declared_pixels
-from medlabel.data.decoding.levels import OWN_RANGE, scaled_by_own_range
+from medlabel.data.decoding.levels import own_range_sentence, scaled_by_own_range
 from medlabel.data.decoding.pictures import decode_jpeg, decode_png
 from medlabel.data.decoding.stacks import decode_stack, is_stack
 from medlabel.data.decoding.tiff import decode_tiff
 
 __all__ = [
     "MAX_PIXELS",
-    "OWN_RANGE",
     "Decoded",
     "Fault",
     "ImageError",
@@ -42,6 +41,7 @@ __all__ = [
     "decode_image",
     "decode_stack",
     "is_stack",
+    "own_range_sentence",
 ]
 
 _ACCEPTED = "PNG, JPEG, TIFF, DICOM or npy"
@@ -54,7 +54,7 @@ class Decoded:
     Attributes:
         pixels: uint8 [H, W] (grey) or [H, W, 3] (RGB).
         own_range: whether it has more than 8 bits and no window, and was therefore scaled from its
-            own lowest to its own highest value (`OWN_RANGE`).
+            own lowest to its own highest value (`own_range_sentence`).
     """
 
     pixels: NDArray[np.uint8]

@@ -6,16 +6,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OWN_RANGE", "from_own_range", "scaled_by_own_range", "to_grey_levels"]
-
-OWN_RANGE = (
-    "more than 8 bits per pixel and no window: scaled from its own lowest to its own highest "
-    "value, so its grey levels cannot be compared with those of other images"
-)
-"""What users should know of an image that was scaled by `from_own_range`."""
+__all__ = ["from_own_range", "own_range_sentence", "scaled_by_own_range", "to_grey_levels"]
 
 scaled_by_own_range = ContextVar("scaled_by_own_range", default=False)  # the image decoded last
 _MOST_ENTRIES = 2**16  # of a lookup table
+
+
+def own_range_sentence(count: int) -> str:
+    """What users should know of images that were scaled by their own range; empty for none.
+
+    >>> own_range_sentence(3)[:57]
+    '3 images have more than 8 bits per pixel and no window: t'
+    """
+    if not count:
+        return ""
+    images = "1 image has" if count == 1 else f"{count:,} images have"
+    return (
+        f"{images} more than 8 bits per pixel and no window: the range of values of each was "
+        "scaled to 0..255, so their brightness cannot be compared (docs/pixels.md)"
+    )
 
 
 def from_own_range(values: NDArray[Any], *, inverted: bool = False) -> NDArray[np.uint8]:

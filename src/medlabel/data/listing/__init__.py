@@ -21,7 +21,7 @@ folder of other results of medlabel is one reject. Linked folders are followed; 
 from medlabel.data.listing.arrays import NpzPart, PhantomPart
 from medlabel.data.listing.files import FilesPart
 from medlabel.data.listing.parquet import ParquetPart
-from medlabel.data.listing.parts import UNREADABLE, Content, Part, digest_of, pixels_of
+from medlabel.data.listing.parts import UNREADABLE, Content, Part, decoded, digest_of, pixels_of
 from medlabel.data.listing.rejects import RejectsPart
 from medlabel.data.listing.source_parts import absolute_source, list_all_parts, list_parts
 
@@ -35,6 +35,7 @@ __all__ = [
     "PhantomPart",
     "RejectsPart",
     "absolute_source",
+    "decoded",
     "digest_of",
     "list_all_parts",
     "list_parts",

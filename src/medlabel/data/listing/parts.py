@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medlabel.data.decoding import Fault, ImageError, decode_image
+from medlabel.data.decoding import Decoded, Fault, ImageError, decode
 from medlabel.storage.digests import digest_bytes, digest_image, hex_digest
 
 CHUNK = 2**24  # bytes of pixels or files in memory at a time
@@ -24,11 +24,16 @@ def digest_of(content: NDArray[np.uint8] | bytes) -> bytes:
     return digest_bytes(content) if isinstance(content, bytes) else digest_image(content)
 
 
-def pixels_of(content: Content) -> NDArray[np.uint8]:
-    """The pixels uint8 [H, W] or [H, W, 3] of a content; raises its `ImageError` if it has none."""
+def decoded(content: Content) -> Decoded:
+    """The image of a content, and how it was read; raises its `ImageError` if it has none."""
     if isinstance(content, ImageError):
         raise content
-    return decode_image(content) if isinstance(content, bytes) else content
+    return decode(content) if isinstance(content, bytes) else Decoded(content)
+
+
+def pixels_of(content: Content) -> NDArray[np.uint8]:
+    """The pixels uint8 [H, W] or [H, W, 3] of a content; raises its `ImageError` if it has none."""
+    return decoded(content).pixels
 
 
 def all_rows(contents: Iterator[Content], count: int, damaged: str) -> Iterator[Content]:
