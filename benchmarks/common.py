@@ -1,7 +1,6 @@
 """What the benchmarks share: where the real images are, their options, and tables of results."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from medlabel.storage.strict_json import to_json
 
 __all__ = ["arguments", "class_of", "finish", "png_of", "print_table"]
 
@@ -73,13 +74,4 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 def finish(rows: list[dict[str, Any]], **figures: Any) -> None:
     """Print the rows as a Markdown table, and last one line of JSON."""
     print_table(rows)
-    print(json.dumps(_plain({**figures, "rows": rows})))
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN: what could not be measured is null."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and value != value else value
+    print(to_json({**figures, "rows": rows}))

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from benchmarks.common import FILES, arguments, finish
 from benchmarks.findings import SETS, ask, auc, read
 from medlabel.phantoms import LOOKS, draw_look
+from medlabel.storage.strict_json import to_json
 from medlabel.teacher.adjust import em_prior, match_prior, transduct
 from medlabel.teacher.captions import captions_for
 from medlabel.teacher.clip import VIEWS, Clip, load_clip
@@ -158,7 +159,7 @@ def main() -> None:
         options.steps, options.only = 60, ["as it is", "no range at all"]
     path = Path(options.out) / "lines.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = [json.loads(line) for line in path.open()] if path.exists() else []
+    kept = [json.loads(line) for line in path.open(encoding="utf-8")] if path.exists() else []
     done = {row["key"] for row in kept}
     missing = [name for name in options.only if f"{name}/{options.steps}" not in done]
     if missing and not options.table:
@@ -172,7 +173,7 @@ def main() -> None:
                 rows = future.result()
                 kept += rows
                 with path.open("a", encoding="utf-8") as file:
-                    file.writelines(json.dumps(row) + "\n" for row in rows)
+                    file.writelines(to_json(row) + "\n" for row in rows)
                 print(f"finished: {pending[future]}", flush=True)
     asked = [f"{name}/{options.steps}" for name in WITHOUT]
     kept = sorted(

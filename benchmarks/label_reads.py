@@ -73,7 +73,7 @@ def count_events(folder: Path) -> dict[str, int]:
     """The sums of the files of counts in a folder, and the most reads of any one image."""
     paths: Counter[str] = Counter()
     for file in folder.glob("read-*"):
-        paths.update(file.read_text().splitlines())
+        paths.update(file.read_text(encoding="utf-8").splitlines())
     return {
         "reads": paths.total(),
         "hashes": sum(file.stat().st_size for file in folder.glob("hashed-*")),
@@ -134,7 +134,9 @@ def measure(images: Path, code: Path, pool: int, home: Path) -> dict[str, Any]:
             "code": code.name,
             **count_events(counts),
             "seconds": round(seconds, 1),
-            "annotations": json.loads((out / "annotate.json").read_text())["counts"]["annotations"],
+            "annotations": json.loads((out / "annotate.json").read_text(encoding="utf-8"))[
+                "counts"
+            ]["annotations"],
             "digest of labels": hashlib.sha256(_labels(out)).hexdigest()[:16],
         }
 

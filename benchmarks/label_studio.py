@@ -9,7 +9,6 @@ and looks whether it has become a correction. Prints what it saw as one JSON lin
 """
 
 import argparse
-import json
 import os
 import secrets
 import subprocess
@@ -25,6 +24,7 @@ import httpx
 import numpy as np
 
 from benchmarks.common import png_of
+from medlabel.storage.strict_json import to_json
 from serving.corrections import choice, labelling_config
 from serving.launch.addresses import free_port
 
@@ -33,7 +33,7 @@ COUNT = 20
 
 @contextmanager
 def _running(command: list[str], log: Path, **environment: str) -> Iterator[None]:
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
             command, stdout=file, stderr=file, env={**os.environ, **environment}
         )
@@ -165,7 +165,7 @@ def main() -> None:
         "labels_equal_the_services_own": sorted(labels) == sorted(one["label"] for one in own),
         "corrections": [(one["predicted"], one["label"], one["who"]) for one in kept],
     }
-    print(json.dumps(told))
+    print(to_json(told))
     good = told["labels_equal_the_services_own"] and len(kept) == 1 and len(predicted) == COUNT
     sys.exit(0 if good else 1)
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks.common import png_of
 from benchmarks.label_studio import start_studio, tasks_of, wait_for
+from medlabel.storage.strict_json import to_json
 from medlabel.student.bundle import load_bundle
 from serving.corrections import labelling_config
 from serving.registry import find_bundle
@@ -38,7 +39,10 @@ def _export(run: str, images: Any, folder: Path) -> list[dict[str, Any]]:
         (scans / f"{number:02}.png").write_bytes(png_of(image))
     names = folder / "names.yaml"
     classes = load_bundle(find_bundle(run)).classes
-    names.write_text("".join(f"{json.dumps(name)}: {json.dumps(_new(name))}\n" for name in classes))
+    names.write_text(
+        "".join(f"{json.dumps(name)}: {json.dumps(_new(name))}\n" for name in classes),
+        encoding="utf-8",
+    )
     out, to = str(folder / "out"), folder / "labels.json"
     commands = (
         ["annotate", str(scans), "--model", run, "--out", out],
@@ -47,7 +51,7 @@ def _export(run: str, images: Any, folder: Path) -> list[dict[str, Any]]:
     for command in commands:
         called = [sys.executable, "-m", "medlabel.cli", *command]
         subprocess.run(called, check=True, stdout=subprocess.DEVNULL)
-    tasks: list[dict[str, Any]] = json.loads(to.read_text())
+    tasks: list[dict[str, Any]] = json.loads(to.read_text(encoding="utf-8"))
     return tasks
 
 
@@ -108,7 +112,7 @@ def main() -> None:
         headers = {"Authorization": f"Token {token}"}
         with httpx.Client(base_url=studio, headers=headers, timeout=120) as client:
             seen = _import(client, tasks, folder)
-    print(json.dumps(seen))
+    print(to_json(seen))
     good = seen["tasks"] == seen["labels_equal"] == seen["images_equal"] == COUNT
     sys.exit(0 if good else 1)
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from benchmarks.units import Unit, measure
 from medlabel.errors import MedlabelError
+from medlabel.storage.strict_json import to_json
 
 __all__ = ["frame_of", "options_of_units", "run_units"]
 
@@ -66,7 +67,7 @@ def _fit_missing(missing: Sequence[Unit], path: Path, workers: int) -> None:
             if line is None:
                 continue
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(to_json(line) + "\n")
             left = (time.perf_counter() - start) / done * (len(missing) - done)
             print(
                 f"{done}/{len(missing)} {pending[future].path} seed {pending[future].seed}: "

@@ -12,7 +12,6 @@ left out.
 """
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -36,6 +35,7 @@ from benchmarks.common import png_of
 from medlabel.data.sources import open_source
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
+from medlabel.storage.strict_json import to_json
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.calibration import calibrate
 from medlabel.student.fit import predict_proba
@@ -66,7 +66,7 @@ def prepare(folder: Path, members: int) -> NDArray[np.uint8]:
     with (folder / "many").open("wb") as stack:
         np.save(stack, images[:MANY])
     for name in ("one", "many"):
-        (folder / f"{name}.lua").write_text(_SCRIPT.format(body=folder / name))
+        (folder / f"{name}.lua").write_text(_SCRIPT.format(body=folder / name), encoding="utf-8")
     return images[:MANY]
 
 
@@ -85,7 +85,7 @@ def server(
     if litserve and name == "litserve":
         paths = [litserve, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
-    with (folder / f"{name}.log").open("w") as log:
+    with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
         started = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     process = psutil.Process(started.pid)
     try:
@@ -114,7 +114,7 @@ def _wait(port: int, body: Path, started: subprocess.Popen[bytes], log: Path) ->
         except httpx.HTTPError:
             pass
         time.sleep(0.2)
-    raise MedlabelError(f"a server did not start: {log.read_text()[-500:]}")
+    raise MedlabelError(f"a server did not start: {log.read_text(encoding='utf-8')[-500:]}")
 
 
 def _load(port: int, process: psutil.Process, script: Path, connections: int, seconds: int) -> Any:
@@ -123,7 +123,7 @@ def _load(port: int, process: psutil.Process, script: Path, connections: int, se
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "20s"]
     url = f"http://127.0.0.1:{port}/annotate"
     told = subprocess.run(
-        [*command, "-s", str(script), url], capture_output=True, text=True, check=True
+        [*command, "-s", str(script), url], capture_output=True, encoding="utf-8", check=True
     ).stdout
     counted = re.search(r"(\d+) requests in", told)
     count = int(counted[1]) if counted else 0
@@ -176,7 +176,7 @@ def _measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, 
             many = _load(port, process, folder / "many.lua", 2, seconds)
             found["images_s"] = round(MANY * many["requests_s"], 1)
     for key, row in found.items():
-        print(f"{name:9} {key:>8} {json.dumps(row)}", flush=True)
+        print(f"{name:9} {key:>8} {to_json(row)}", flush=True)
     return found
 
 
@@ -201,7 +201,7 @@ def main() -> None:
         loop = _bare_loop(folder, images, options.seconds)
     ours, bare = found["medlabel"]["32"], found["fastapi"]["32"]
     print(
-        json.dumps(
+        to_json(
             {
                 "benchmark": "serve",
                 "servers": found,

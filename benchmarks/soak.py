@@ -9,7 +9,6 @@ A request that gets no answer, or a 503, is sent once more: if that fails too, i
 
 import argparse
 import asyncio
-import json
 import random
 import signal
 import tempfile
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 from benchmarks.common import png_of, print_table
 from benchmarks.serve import prepare, server
 from medlabel.storage.store import Store
+from medlabel.storage.strict_json import to_json
 from medlabel.student.bundle import save_bundle
 from medlabel.student.networks import Student
 
@@ -245,7 +245,7 @@ def main() -> None:
         with server("medlabel", folder, extra=extra) as (port, process):
             figures = asyncio.run(_soak(port, process, folder, options, images))
     print_table([{"figure": name, "value": value} for name, value in figures.items()])
-    print(json.dumps({"benchmark": "soak", **figures}))
+    print(to_json({"benchmark": "soak", **figures}))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from benchmarks.common import FILES, arguments, class_of, finish
 from medlabel.data.tasks import Task, gather_images, open_sources, parse_task, sample_cells
 from medlabel.evaluation.metrics import evaluate_baseline, true_labels
 from medlabel.storage.digests import hex_digest
+from medlabel.storage.strict_json import to_json
 from medlabel.student.fit import fit, predict_proba
 from medlabel.student.networks import STUDENTS, parameter_count
 from medlabel.student.recipes import Recipe, get_recipe
@@ -156,7 +157,7 @@ def wrong_scores(labels: NDArray[np.int64], k: int, seed: int) -> NDArray[np.flo
 def finished(path: Path) -> dict[str, dict[str, Any]]:
     """Rows on disk by key; a line that was cut short by a kill is none."""
     rows: dict[str, dict[str, Any]] = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
@@ -192,8 +193,10 @@ def main() -> None:
         if unit.key in rows:
             continue
         row = rows[unit.key] = measure(unit)
-        with path.open("a") as file:  # the first newline ends what a kill may have left
-            file.write(f"\n{json.dumps(row)}")
+        with path.open(
+            "a", encoding="utf-8"
+        ) as file:  # the first newline ends what a kill may have left
+            file.write(f"\n{to_json(row)}")
         print(row, flush=True)
     finish(summary([rows[unit.key] for unit in wanted]), wrong=WRONG)
 

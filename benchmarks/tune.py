@@ -46,7 +46,7 @@ def write_spec(options: argparse.Namespace) -> Path:
         spec |= {"space": SMALL, "recipes": ["adam"], "refit": False}
     path = Path(f"{options.out}.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(spec))
+    path.write_text(yaml.safe_dump(spec), encoding="utf-8")
     return path
 
 
@@ -83,7 +83,7 @@ def main() -> None:
 
     options = arguments("A search killed and restored", "runs/tune-benchmark", extend, seeds=8)
     store, path = Store(options.out), write_spec(options)
-    spec = yaml.safe_load(path.read_text())
+    spec = yaml.safe_load(path.read_text(encoding="utf-8"))
     shutil.rmtree(store.path(), ignore_errors=True)
     began = time.perf_counter()
     compared = len(spec["recipes"]) * spec["seeds"]  # their draws come first

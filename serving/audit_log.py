@@ -5,13 +5,13 @@ student, its label, probability and decision, and the review reasons. File names
 pixels are never written.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from medlabel.errors import MedlabelError
+from medlabel.storage.strict_json import to_json
 from serving.schemas import Annotation, RefusedFile
 
 __all__ = ["AuditLog"]
@@ -34,7 +34,7 @@ class AuditLog:
         now = datetime.now(UTC)
         self._open(now)
         head = {"at": now.isoformat(timespec="milliseconds"), "request": request_id}
-        lines = [json.dumps(head | _facts(result)) for result in results]
+        lines = [to_json(head | _facts(result)) for result in results]
         os.write(self._file, ("\n".join(lines) + "\n").encode())
 
     def close(self) -> None:

@@ -45,7 +45,9 @@ def read_secret(file: str | None, variable: str) -> str | None:
         MedlabelError: the file cannot be read, or the secret is too short to be one.
     """
     try:
-        secret = Path(file).read_text().strip() if file else os.environ.get(variable)
+        secret = (
+            Path(file).read_text(encoding="utf-8").strip() if file else os.environ.get(variable)
+        )
     except (OSError, ValueError) as error:
         raise MedlabelError(f"cannot read the token in {file}: {reason(error)}") from error
     if not secret and not file:

@@ -198,11 +198,11 @@ def _url(file: str, prefix: str) -> str:
     return prefix + quote(file)
 
 
-def choice(label: str, from_name: str = CHOICE, to_name: str = IMAGE) -> dict[str, Any]:
-    """A label in Label Studio's format."""
+def choice(label: str) -> dict[str, Any]:
+    """A label in Label Studio's format, for a project with `labelling_config`."""
     return {
-        "from_name": from_name,
-        "to_name": to_name,
+        "from_name": CHOICE,
+        "to_name": IMAGE,
         "type": "choices",
         "value": {"choices": [label]},
     }

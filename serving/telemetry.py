@@ -37,6 +37,11 @@ class Telemetry:
             ("bundle", "decision"),
         )
         self._refused = counter("medlabel_refused_files", "Refused files by status", ("status",))
+        self._left_out = counter(
+            "medlabel_label_studio_left_out",
+            "Labels from Label Studio that were not stored, by reason",
+            ("reason",),
+        )
         self._seconds = Histogram(
             "medlabel_request_seconds",
             "Seconds from the first byte of a request to the last byte of its response",
@@ -64,6 +69,10 @@ class Telemetry:
                 self._refused.labels(self._replica, str(result.status)).inc()
             else:
                 self._annotations.labels(self._replica, result.bundle, result.decision).inc()
+
+    def left_out(self, reason: str) -> None:
+        """Count a label from Label Studio that was not stored."""
+        self._left_out.labels(self._replica, reason).inc()
 
     def batch(self, files: int) -> None:
         """Count a batch of so many files."""

@@ -205,7 +205,7 @@ def _text(
 
 def main() -> int:
     """Write the picture."""
-    PICTURE.write_text(render(package_edges()))
+    PICTURE.write_text(render(package_edges()), encoding="utf-8")
     print(f"wrote {PICTURE}")
     return 0
 

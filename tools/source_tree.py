@@ -55,7 +55,7 @@ def read_tree(root: Path) -> dict[str, Module]:
         for path in sorted((root / folder).rglob("*.py")):
             parts = path.relative_to(root / folder).with_suffix("").parts
             name = ".".join((package, *(part for part in parts if part != "__init__")))
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
             found[name] = Module(name, path, ast.parse(text), len(text.splitlines()))
     return {
         name: Module(name, module.path, module.tree, module.lines, _imports(module, found.keys()))

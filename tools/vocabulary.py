@@ -62,7 +62,7 @@ def command_line_options(modules: Iterable[Module]) -> dict[str, set[str]]:
 def _sections() -> dict[str, list[str]]:
     sections: dict[str, list[str]] = {}
     current = ""
-    for line in _WORDS.read_text().splitlines():
+    for line in _WORDS.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             current = line.strip("[]")
             sections[current] = []
@@ -99,7 +99,10 @@ def _recipe_fields(tree: ast.AST) -> Iterable[str]:
 
 def _prose(root: Path, modules: Iterable[Module]) -> str:
     """README.md, docs/, and every string that is a sentence: docstrings, help texts, messages."""
-    texts = [path.read_text() for path in (root / "README.md", *sorted(root.glob("docs/*.md")))]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in (root / "README.md", *sorted(root.glob("docs/*.md")))
+    ]
     for module in modules:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,6 +23,7 @@ from medlabel.evaluation.evidence.reading import Witness, changed_views, read_ta
 from medlabel.evaluation.evidence.signals import compute_evidence_signals
 from medlabel.evaluation.evidence.world import world_of
 from medlabel.phantoms import LOOKS
+from medlabel.storage.strict_json import to_json
 from medlabel.student.calibration import FeatureReader, calibrate
 from medlabel.student.fit import fit
 from medlabel.student.recipes import get_recipe
@@ -93,7 +93,7 @@ def _measure(
     row |= _student(gathered, scores)
     path = row_file(out, situation)
     fresh = path.with_suffix(".partial")
-    fresh.write_text(json.dumps(row) + "\n")
+    fresh.write_text(to_json(row) + "\n", encoding="utf-8")
     fresh.replace(path)
 
 

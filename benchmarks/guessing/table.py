@@ -30,7 +30,7 @@ _NONE = 2.0  # above every probability
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
     """The finished rows, by the name of the situation."""
-    rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     return sorted(rows, key=lambda row: str(row["situation"]))
 
 

@@ -8,70 +8,38 @@
 | `GET versions` | the students |
 | `POST webhook` | a response within a second; the person's label is stored afterwards |
 
-A project's predictions come from the first student whose classes are all among its choices; other
-choices are for people ("unclear"). `image_reader` reads the images. A student whose teacher was
-guessing (`medlabel.student.verdict`) predicts nothing: Label Studio would preselect its labels.
+A project's predictions come from the first student whose classes are all choices of one of its
+questions (`config`); other choices are for people ("unclear"). `image_reader` reads the images. A
+student whose teacher was guessing (`medlabel.student.verdict`) predicts nothing: Label Studio would
+preselect its labels.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
 from typing import Annotated, Any
 from uuid import uuid4
-from xml.etree import ElementTree
 
 from fastapi import APIRouter, BackgroundTasks, Body
 
 from medlabel.storage.digests import hex_digest
 from medlabel.student.bundle import Bundle
-from serving.corrections import choice
 from serving.images import RequestError
+from serving.label_studio.config import Project, find_project, read_questions
 from serving.label_studio.image_reader import ImageReader, ImageReadError
 from serving.schemas import Annotation, Correction
 from serving.service import AnnotateOptions, Service
 from serving.uploads import Reservation, Upload
 
-__all__ = ["Project", "make_backend", "read_config"]
+__all__ = ["make_backend"]
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = 80.0  # seconds; Label Studio waits 100 for all tasks of a request
 _CONCURRENT = 8  # images that are read from Label Studio at the same time
 _RETRY_AFTER = (2.0, 20.0)  # seconds before reading a labelled image is tried again
-_MAX_XML = 2**20
 _LABELLED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED")
 
 Json = Annotated[dict[str, Any], Body()]
-
-
-@dataclass(frozen=True)
-class Project:
-    """A labelling configuration: names of its tags, key of the image in a task, choices."""
-
-    from_name: str
-    to_name: str
-    key: str
-    choices: tuple[str, ...]
-
-
-def read_config(xml: object) -> Project:
-    """Parse a labelling configuration with an image and choices for it.
-
-    Raises:
-        RequestError: it is something else.
-    """
-    if not isinstance(xml, str) or len(xml) > _MAX_XML or "<!" in xml.replace("<!--", ""):
-        raise RequestError(400, "not a labelling configuration")
-    try:
-        root = ElementTree.fromstring(xml)  # noqa: S314  (no declarations: nothing to expand)
-    except ElementTree.ParseError as error:
-        raise RequestError(400, f"a labelling configuration that is not XML: {error}") from None
-    image, choices = root.find(".//Image"), root.find(".//Choices")
-    if image is None or choices is None:
-        raise RequestError(400, "the labelling configuration needs an Image and Choices")
-    names = [one.get("alias") or one.get("value") or "" for one in choices.iter("Choice")]
-    key = (image.get("value") or "$image").removeprefix("$")
-    return Project(choices.get("name") or "", image.get("name") or "", key, tuple(names))
 
 
 def make_backend(service: Service, reader: ImageReader) -> APIRouter:
@@ -89,7 +57,7 @@ def make_backend(service: Service, reader: ImageReader) -> APIRouter:
 
     @router.post("/setup")
     async def setup(body: Json) -> dict[str, str]:
-        return {"model_version": backend.student_for(read_config(body.get("schema")))}
+        return {"model_version": backend.find(body.get("schema"))[0]}
 
     @router.post("/predict")
     async def predict(body: Json) -> dict[str, list[Any]]:
@@ -108,17 +76,21 @@ class _Backend:
     def __init__(self, service: Service, reader: ImageReader) -> None:
         self._service, self._reader = service, reader
 
-    def student_for(self, project: Project) -> str:
-        """Id of the first student whose classes are all choices of the project."""
+    def find(self, label_config: object) -> tuple[str, Project]:
+        """Id of the first student whose classes a project asks for, and the question.
+
+        Raises:
+            RequestError: there is none, or several questions ask for its classes.
+        """
+        questions = read_questions(label_config)
         for model in self._service.registry.models:
-            if set(model.classes) <= set(project.choices):
-                return model.id
+            if (project := find_project(questions, model.classes)) is not None:
+                return model.id, project
         raise RequestError(400, "no student here has classes that are all choices of this project")
 
     async def predict(self, body: dict[str, Any]) -> list[Any]:
         """A prediction per task, in order; `[]` if the image was not read, or not in time."""
-        project = read_config(body.get("label_config"))
-        version = self.student_for(project)
+        version, project = self.find(body.get("label_config"))
         bundle = await self._service.get_bundle(version)
         tasks = body.get("tasks")
         urls = [_image_url(task, project) for task in tasks] if isinstance(tasks, list) else []
@@ -132,11 +104,11 @@ class _Backend:
             async with semaphore:
                 annotation = await self._annotate(urls[index], bundle)
             if annotation is not None:
-                region = choice(annotation.label, project.from_name, project.to_name)
+                known = math.isfinite(annotation.confidence)  # NaN is not JSON
                 predictions[index] = {
                     "model_version": version,
-                    "score": annotation.confidence,
-                    "result": [region],
+                    "score": annotation.confidence if known else None,
+                    "result": [project.region(annotation.label)],
                 }
 
         pending = [asyncio.create_task(predict_one(index)) for index in range(len(urls))]
@@ -165,20 +137,24 @@ class _Backend:
     async def store_label(self, body: dict[str, Any]) -> None:
         """Store the label that a person gave in Label Studio, then add the student's label to it.
 
-        If the image cannot be read, the correction has its URL as file name and no SHA-256.
+        If the image cannot be read, the correction has its URL as file name and no SHA-256. Several
+        ticks are not one class: they are not stored, but logged and counted.
         """
         try:
-            project = read_config(body["project"].get("label_config"))
+            version, project = self.find(body["project"].get("label_config"))
             annotation, task = body["annotation"], body["task"]
-            label = _choice_of(annotation.get("result"), project)
-            if label is None or annotation.get("was_cancelled"):
-                return
-            version = self.student_for(project)
-            url = _image_url(task, project)
+            labels = project.labels(annotation.get("result"))
+            url, number = _image_url(task, project), task.get("id")
         except (KeyError, TypeError, AttributeError, RequestError) as error:
-            _log.warning(
-                "Label Studio: a webhook that is not understood (%s)", type(error).__name__
+            self._leave_out(
+                "not_understood", f"a webhook that is not understood: {_loggable(error)}"
             )
+            return
+        if annotation.get("was_cancelled") or not labels:
+            return
+        if len(labels) > 1:
+            about = f"task {number}: {len(labels)} choices are ticked, which is not one class"
+            self._leave_out("several_choices", about)
             return
         correction = Correction.model_construct(
             sha256="",
@@ -187,7 +163,7 @@ class _Backend:
             bundle=version,
             predicted="",
             confidence=0.0,
-            label=label[:200],
+            label=labels[0][:200],
             who=f"Label Studio user {annotation.get('completed_by')}"[:100],
         )
         corrections, classes = self._service.corrections, self._service.classes(version)
@@ -198,6 +174,10 @@ class _Backend:
             image = {"sha256": found.sha256, "bundle": found.bundle}
             complete = correction.model_copy(update=prediction | image)
             await asyncio.to_thread(corrections.add, complete, classes, stored.id)
+
+    def _leave_out(self, reason: str, sentence: str) -> None:
+        self._service.telemetry.left_out(reason)
+        _log.warning("Label Studio: %s", sentence)
 
     async def _annotate_with_retries(self, url: object, version: str) -> Annotation | None:
         """The student's annotation of an image that may not be readable at once."""
@@ -228,16 +208,9 @@ def _file_name(url: object, task: Any) -> str:
     """A name for an image whose SHA-256 is not known yet: its URL, without pixels and if short."""
     if not isinstance(url, str):
         return f"task {task.get('id')}"[:255]
+    url = url.encode(errors="backslashreplace").decode()  # JSON can hold half a character
     if url.startswith("data:"):
         return f"data:{hex_digest(url)}"
     if len(url) > 255:
         return f"{url[:180]} {hex_digest(url)}"
     return url
-
-
-def _choice_of(result: Sequence[dict[str, Any]] | None, project: Project) -> str | None:
-    for region in result or ():
-        if region.get("from_name") == project.from_name and region.get("type") == "choices":
-            labels = region["value"]["choices"]
-            return str(labels[0]) if labels else None
-    return None

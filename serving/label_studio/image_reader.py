@@ -6,11 +6,10 @@ keeps images are read, and always from the configured host, whatever host a URL 
 """
 
 import base64
-import binascii
 import re
 import time
 from collections.abc import Callable
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 import httpx
 
@@ -19,9 +18,9 @@ from medlabel.errors import MedlabelError
 __all__ = ["ImageReadError", "ImageReader"]
 
 _DATA = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
-_UPLOAD = re.compile(r"/data/upload/\d{1,12}/([^/?#]{1,500})")
-_LOCAL = re.compile(r"/data/local-files/\?d=([^&;#]{1,1000})")  # one d= and no other
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\%]|\s(?<! )")  # in no file name, once it is unquoted
+_UPLOAD = re.compile(r"/data/upload/\d{1,12}/([^/?#]{1,800})")  # a name of 255 bytes, quoted
+_LOCAL = re.compile(r"/data/local-files/\?d=([^&;#]{1,12300})")  # one d= and no other; 4096 bytes
+_FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f\\]")
 _ACCESS_S = 240.0  # an access token is valid for 300 s
 
 
@@ -99,7 +98,7 @@ class ImageReader:
             raise ImageReadError("an image of too many bytes")
         try:
             return base64.b64decode(text, validate=True)
-        except binascii.Error:
+        except ValueError:
             raise ImageReadError("a data: URL that is not base64", permanent=True) from None
 
     def _allowed_path(self, url: str) -> str:
@@ -110,9 +109,9 @@ class ImageReader:
             )
         path = url.removeprefix(self._origin) if url.startswith("http") else url
         found = _UPLOAD.fullmatch(path) or _LOCAL.fullmatch(path)
-        name = unquote(found[1]) if found else ""
-        inner = found is not None and found.re is _UPLOAD and "/" in name
-        if not found or inner or _FORBIDDEN.search(name) or ".." in name.split("/"):
+        name = _unquoted(found) if found else b""
+        inner = found is not None and found.re is _UPLOAD and b"/" in name
+        if not found or inner or _is_dangerous(name):
             reason = "not a URL of the configured Label Studio"
             raise ImageReadError(reason, permanent=True)
         return path[: found.start(1)] + quote(name)
@@ -145,3 +144,20 @@ class ImageReader:
             self._access = str(response.json()["access"])
             self._access_until = time.monotonic() + _ACCESS_S
         return f"Bearer {self._access}"
+
+
+def _unquoted(found: re.Match[str]) -> bytes:
+    """The name of a file in a URL, whose bytes Label Studio quotes: once, so `%2541` is `%41`."""
+    text = found[1].replace("+", " ") if found.re is _LOCAL else found[1]  # as servers read queries
+    return unquote_to_bytes(text.encode(errors="replace"))
+
+
+def _is_dangerous(name: bytes) -> bool:
+    """Whether a path could lead elsewhere, also where something unquotes it again, and again."""
+    while True:
+        if _FORBIDDEN.search(name) or b".." in name.split(b"/"):
+            return True
+        further = unquote_to_bytes(name)
+        if further == name:
+            return False
+        name = further

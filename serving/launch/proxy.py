@@ -95,7 +95,8 @@ def prepare() -> Path | None:
         return None  # Ray has no HAProxy for this system; its Python proxy serves
     folder = Path(tempfile.mkdtemp(prefix="medlabel-serve-"))  # mode 700
     script = folder / "haproxy"
-    script.write_text(_SCRIPT.format(binary=shlex.quote(str(binary)), unavailable=_UNAVAILABLE))
+    text = _SCRIPT.format(binary=shlex.quote(str(binary)), unavailable=_UNAVAILABLE)
+    script.write_text(text, encoding="utf-8", errors="surrogateescape")  # a path is any bytes
     script.chmod(0o700)
     settings = _SETTINGS | {key: str(folder / name) for key, name in _FILES.items()}
     settings |= {key: str(free_port()) for key in _PORTS}  # several servers may run on a machine

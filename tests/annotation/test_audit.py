@@ -54,13 +54,13 @@ def truth(uri):
 
 
 def asked(path):
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         return [row["uri"] for row in csv.DictReader(file)]
 
 
 def test_a_plan_asks_about_images_and_does_not_tell_their_labels(store):
     path = plan_audit(store, DESIGN)
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         assert file.readline().strip() == "uri,answer"
     assert len(set(asked(path))) == 60
 

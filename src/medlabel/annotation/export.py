@@ -13,13 +13,13 @@ one that the annotations were made with. A YAML file can rename classes. Rows ar
 are read: memory does not grow with their number.
 """
 
-import json
-import tempfile
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,9 @@ from medlabel.annotation.audit import class_names, guaranteed_thresholds
 from medlabel.annotation.export_formats import link_images, write_coco
 from medlabel.annotation.table import AnnotationTable
 from medlabel.errors import MedlabelError
+from medlabel.storage.addresses import path_bytes, path_text, place_in_file
 from medlabel.storage.store import Store
+from medlabel.storage.strict_json import to_json
 from medlabel.storage.yaml_files import read_mapping
 from medlabel.student.decision import ranking_scores
 
@@ -83,13 +85,14 @@ def export_labels(store: Store, path: Path, wanted: ExportConfig) -> int:
     if write is None:
         return link_images(path, _tables(store, wanted))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
-        try:
+    fresh = path.parent / f".{uuid4().hex}.part"  # not of tempfile, whose files are private
+    try:
+        with fresh.open("xb") as file:
             count = write(file, _tables(store, wanted), wanted)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(path)
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
     return count
 
 
@@ -101,7 +104,8 @@ def _writer(path: Path) -> Callable[[IO[bytes], Iterator[pa.Table], ExportConfig
         ".parquet": _write_parquet,
         ".json": _write_tasks,
     }
-    found = next((write for end, write in writers.items() if path.name.endswith(end)), None)
+    name = path.name.lower()
+    found = next((write for end, write in writers.items() if name.endswith(end)), None)
     if found is None and path.suffix:
         raise MedlabelError(
             f"{path}: the name has to end in {', '.join(writers)}, or to be that of a new folder"
@@ -189,7 +193,7 @@ def _write_tasks(file: IO[bytes], tables: Iterator[pa.Table], wanted: ExportConf
     for rows in tables:
         for row in rows.to_pylist():
             file.write(b",\n" if count else b"\n")
-            file.write(json.dumps(_task(row, wanted.image_root)).encode())
+            file.write(to_json(_task(row, wanted.image_root)).encode())
             count += 1
     file.write(b"\n]\n")
     return count
@@ -215,14 +219,15 @@ def _task(row: Mapping[str, Any], image_root: str) -> dict[str, Any]:
 
 
 def _address(uri: str, image_root: str) -> str:
-    """The address at which Label Studio opens an image."""
-    if "#" in uri:
+    """The address at which Label Studio opens an image; a file's name is quoted byte by byte."""
+    path, place = place_in_file(uri)
+    if place is not None:
         raise MedlabelError(
             f"{uri} is not a file of its own, and Label Studio opens files: export CSV instead"
         )
     if not image_root:
         return uri
-    root = str(Path(image_root).absolute()).rstrip("/") + "/"
-    if not uri.startswith(root):
+    root = path_text(os.path.abspath(image_root)).rstrip("/") + "/"
+    if not path.startswith(root):
         raise MedlabelError(f"{uri} is not in {image_root}: give a folder that holds all images")
-    return _LOCAL + quote(uri.removeprefix(root))
+    return _LOCAL + quote(path_bytes(path.removeprefix(root)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medlabel.cli.audit import add_audit
+from medlabel.cli.encoding import typed
 from medlabel.cli.options import (
     Annotations,
     AutoAbove,
@@ -97,7 +98,7 @@ def _label(
     from rayjobs.label import label_sources
 
     config = label_config(
-        sources, split_classes(classes), out, home=home, clip=clip,
+        sources, split_classes(typed(classes)), out, home=home, clip=clip,
         captions=captions, recipe=recipe, pool=pool, auto_above=auto_above, seed=seed, size=size,
         data_root=data_root, image_column=image_column,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from rich.console import Console
 from medlabel import __version__
 from medlabel.cli.annotate import add_annotation_commands
 from medlabel.cli.embed import add_embed
+from medlabel.cli.encoding import never_fail_to_print, use_utf8
 from medlabel.cli.models import add_model_commands
 from medlabel.cli.options import DataRoot, Looks
 from medlabel.cli.run import add_run
@@ -83,6 +84,8 @@ app.command("version")(_version)
 
 def main() -> None:
     """Run the command line; a user's mistake is reported in one line, with exit code 2."""
+    use_utf8()
+    never_fail_to_print()
     errors = Console(stderr=True)
     try:
         app()

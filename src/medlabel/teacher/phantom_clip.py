@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import medlabel._torchvision  # noqa: F401  (before open_clip, which imports torchvision)
+from medlabel.storage.strict_json import to_json
 
 import open_clip  # isort: skip
 
@@ -149,9 +150,12 @@ def save_clip(
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    # not save_file, whose files no other user may read, whatever the umask
+    (folder / "open_clip_model.safetensors").write_bytes(save(weights, {"format": "pt"}))
     settings = {
         "model_cfg": model_settings(config or PretrainingConfig()),
         "preprocess_cfg": PREPROCESSING,
     }
-    (folder / "open_clip_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    (folder / "open_clip_config.json").write_text(
+        to_json(settings, indent=2) + "\n", encoding="utf-8"
+    )

@@ -24,6 +24,7 @@ from medlabel.phantoms.own import add_looks
 from medlabel.storage.device import one_thread
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.progress import OnProgress, ignore_progress
+from medlabel.storage.strict_json import to_json
 from medlabel.teacher.clip import base_name
 from medlabel.teacher.phantom_clip import (
     PretrainingConfig,
@@ -155,7 +156,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def is_whole(folder: Path) -> bool:
     """Whether the folder holds a finished model whose weights have the digest on its card."""
     try:
-        card = json.loads((folder / _CARD).read_text())
+        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
         digest = hex_digest((folder / _WEIGHTS).read_bytes())
     except (OSError, ValueError):
         return False
@@ -175,7 +176,7 @@ def keep(folder: Path, config: PretrainingConfig, state: Mapping[str, Any]) -> N
     save_clip(clip_from_state(config, state), fresh, config)
     digest = hex_digest((fresh / _WEIGHTS).read_bytes())
     card = {"trained_on": "phantoms", "config": asdict(config), "sha256": digest}
-    (fresh / _CARD).write_text(json.dumps(card, indent=2) + "\n")
+    (fresh / _CARD).write_text(to_json(card, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
 

@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from medlabel.teacher.phantom_clip import PretrainingConfig, fingerprint
@@ -59,5 +59,5 @@ def write_shipped(
     tensors = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
     path = folder / f"phantom-{fingerprint(config)}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({**tensors, _WORDS: state[_WORDS]}, path, metadata=dict(notes))
+    path.write_bytes(save({**tensors, _WORDS: state[_WORDS]}, dict(notes)))
     return path

@@ -2,16 +2,16 @@
 
 import asyncio
 import base64
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
 from service_client import picture, png, write_bundle
 from support_verdicts import GUESSING
 
+from medlabel.annotation.export import _address
 from medlabel.errors import MedlabelError
 from serving.corrections import labelling_config
-from serving.images import RequestError
-from serving.label_studio.backend import read_config
 from serving.label_studio.image_reader import ImageReader, ImageReadError
 
 HOME = "http://labels.example:8080"
@@ -148,7 +148,9 @@ def test_image_in_the_task_itself_needs_no_label_studio(client):
         "/data/local-files/?d=../../etc/passwd",
         "/data/local-files/?d=a&d=../secret.png",
         "/data/local-files/?d=a/%2e%2e/%2e%2e/b.png",
-        "/data/local-files/?d=a%252e.png",
+        "/data/local-files/?d=%252e%252e/secret.png",
+        "/data/local-files/?d=a%252f%25252e%25252e%252fb.png",
+        "/data/local-files/?d=a%250a.png",
         "/data/local-files/?d=a%0d%0ab.png",
         "/data/local-files/?d=a%5c..%5cb.png",
         "/data/upload/1/a%2fb.png",
@@ -298,12 +300,101 @@ def test_images_count_as_memory_until_they_are_labelled(make_client):
         assert client.service.memory.used == 0
 
 
-def test_configuration_is_read_by_its_own_names():
-    config = read_config(
-        '<View><Image name="scan" value="$picture"/><Choices name="organ" toName="scan">'
-        '<Choice value="Chest" alias="chest"/><Choice value="breast"/></Choices></View>'
-    )
-    assert (config.from_name, config.to_name, config.key) == ("organ", "scan", "picture")
-    assert config.choices == ("chest", "breast")
-    with pytest.raises(RequestError):
-        read_config("<View><Image name='a' value='$b'/></View>")
+TWO_QUESTIONS = (
+    '<View><Image name="other" value="$b"/><Image name="scan" value="$a"/>'
+    '<Choices name="tone" toName="other"><Choice value="calm"/><Choice value="chest"/></Choices>'
+    '<Choices name="organ" toName="scan" choice="multiple">'
+    '<Choice value="Thorax" alias="chest"/><Choice value="breast" alias="b"/>'
+    '<Choice value="unclear"/></Choices></View>'
+)
+
+
+def _two(*ticks, **region):
+    region = {"from_name": "organ", "to_name": "scan", "type": "choices"} | region
+    result = [
+        {
+            "from_name": "tone",
+            "to_name": "other",
+            "type": "choices",
+            "value": {"choices": ["calm"]},
+        },
+        region | {"value": {"choices": list(ticks)}},
+    ]
+    asked = {"id": 1, "data": {"a": UPLOADED, "b": "/data/upload/1/gone.png"}}
+    project = {"label_config": TWO_QUESTIONS}
+    return _event(result=result) | {"task": asked, "project": project}
+
+
+def test_the_question_about_the_students_classes_is_answered_and_its_own_image_read(make_client):
+    studio = Studio()
+    client = make_client(reader=reader(studio))
+    body = {"tasks": [_two()["task"]], "label_config": TWO_QUESTIONS}
+    answer = client.request("POST", "/label-studio/predict", json=body).raise_for_status().json()
+    (region,) = answer["results"][0]["result"]
+    own = client.post(png(picture())).json()["results"][0]["label"]
+    assert region == {
+        "from_name": "organ", "to_name": "scan", "type": "choices",
+        "value": {"choices": [{"chest": "chest", "breast": "b"}[own]]},
+    }  # fmt: skip
+    assert [url for _, url in studio.asked] == [HOME + UPLOADED]
+
+
+def test_a_tick_is_stored_as_the_students_class(make_client):
+    client = make_client(reader=reader(Studio()))
+    client.request("POST", "/label-studio/webhook", json=_two("b")).raise_for_status()
+    (kept,) = client.request("GET", "/corrections").json()["corrections"]
+    assert (kept["label"], kept["file"], len(kept["sha256"])) == ("breast", UPLOADED, 64)
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (_two("chest", "b"), "several_choices"),
+        (_two("b", "unclear"), "several_choices"),
+        (_event() | {"project": {"label_config": labelling_config(["x", "y"])}}, "not_understood"),
+        (_two("b") | {"task": None}, "not_understood"),
+    ],
+)
+def test_what_is_not_one_class_is_counted_and_not_stored(make_client, event, reason):
+    client = make_client(reader=reader(Studio()))
+    client.request("POST", "/label-studio/webhook", json=event).raise_for_status()
+    assert client.request("GET", "/corrections").json()["corrections"] == []
+    counted = f'medlabel_label_studio_left_out_total{{reason="{reason}",replica="replica"}} 1.0'
+    assert counted in client.request("GET", "/metrics").text
+
+
+def test_a_label_about_another_object_is_not_the_answer(make_client):
+    client = make_client(reader=reader(Studio()))
+    for other in ({"to_name": "other"}, {"from_name": "tone"}):
+        client.request("POST", "/label-studio/webhook", json=_two("b", **other)).raise_for_status()
+    assert client.request("GET", "/corrections").json()["corrections"] == []
+
+
+NAMES = (
+    "100%.png",
+    "a%2541.png",
+    "a b.png",
+    "a?b#c&d=e;f.png",
+    "a+b.png",
+    "日\u202f本.png",
+    "é" * 127,
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_address_that_is_exported_can_be_read_and_is_unquoted_once(name):
+    address = _address(f"/data/scans/{name}", "/data")
+    asked = []
+
+    def serve(request):
+        asked.append(parse_qs(request.url.query.decode())["d"])
+        return httpx.Response(200, content=b"x")
+
+    assert asyncio.run(reader(serve).read(address, unlimited)) == b"x"
+    assert asked == [[f"scans/{name}"]]
+
+
+def test_half_a_character_is_no_address_and_no_error():
+    for url in ("/data/upload/1/a\ud800.png", "data:image/png;base64,ü"):
+        with pytest.raises(ImageReadError):
+            asyncio.run(reader(Studio()).read(url, unlimited))

@@ -119,7 +119,7 @@ def _quantiles(values: Floats, weights: Floats, shares: Sequence[float]) -> list
 
 def read_situations() -> pd.DataFrame:
     """Return the situations that come with the package."""
-    with (files("medlabel.evaluation.evidence") / "situations.csv").open() as file:
+    with (files("medlabel.evaluation.evidence") / "situations.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file)
 
 

@@ -106,7 +106,7 @@ def clip_config(name: str) -> Mapping[str, Any] | None:
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     try:
-        config: Mapping[str, Any] = json.loads(path.read_text())["model_cfg"]
+        config: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MedlabelError(f"{path} is missing or is not open_clip's configuration") from error
     return config

@@ -128,7 +128,7 @@ def _in_folder(folder: Path) -> LocalFile | None:
     if not files:
         return None
     try:
-        expected = json.loads((folder / "medlabel.json").read_text()).get("sha256")
+        expected = json.loads((folder / "medlabel.json").read_text(encoding="utf-8")).get("sha256")
     except (OSError, ValueError, AttributeError):
         expected = None
     return LocalFile(files[0], folder, expected, digest_source="its card")
