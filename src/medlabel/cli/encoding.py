@@ -25,7 +25,7 @@ def use_utf8() -> None:
     if sys.getfilesystemencoding() == "utf-8" or _STARTED_AGAIN in os.environ:
         return
     environment = os.environ | {"PYTHONUTF8": "1", _STARTED_AGAIN: "1"}
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606  (this one)
 
 
 def never_fail_to_print() -> None:
