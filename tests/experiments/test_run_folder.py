@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -84,3 +86,9 @@ def _recorded(write, names):
         write(store, name, data)
 
     return record
+
+
+def test_a_loss_that_is_no_number_is_null_in_the_file_and_reads_back(store):
+    write(store, 0, loss=math.nan)
+    assert b'"validation_loss": null' in store.read("cells/seed-0000/cell.json")
+    assert math.isnan(read_cell(store, 0).validation_loss)

@@ -29,3 +29,8 @@ def test_numbers_that_are_not_finite_are_null_wherever_they_stand(tmp_path, valu
 def test_other_values_are_written_as_python_writes_them():
     facts = {"b": [1, 0.1, True, None, "ü"], "a": {}}
     assert to_json(facts, indent=2, sort_keys=True) == json.dumps(facts, indent=2, sort_keys=True)
+
+
+def test_text_with_a_path_that_is_no_utf8_is_written_whole(tmp_path):
+    Store(str(tmp_path)).write_text("index.html", "<p>ü \udcff</p>")
+    assert (tmp_path / "index.html").read_bytes() == "<p>ü \\udcff</p>".encode()

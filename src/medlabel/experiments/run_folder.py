@@ -18,6 +18,7 @@ report/index.html
 ```
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -158,7 +159,7 @@ def read_cell(store: Store, seed: int) -> CellResult:
         test,
         history[history["member"] == 0].drop(columns="member"),
         int(facts["best_epoch"]),
-        float(facts["validation_loss"]),
+        math.nan if (loss := facts["validation_loss"]) is None else float(loss),
         float(facts["seconds"]),
         str(facts["versions"]),
     )

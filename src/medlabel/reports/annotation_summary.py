@@ -147,7 +147,7 @@ def report_annotations(
         bins=[(number / _BINS, (number + 1) / _BINS) for number in range(_BINS)],
         reasons=seen.reasons.most_common(_REASONS),
     )
-    store.write(PAGE, page.encode())
+    store.write_text(PAGE, page)
     return store.path(PAGE)
 
 

@@ -29,5 +29,5 @@ def report_retraining(
     page = render(
         "retrain.html.j2", impact=impact, verdict=verdict, facts=facts, remarks=list(remarks)
     )
-    store.write(PAGE, page.encode())
+    store.write_text(PAGE, page)
     return store.path(PAGE)

@@ -14,7 +14,6 @@ A bundle contains neither code nor pickles. Load it with `load_bundle("runs/demo
 is refused: it would be shown pictures that are turned or windowed otherwise than in its training.
 """
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from medlabel.data.framing import CentreSquare
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
+from medlabel.storage.strict_json import to_json
 from medlabel.student.calibration import Calibration, FeatureReader
 from medlabel.student.decision import Assessment
 from medlabel.student.networks import Student, parameter_count, without_pretrained_weights
@@ -318,7 +318,7 @@ def _calibration(store: Store, provenance: Mapping[str, Any]) -> Calibration | N
 
 def _model_card(student: Student, provenance: Mapping[str, Any]) -> bytes:
     """Return a short model card in the format of the Hugging Face Hub."""
-    facts = json.dumps(dict(provenance), indent=2, sort_keys=True)
+    facts = to_json(dict(provenance), indent=2, sort_keys=True)
     answers = sum(provenance.get("human_labels", {}).get("answers", {}).values())
     people = f"and on {answers:,} answers of people." if answers else "no human label was used."
     joint = " " if answers else ": "
