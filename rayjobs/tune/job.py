@@ -249,7 +249,7 @@ def _choose(
     })  # fmt: skip
     for name, one in ((tables.WINNER, winner), (tables.BEST_TRIAL, recipe)):
         text = yaml.safe_dump(changed_fields(one), sort_keys=False)
-        store.write_text(f"{name}.yaml", text)
+        store.write_utf8(f"{name}.yaml", text)
     return choice, winner
 
 

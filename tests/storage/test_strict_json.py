@@ -32,5 +32,5 @@ def test_other_values_are_written_as_python_writes_them():
 
 
 def test_text_with_a_path_that_is_no_utf8_is_written_whole(tmp_path):
-    Store(str(tmp_path)).write_text("index.html", "<p>ü \udcff</p>")
+    Store(str(tmp_path)).write_utf8("index.html", "<p>ü \udcff</p>")
     assert (tmp_path / "index.html").read_bytes() == "<p>ü \\udcff</p>".encode()

@@ -99,7 +99,7 @@ def plan_audit(store: Store, design: AuditDesign, again: bool = False) -> str:
     uris = _uris(store, seen.pieces, rows)
     _archive(store)
     record_plan(store, design.level)
-    store.write_text(SAMPLE, write_csv(["uri", "answer"], [(uri, "") for uri in uris]))
+    store.write_utf8(SAMPLE, write_csv(["uri", "answer"], [(uri, "") for uri in uris]))
     facts = {"design": asdict(design), "rows": rows.tolist(), "uris": uris, "number": number}
     store.write_json(PLAN, facts | {"annotations": seen.signature})
     return store.path(SAMPLE)

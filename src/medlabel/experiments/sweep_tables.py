@@ -139,7 +139,7 @@ def read_tables(store: Store) -> SweepTables:
 
 def write_csv(store: Store, parquet: str, frame: pd.DataFrame) -> None:
     """Write a table as CSV beside its Parquet file."""
-    store.write_text(parquet.replace(".parquet", ".csv"), frame.to_csv(index=False))
+    store.write_utf8(parquet.replace(".parquet", ".csv"), frame.to_csv(index=False))
 
 
 def is_sweep(store: Store) -> bool:

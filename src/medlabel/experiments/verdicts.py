@@ -87,7 +87,7 @@ def write_verdicts(store: Store, rows: Sequence[LabellingVerdict]) -> None:
     """Write the verdicts of a sweep or a search, as JSON and as CSV."""
     store.write_json(VERDICTS, [asdict(row) for row in rows])
     frame = pd.DataFrame([_plain(row) for row in rows])
-    store.write_text(VERDICTS.replace(".json", ".csv"), frame.to_csv(index=False))
+    store.write_utf8(VERDICTS.replace(".json", ".csv"), frame.to_csv(index=False))
 
 
 def _plain(row: LabellingVerdict) -> dict[str, Any]:

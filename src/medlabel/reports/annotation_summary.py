@@ -147,7 +147,7 @@ def report_annotations(
         bins=[(number / _BINS, (number + 1) / _BINS) for number in range(_BINS)],
         reasons=seen.reasons.most_common(_REASONS),
     )
-    store.write_text(PAGE, page)
+    store.write_utf8(PAGE, page)
     return store.path(PAGE)
 
 

@@ -152,7 +152,7 @@ def picture(entry: Entry, store: Store, *, synthetic: bool) -> Picture:
 def write_report(data: ReportData, store: Store) -> str:
     """Write `figures/*.png`, then `index.html`; returns the page's full path."""
     pictures = [picture(entry, store, synthetic=data.synthetic) for entry in _figures(data)]
-    store.write_text("index.html", _page(data, pictures))
+    store.write_utf8("index.html", _page(data, pictures))
     return store.path("index.html")
 
 

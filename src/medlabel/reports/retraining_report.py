@@ -29,5 +29,5 @@ def report_retraining(
     page = render(
         "retrain.html.j2", impact=impact, verdict=verdict, facts=facts, remarks=list(remarks)
     )
-    store.write_text(PAGE, page)
+    store.write_utf8(PAGE, page)
     return store.path(PAGE)

@@ -73,7 +73,7 @@ def report_sweep(store: Store) -> str:
         tables=[table for table in (_losses(compared), _failures(found)) if table.rows],
         facts=_facts(found),
     )
-    folder.write_text("index.html", page)
+    folder.write_utf8("index.html", page)
     return folder.path("index.html")
 
 

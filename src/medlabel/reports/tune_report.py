@@ -41,7 +41,7 @@ def report_tune(store: Store) -> str:
         tables=[_trials(found.evaluated), _recipe(found)],
         facts=_facts(found),
     )
-    folder.write_text("index.html", page)
+    folder.write_utf8("index.html", page)
     return folder.path("index.html")
 
 

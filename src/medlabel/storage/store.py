@@ -89,7 +89,7 @@ class Store:
                     self._fs.rm(partial)
                 raise
 
-    def write_text(self, name: str, text: str) -> None:
+    def write_utf8(self, name: str, text: str) -> None:
         r"""Write text as UTF-8; bytes of a path that are no UTF-8 are written as `\udcff`."""
         self.write(name, text.encode(errors="backslashreplace"))
 
@@ -165,7 +165,7 @@ class Store:
 
         A number that is not finite becomes `null`.
         """
-        self.write_text(name, to_json(value, indent=2, sort_keys=True) + "\n")
+        self.write_utf8(name, to_json(value, indent=2, sort_keys=True) + "\n")
 
     def read_json(self, name: str) -> Any:
         """Read JSON; raise a `MedlabelError` if the file is missing or is not JSON."""
