@@ -1,0 +1,1 @@
+"""Every file of a folder, decoded by medlabel and by arithmetic that shares no code with it."""
