@@ -126,12 +126,15 @@ def agreement_by_seed(tasks: TaskSeeds, classes: Sequence[int]) -> Values:
 
 def _students(labels: Sequence[Mapping[str, int]], k: int) -> Values:
     """Return the pseudo-values of `students`; two seeds have one pair, and its figure twice."""
-    n, whole = len(labels), _kappa(labels, k)
+    n = len(labels)
+    pairs = np.array([_kappa(labels[s : s + 2], k) for s in range(n - 1)])
     if n == 2:
-        return np.full(2, whole)
-    without = np.array([_kappa([*labels[:s], *labels[s + 1 :]], k) for s in range(n)])
-    values = n * whole - (n - 1) * without
-    centred: Values = values + (whole - values.mean())
+        return np.full(2, pairs[0])
+    bridges = [_kappa(labels[s - 1 : s + 2 : 2], k) for s in range(1, n - 1)]  # s left out
+    lost = np.array([0.0, *pairs]) + np.array([*pairs, 0.0])
+    without = (pairs.sum() - lost + np.array([0.0, *bridges, 0.0])) / (n - 2)
+    values = n * pairs.mean() - (n - 1) * without
+    centred: Values = values + (pairs.mean() - values.mean())
     return centred
 
 

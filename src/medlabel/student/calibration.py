@@ -7,10 +7,10 @@
   would give them. The temperature is at least 1, because the images were used in training.
 - The out-of-distribution score is the larger of two. One is the Mahalanobis distance to the nearest
   class mean in the features before the last layer (Lee et al. 2018), with the student's own labels
-  as classes. It is divided by the distance within which 99.5 % of the pool lie, where each half of
-  the pool is measured by the statistics of the other half. The other is the score of a detector
-  that does not depend on what the student learned to see: `medlabel.student.outsiders`. Older
-  bundles have the first alone.
+  as classes; more than 2,048 features are projected to fewer. It is divided by the distance within
+  which 99.5 % of the pool lie, where each half of the pool is measured by the statistics of the
+  other half. The other is the score of a detector that does not depend on what the student learned
+  to see: `medlabel.student.outsiders`. Older bundles have the first alone.
 """
 
 import threading
