@@ -103,6 +103,8 @@ class EmbedResult:
         rejected: that could not be read, decoded or framed.
         seconds: of encoding.
         workers: encoders that worked at the same time.
+        own_range: of those encoded now, how many have more than 8 bits and no window and were
+            scaled each by its own range of values.
     """
 
     clip: str
@@ -113,6 +115,7 @@ class EmbedResult:
     rejected: int
     seconds: float
     workers: int
+    own_range: int = 0
 
 
 def embed_sources(
@@ -196,7 +199,7 @@ def _embed_by(
     reused = counts.images - counts.encoded - len(rejects)
     result = EmbedResult(
         name, counts.images, counts.distinct, counts.encoded, reused,
-        len(rejects), seconds, counts.workers,
+        len(rejects), seconds, counts.workers, counts.own_range,
     )  # fmt: skip
     return result, rejects
 
@@ -217,7 +220,8 @@ class Encoder:
         embeddings = np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
         if len(raw):
             self._table.write(raw.embedded(embeddings))
-        return {"images": len(raw), "encoded": len(raw.digests)}
+        counts = {"images": len(raw), "encoded": len(raw.digests)}
+        return {**counts, "own_range": raw.own_range}
 
 
 def map_encoders(
@@ -277,12 +281,16 @@ def _in_memory(digests: NDArray[np.bytes_], images: Sequence[NDArray[np.uint8]])
 
 @dataclass(frozen=True)
 class EncodedCounts:
-    """Counts of `embed_parts`: images, different contents, images encoded now, and encoders."""
+    """Counts of `embed_parts`: images, different contents, images encoded now, and encoders.
+
+    And how many of those encoded now were scaled by their own range of values.
+    """
 
     images: int
     distinct: int
     encoded: int
     workers: int
+    own_range: int
 
 
 def embed_parts(
@@ -298,7 +306,7 @@ def embed_parts(
     total = sum(len(rows) for rows in missing)
     images = sum(part.count for part in parts)
     if not total:
-        return EncodedCounts(images, distinct, 0, 0)
+        return EncodedCounts(images, distinct, 0, 0, 0)
     size = shard_size(clip, replicas.fitted(shards=1)[1])
     items: list[dict[str, Any]] = [
         {"part": part, "rows": rows, "framing": clip.framing, "size": size}
@@ -310,8 +318,8 @@ def embed_parts(
         readers = TaskPoolStrategy(min(cluster_cpus(), len(items)))
         shards = one_block_per_item(items).flat_map(read, num_cpus=READER_CPUS, compute=readers)
         encoded = map_encoders(shards, clip, table, fitted, Encoder)
-        done = drain(encoded, total, "embedding", on_progress)["encoded"]
-    return EncodedCounts(images, distinct, done, fitted[0])
+        done = drain(encoded, total, "embedding", on_progress)
+    return EncodedCounts(images, distinct, done["encoded"], fitted[0], done["own_range"])
 
 
 def count_shards(rows: Sequence[NDArray[np.integer]], size: int) -> int:

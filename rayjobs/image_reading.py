@@ -69,6 +69,7 @@ def pack(raw: RawShard) -> dict[str, Any]:
         "shapes": json.dumps([stack.shape for stack in raw.stacks]),
         "rejected": raw.rejected.tobytes(),
         "reasons": json.dumps(raw.reasons),
+        "own_range": raw.own_range,
     }
 
 
@@ -82,6 +83,7 @@ def unpack(row: dict[str, Any]) -> RawShard:
         np.frombuffer(row["digests"], dtype="S16"),
         np.frombuffer(row["rejected"], dtype="S16"),
         tuple(json.loads(row["reasons"])),
+        int(row["own_range"]),
     )
 
 

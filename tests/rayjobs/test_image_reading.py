@@ -9,7 +9,7 @@ from rayjobs.image_reading import pack, pack_pool, pack_prepared, unpack, unpack
 def shard(*shapes, reasons=()):
     stacks = tuple(np.full(shape, n, dtype=np.uint8) for n, shape in enumerate(shapes))
     digests = to_digests([bytes([n]) * 16 for n in range(1, 1 + sum(s[0] for s in shapes))])
-    return RawShard(stacks, digests, to_digests([b"r" * 16] * len(reasons)), reasons)
+    return RawShard(stacks, digests, to_digests([b"r" * 16] * len(reasons)), reasons, 2)
 
 
 def test_a_shard_survives_its_row():
@@ -19,6 +19,7 @@ def test_a_shard_survives_its_row():
         np.testing.assert_array_equal(mine, theirs)
     assert got.digests.tolist() == sent.digests.tolist()
     assert (got.rejected.tolist(), got.reasons) == (sent.rejected.tolist(), sent.reasons)
+    assert got.own_range == 2
 
 
 def test_a_shard_of_rejects_survives_its_row():

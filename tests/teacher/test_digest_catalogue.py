@@ -209,3 +209,11 @@ def test_an_image_of_the_pool_that_cannot_be_read_is_left_out(folder):
     (folder / "c.png").unlink()
     (nothing,) = read_pool(part, np.array([1, 2]), FRAMING, SQUARE, Contents())
     assert (nothing.read, nothing.squares.shape, len(nothing.new)) == (2, (0, 20, 20, 3), 0)
+
+
+def test_images_without_a_window_are_counted(tmp_path):
+    for name, dtype in (("a", np.uint8), ("b", np.uint16), ("c", np.uint16)):
+        Image.fromarray(np.arange(90, dtype=dtype).reshape(9, 10)).save(tmp_path / f"{name}.png")
+    (part,) = list_parts(str(tmp_path))
+    (shard,) = read_shards(part, np.arange(3), FRAMING)
+    assert (len(shard.digests), shard.own_range) == (3, 2)

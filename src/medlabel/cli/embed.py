@@ -15,7 +15,7 @@ from medlabel.cli.options import (
     Sources,
     Workers,
 )
-from medlabel.cli.shared import StageBars, console
+from medlabel.cli.shared import StageBars, console, warn
 from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def _embed(
 
 
 def _print_summary(summary: "EmbedResult") -> None:
+    from medlabel.data.decoding import own_range_sentence
+
     rate = f", {summary.encoded / summary.seconds:,.0f} images/s" if summary.encoded else ""
     console.print(
         f"{summary.clip}: {summary.images:,} images ({summary.distinct:,} distinct), "
@@ -73,3 +75,5 @@ def _print_summary(summary: "EmbedResult") -> None:
         soft_wrap=True,
         highlight=False,
     )
+    if summary.own_range:
+        warn(own_range_sentence(summary.own_range))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from medlabel.data.decoding import Fault, ImageError
 from medlabel.data.framing import CentreSquare, Framing
-from medlabel.data.listing import UNREADABLE, Content, Part, digest_of, pixels_of
+from medlabel.data.listing import UNREADABLE, Content, Part, decoded, digest_of, pixels_of
 from medlabel.storage.digests import Digests, to_digests
 from medlabel.storage.store import Store, checked_stem
 from medlabel.teacher.embeddings import SHARD_SIZE, Contents, Shard
@@ -155,12 +155,15 @@ class RawShard:
         digests: of the decoded images, stack by stack.
         rejected: digests of the images that could not be decoded.
         reasons: why not, one per rejected image.
+        own_range: how many of the decoded images were scaled by their own range of values
+            (`medlabel.data.decoding.Decoded`).
     """
 
     stacks: tuple[NDArray[np.uint8], ...]
     digests: Digests
     rejected: Digests
     reasons: tuple[str, ...]
+    own_range: int = 0
 
     def __len__(self) -> int:
         """Number of images, decoded or rejected."""
@@ -262,17 +265,19 @@ class _ShardBuilder:
         self._framing = framing
         self._images: dict[int, list[tuple[bytes, NDArray[np.uint8]]]] = {}
         self._rejected: list[tuple[bytes, str]] = []
-        self._bytes = self.read = 0
+        self._bytes = self._own_range = self.read = 0
 
     def add(self, digest: bytes, content: Content) -> None:
         """Add an image, or the reason why it cannot be decoded or framed."""
         try:
-            image = framed(pixels_of(content), self._framing)
+            found = decoded(content)
+            image = framed(found.pixels, self._framing)
         except ImageError as error:
             self._rejected.append((digest, error.reason))
             return
         self._images.setdefault(len(image), []).append((digest, image))
         self._bytes += image.nbytes
+        self._own_range += found.own_range
 
     def is_full(self, size: int) -> bool:
         """Whether `size` images were read, or their pixels take as much memory as a shard may."""
@@ -284,6 +289,7 @@ class _ShardBuilder:
             to_digests([digest for some in self._images.values() for digest, _ in some]),
             to_digests([digest for digest, _ in self._rejected]),
             tuple(reason for _, reason in self._rejected),
+            self._own_range,
         )
 
 
