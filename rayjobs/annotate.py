@@ -1,14 +1,14 @@
 """Annotate, with Ray Data, any number of images with a bundle's student.
 
 Readers decode and prepare images, annotators label them and write the table, one piece at a time.
-A piece is written whole or not at all, so after a crash the next run does exactly the missing
-pieces, and ends with the same files, bit for bit. The number of images must equal the number of
-annotations and rejects in the end, or the job fails.
+Only images without a label are read. A piece is written whole or not at all, so after a crash the
+next run does exactly the missing pieces, and ends with the same files, bit for bit. The number of
+images must equal the number of annotations and rejects in the end, or the job fails.
 """
 
 import heapq
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,19 +23,24 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from medlabel.annotation.explain import layout_of
 from medlabel.annotation.table import (
-    MANIFEST,
     REJECTS,
     AnnotationTable,
+    Changes,
+    Claim,
     Layout,
+    Listing,
     Origin,
     Piece,
+    Work,
+    check_prune,
+    claim,
+    cut_work,
     label_pieces,
-    missing_starts,
-    signature,
+    settle,
+    sign,
 )
 from medlabel.data.decoding import ImageError
 from medlabel.data.listing import Part, absolute_source, pixels_of
-from medlabel.errors import MedlabelError
 from medlabel.experiments.run_folder import VERDICT
 from medlabel.experiments.verdicts import read_verdict, write_verdict
 from medlabel.reports.annotation_summary import (
@@ -45,12 +50,11 @@ from medlabel.reports.annotation_summary import (
     summarise_annotations,
 )
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
-from medlabel.storage.store import Store, refuse_different
+from medlabel.storage.store import Store
 from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import AUTO_ABOVE, check_auto_above
 from medlabel.student.provenance import versions
 from medlabel.student.verdict import Verdict
-from medlabel.versions import ANNOTATION
 from rayjobs.cluster import connect, prepare_worker
 from rayjobs.image_pipeline import (
     READER_CPUS,
@@ -80,6 +84,7 @@ class AnnotateConfig:
         data_root: folder of MedMNIST's files.
         image_column: column of Parquet files that holds the images.
         replicas: how the annotators are placed on the cluster.
+        prune: whether to remove the labels of images that the sources do not hold.
     """
 
     sources: tuple[str, ...]
@@ -90,6 +95,7 @@ class AnnotateConfig:
     data_root: Path | None = None
     image_column: str | None = None
     replicas: Replicas = field(default_factory=Replicas)
+    prune: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class AnnotateResult:
         page: path or URI of the summary page.
         warnings: of the bundle.
         verdict: on the student that made the labels; None if it has none.
+        changes: what became of labels that were there before.
     """
 
     labelled: int
@@ -109,6 +116,7 @@ class AnnotateResult:
     page: str
     warnings: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    changes: Changes = field(default_factory=Changes)
 
 
 def annotate_sources(
@@ -137,30 +145,60 @@ def annotate_parts(
     on_progress: OnProgress = ignore_progress,
 ) -> AnnotateResult:
     """Annotate with a bundle that was loaded, parts that were listed; see `annotate_sources`."""
-    store = Store(config.out)
-    origin = _claim(store, config, bundle)
-    table, layout = AnnotationTable(store), layout_of(bundle)
-    starts = missing_starts(parts, _clean(table, parts), layout)
-    labelled, thumbnails = 0, dict[str, NDArray[np.uint8]]()
-    if any(starts):
-        on_progress("starting", 0, 1)
-        connect()
-        on_progress("starting", 1, 1)
-        job = _Job(table, layout, bundle.classes, replace(origin, versions=versions()))
-        progress = partial(on_progress, "annotating")
-        labelled, thumbnails = _annotate(bundle, job, parts, starts, config.replicas, progress)
+    store, listing = Store(config.out), Listing.of(parts)
+    mine = Origin.of(
+        bundle.id, bundle.provenance, config.auto_above, versions(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+    if config.prune:
+        check_prune(AnnotationTable(store), listing)
+    claimed = claim(store, _asked(config), mine, listing)
+    labelled, damaged, thumbnails = _label_missing(config, bundle, claimed, listing, on_progress)
     on_progress("reporting", 0, 1)
     _copy_verdict(store, bundle)
-    pieces = _unique_pieces(table)
-    summary = summarise_annotations(table, pieces, bundle.classes)
-    manifest = _finish(store, parts, pieces, summary, _manifest(config, origin))
+    with store.locked("annotations"):
+        table = AnnotationTable(store)
+        pieces, changes = settle(table, listing, prune=config.prune)
+        summary = summarise_annotations(table, pieces, bundle.classes)
+        manifest = _finish(store, config, pieces, listing, changes, summary)
+    changes = replace(changes, damaged=damaged)
     uncertain = {image.uri for image in summary.uncertain}
     thumbnails = {uri: image for uri, image in thumbnails.items() if uri in uncertain}
+    layout = layout_of(bundle)
     thumbnails |= dict(_read_thumbnails(parts, uncertain - thumbnails.keys(), layout))
-    facts = {name: str(value) for name, value in asdict(origin).items()}
-    page = report_annotations(store, summary, thumbnails, facts | {"sha256": manifest["sha256"]})
+    facts = {name: str(value) for name, value in asdict(claimed.origin).items()}
+    facts["sha256"] = manifest["sha256"]
+    page = report_annotations(store, summary, thumbnails, facts, changes.sentences())
     on_progress("reporting", 1, 1)
-    return AnnotateResult(labelled, summary, page, bundle.warnings, read_verdict(store))
+    return AnnotateResult(labelled, summary, page, bundle.warnings, read_verdict(store), changes)
+
+
+def _label_missing(
+    config: AnnotateConfig,
+    bundle: Bundle,
+    claimed: Claim,
+    listing: Listing,
+    on_progress: OnProgress,
+) -> tuple[int, int, dict[str, NDArray[np.uint8]]]:
+    """Label the images that have no label.
+
+    Returns:
+        How many images were labelled, how many damaged files of the table were removed, and the
+        least certain images as the student saw them, by uri.
+    """
+    table, layout = AnnotationTable(Store(config.out)), layout_of(bundle)
+    damaged = table.discard_damaged()
+    work = cut_work(listing, *listing.missing(table.entries()[1]), layout)
+    if not work:
+        return 0, damaged, {}
+    on_progress("starting", 0, 1)
+    connect()
+    on_progress("starting", 1, 1)
+    origin = replace(claimed.origin, versions=versions())
+    job = _Job(table, layout, bundle.classes, origin, claimed.generation)
+    progress = partial(on_progress, "annotating")
+    labelled, thumbnails = _annotate(bundle, job, work, config.replicas, progress)
+    return labelled, damaged, thumbnails
 
 
 def _copy_verdict(store: Store, bundle: Bundle) -> None:
@@ -169,58 +207,15 @@ def _copy_verdict(store: Store, bundle: Bundle) -> None:
         write_verdict(store, bundle.verdict)
 
 
-def _claim(store: Store, config: AnnotateConfig, bundle: Bundle) -> Origin:
-    """Take a folder for these annotations, or go on with the same ones.
-
-    A folder that was begun with another `PREPROCESSING` or `DECISIONS` (`medlabel.versions`) is
-    refused, for its rows could not be compared. Other releases of libraries are not: the column
-    `versions` says for each row what made it.
-
-    Returns:
-        The origin of the folder's first call: its time and the libraries of that day.
-    """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    mine = Origin.of(bundle.id, bundle.provenance, config.auto_above, versions(), now)
-    if store.exists(MANIFEST):
-        manifest, what = store.read_json(MANIFEST), "other annotations"
-        numbers = {"code_versions": manifest.get("code_versions")}
-        wanted = asdict(mine) | {"code_versions": dict(ANNOTATION)}
-        refuse_different(store, manifest["origin"] | numbers, wanted, what, {"time", "versions"})
-        return Origin(**manifest["origin"])
-    store.write_json(MANIFEST, _manifest(config, mine))
-    return mine
-
-
-def _manifest(config: AnnotateConfig, origin: Origin) -> dict[str, Any]:
-    asked = {
+def _asked(config: AnnotateConfig) -> dict[str, Any]:
+    """What a run is asked for, in a form that can be repeated from any folder."""
+    return {
         "sources": [absolute_source(source) for source in config.sources],
         "bundle": Store(config.bundle).uri,
         "size": config.size,
         "data_root": str(config.data_root.absolute()) if config.data_root else None,
         "column": config.image_column,
     }
-    return {"asked": asked, "origin": asdict(origin), "code_versions": dict(ANNOTATION)}
-
-
-def _clean(table: AnnotationTable, parts: Sequence[Part]) -> list[Piece]:
-    """Remove pieces of parts that are gone or have changed, or not final; returns the others."""
-    keys = {part.key for part in parts}
-    kept = []
-    for piece in _unique_pieces(table):
-        if piece.key in keys and piece.final:
-            kept.append(piece)
-        else:
-            table.remove(piece)
-    return kept
-
-
-def _unique_pieces(table: AnnotationTable) -> list[Piece]:
-    """All pieces. If two kinds of processor labelled the same rows, one of the two is removed."""
-    found: dict[tuple[str, int], Piece] = {}
-    for piece in table.pieces():
-        if found.setdefault((piece.key, piece.start), piece) is not piece:
-            table.remove(piece)
-    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -231,6 +226,7 @@ class _Job:
     layout: Layout
     classes: tuple[str, ...]
     origin: Origin
+    generation: int
 
 
 class _Annotator:
@@ -244,13 +240,16 @@ class _Annotator:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Label a piece and write it; returns counts, and the images that may be shown."""
         piece, job = unpack_prepared(row), self._job
-        found = label_pieces(piece.images, piece.chroma, self._bundle.assess, job.layout.batch)
-        rejects = job.table.write(piece, found, job.classes, job.origin)
-        kept = np.flatnonzero([reason is None for reason in piece.reasons])
+        found = label_pieces(
+            piece.images, piece.chroma, self._bundle.assess, job.layout.batch, piece.kept
+        )
+        rejects = job.table.write(piece, found, job.classes, job.origin, job.generation)
+        kept = np.flatnonzero(piece.kept)
         order = np.argsort(found.confidence[kept], kind="stable")  # as in `summarise_annotations`
         shown = kept[order[:MOST_UNCERTAIN]]
         return {
             "images": len(piece.images),
+            "labelled": int((~piece.unchanged).sum()),
             "rejects": rejects,
             "uris": json.dumps([piece.addresses[row] for row in shown]),
             "confidences": json.dumps(found.confidence[shown].tolist()),
@@ -261,8 +260,7 @@ class _Annotator:
 def _annotate(
     bundle: Bundle,
     job: _Job,
-    parts: Sequence[Part],
-    starts: Sequence[Sequence[int]],
+    work: Sequence[Work],
     replicas: Replicas,
     on_progress: StageProgress,
 ) -> tuple[int, dict[str, NDArray[np.uint8]]]:
@@ -271,17 +269,9 @@ def _annotate(
     Returns:
         How many images were labelled, and the least certain ones as the student saw them, by uri.
     """
-    items: list[dict[str, Any]] = [
-        {"part": part, "starts": list(begin), "layout": job.layout}
-        for part, begin in zip(parts, starts, strict=True)
-        if begin
-    ]
-    total = sum(
-        min(job.layout.rows, item["part"].count - start)
-        for item in items
-        for start in item["starts"]
-    )
-    workers, gpus, _ = replicas.fitted(sum(len(begin) for begin in starts))
+    items: list[dict[str, Any]] = [{"work": some, "layout": job.layout} for some in work]
+    workers, gpus, _ = replicas.fitted(sum(some.pieces(job.layout) for some in work))
+    total = sum(len(some) for some in work)
     with one_block_per_row():
         read = one_block_per_item(items).flat_map(
             read_annotated,
@@ -304,7 +294,7 @@ def _collect(
     """What `_annotate` returns, from the rows of annotators; few images are in memory at a time."""
     images, shown = 0, list[tuple[float, str, NDArray[np.uint8]]]()
     for row in rows:
-        images += int(row["images"])
+        images += int(row["labelled"])
         flat = np.frombuffer(row["squares"], dtype=np.uint8)
         squares = flat.reshape(-1, *layout.square.shape)
         uris, confidences = json.loads(row["uris"]), json.loads(row["confidences"])
@@ -315,27 +305,19 @@ def _collect(
 
 def _finish(
     store: Store,
-    parts: Sequence[Part],
+    config: AnnotateConfig,
     pieces: Sequence[Piece],
+    listing: Listing,
+    changes: Changes,
     summary: AnnotationSummary,
-    manifest: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Compare the counts, write the rejects, and sign all pieces; returns the signed manifest."""
-    images = sum(part.count for part in parts)
-    if summary.annotations + summary.rejects != images:
-        raise MedlabelError(
-            f"{images} images came in, {summary.annotations} annotations and {summary.rejects} "
-            f"rejects went out to {store.uri}: run again, and report it if it happens again"
-        )
-    rejects = sorted(pair for piece in pieces for pair in piece.rejects)
+    """Write the rejects, compare the counts and sign all pieces; returns the signed manifest."""
+    rejects = sorted((one.uri, one.reason) for piece in pieces for one in piece.rejects)
     store.write_table(REJECTS, pd.DataFrame(rejects, columns=["uri", "reason"], dtype=str))
-    counts = {
-        "images": images, "annotations": summary.annotations, "rejects": summary.rejects
-    }  # fmt: skip
-    digest = signature(pieces, manifest["origin"])
-    signed = {**manifest, "counts": counts, "decisions": summary.decisions(), "sha256": digest}
-    store.write_json(MANIFEST, signed)
-    return signed
+    return sign(
+        store, _asked(config), pieces, listing, changes,
+        decisions=summary.decisions(), prune=config.prune,
+    )  # fmt: skip
 
 
 def _read_thumbnails(

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import ray
 
-from medlabel.annotation.table import DecodedPiece, Layout, read_pieces
+from medlabel.annotation.table import DecodedPiece, Layout, Work, read_pieces
 from medlabel.data.framing import CentreSquare, Framing
 from medlabel.data.listing import Part
 from medlabel.teacher.digest_catalogue import (
@@ -118,34 +118,37 @@ def pack_pool(number: int, shard: PoolShard) -> dict[str, Any]:
 
 
 def read_annotated(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Read, decode and prepare the images of a part that are to be annotated, piece by piece."""
-    part, layout = cast(Part, row["part"]), cast(Layout, row["layout"])
-    for prepared in read_pieces(part, row["starts"], layout):
+    """Read, decode and prepare the images of some `work` to annotate, piece by piece."""
+    for prepared in read_pieces(cast(Work, row["work"]), cast(Layout, row["layout"])):
         yield pack_prepared(prepared)
 
 
 def pack_prepared(prepared: DecodedPiece) -> dict[str, Any]:
     """A piece as a row of plain values, as `pack` does with a shard."""
     return {
-        "key": prepared.key,
         "start": prepared.start,
         "addresses": json.dumps(prepared.addresses),
+        "stamps": json.dumps(prepared.stamps),
         "pixels": prepared.images.tobytes(),
         "shape": json.dumps(prepared.images.shape),
         "chroma": prepared.chroma.tobytes(),
         "digests": prepared.digests.tobytes(),
         "reasons": json.dumps(prepared.reasons),
+        "unchanged": prepared.unchanged.tobytes(),
+        "places": prepared.places.tobytes(),
     }
 
 
 def unpack_prepared(row: dict[str, Any]) -> DecodedPiece:
     """The piece that `pack_prepared` made a row of."""
     return DecodedPiece(
-        row["key"],
         int(row["start"]),
         tuple(json.loads(row["addresses"])),
+        tuple(json.loads(row["stamps"])),
         np.frombuffer(row["pixels"], dtype=np.uint8).reshape(json.loads(row["shape"])),
         np.frombuffer(row["chroma"], dtype=np.float32),
         np.frombuffer(row["digests"], dtype="S16"),
         tuple(json.loads(row["reasons"])),
+        np.frombuffer(row["unchanged"], dtype=bool),
+        np.frombuffer(row["places"], dtype=np.int32),
     )

@@ -75,6 +75,7 @@ class LabelConfig:
         data_root: folder of MedMNIST's files.
         image_column: column of Parquet files that holds the images.
         replicas: how encoders and annotators are placed on the cluster.
+        prune: whether to remove the labels of images that the sources do not hold.
     """
 
     sources: tuple[str, ...]
@@ -92,6 +93,7 @@ class LabelConfig:
     data_root: Path | None = None
     image_column: str | None = None
     replicas: Replicas = field(default_factory=Replicas)
+    prune: bool = False
 
     @property
     def captions_read(self) -> dict[str, tuple[str, ...]]:
@@ -133,7 +135,7 @@ def label_sources(config: LabelConfig, on_progress: OnProgress = ignore_progress
     annotate = AnnotateConfig(
         sources=config.sources, bundle=store.path(runs.BUNDLE), out=config.out,
         auto_above=config.auto_above, size=config.size, data_root=config.data_root,
-        image_column=config.image_column, replicas=config.replicas,
+        image_column=config.image_column, replicas=config.replicas, prune=config.prune,
     )  # fmt: skip
     return annotate_parts(annotate, load_bundle(annotate.bundle), parts, on_progress)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support_annotations import sign
+from support_annotations import sign_folder
 
-from medlabel.annotation.audit import guaranteed_thresholds, plan_audit, read_answers, report_audit
+from medlabel.annotation.audit import guaranteed_labels, plan_audit, read_answers, report_audit
 from medlabel.annotation.audit_history import alpha_spent
 from medlabel.annotation.audit_report import sentences
 from medlabel.annotation.guarantee import AuditDesign
@@ -32,15 +32,15 @@ def annotated(tmp_path, strange=0, classes=("even", "odd")):
         even = np.arange(200) % 2 == 0
         found = np.stack([np.where(even, sure, 1 - sure), np.where(even, 1 - sure, sure)], axis=1)
         prepared = DecodedPiece(
-            "k" * 32, start, tuple(f"/a/{start + n}.png" for n in range(200)),
+            start, tuple(f"/a/{start + n}.png" for n in range(200)), ("s",) * 200,
             np.zeros((200, 28, 28), np.uint8), np.zeros(200, np.float32),
-            to_digests([b"d" * 16] * 200), (None,) * 200,
+            to_digests([b"d" * 16] * 200), (None,) * 200, np.zeros(200, bool), np.arange(200) % 256,
         )  # fmt: skip
         table = AnnotationTable(store)
         unlike = np.where(np.arange(200) < strange, 2, 0.5).astype(np.float32)
         assessment = Assessment(found.astype(np.float32), unlike, calibrated=True)
         table.write(prepared, assessment, classes, ORIGIN)
-    sign(store, ORIGIN)
+    sign_folder(store, ORIGIN)
     return store
 
 
@@ -108,7 +108,7 @@ def test_more_reports_than_planned_are_reported(store):
     assert (again.reports_read, same.reports_read) == (2, 2)
     assert "This is report 2, and 1 planned" in sentences(again)[-1]
     with pytest.raises(MedlabelError, match=r"2 reports were read and 1 planned.*--again"):
-        guaranteed_thresholds(store)
+        guaranteed_labels(store)
 
 
 def test_answers_are_read_and_mistakes_in_them_named(store, tmp_path):
@@ -153,16 +153,75 @@ def test_a_plan_is_made_once_and_for_these_annotations(store):
     with pytest.raises(MedlabelError, match="exists: answer it"):
         plan_audit(store, DESIGN)
     report_audit(store, {})
-    assert guaranteed_thresholds(store) == {"even": None, "odd": None}
-    table = AnnotationTable(store)
-    table.remove(table.pieces()[0])
-    for call in (report_audit, lambda store, _: guaranteed_thresholds(store)):
+    assert guaranteed_labels(store).thresholds == {"even": None, "odd": None}
+    store.remove(f"annotations/{AnnotationTable(store).pieces()[0].name}")
+    for call in (report_audit, lambda store, _: guaranteed_labels(store)):
         with pytest.raises(MedlabelError, match="are incomplete"):
             call(store, {})
-    sign(store, ORIGIN)
-    for call in (report_audit, lambda store, _: guaranteed_thresholds(store)):
-        with pytest.raises(MedlabelError, match="have changed since the plan"):
+    sign_folder(store, ORIGIN)
+    for call in (report_audit, lambda store, _: guaranteed_labels(store)):
+        with pytest.raises(MedlabelError, match=r"of the labels that the plan asks about have cha"):
             call(store, {})
+
+
+def changed(store, numbers, start=400, label="even"):
+    """Labels of other images, or new ones of images that had some, as `annotate` adds them."""
+    table = AnnotationTable(store)
+    gone = {f"/a/{number}.png" for number in numbers}
+    for piece in table.pieces():
+        uris = table.read(piece, ["uri"])["uri"].to_pylist()
+        table.keep(piece, np.array([uri not in gone for uri in uris]))
+    chances = np.tile(np.float32([0.9, 0.1] if label == "even" else [0.1, 0.9]), (len(numbers), 1))
+    count = len(numbers)
+    prepared = DecodedPiece(
+        start, tuple(f"/a/{number}.png" for number in numbers), ("t",) * count,
+        np.zeros((count, 28, 28), np.uint8), np.zeros(count, np.float32),
+        to_digests([b"e" * 16] * count), (None,) * count, np.zeros(count, bool), np.arange(count),
+    )  # fmt: skip
+    found = Assessment(chances, np.zeros(count, np.float32), calibrated=True)
+    table.write(prepared, found, ("even", "odd"), ORIGIN, generation=2)
+    sign_folder(store, ORIGIN)
+
+
+def test_images_that_are_added_do_not_end_an_audit_and_are_not_covered_by_it(store):
+    uris = asked(plan_audit(store, DESIGN))
+    answers = {uri: truth(uri) for uri in uris}
+    before = report_audit(store, answers)
+    changed(store, range(400, 450))
+    assert guaranteed_labels(store).notes == (
+        "50 labels are newer than the plan: nothing is guaranteed of them, and they go to review.",
+    )
+    after = report_audit(store, answers)
+    assert (after.whole, after.classes) == (before.whole, before.classes)
+    assert (after.added, after.gone, after.reports_read) == (50, 0, 1)
+    assert sentences(after)[-1].startswith("50 labels are newer than the plan")
+    (*_, new) = AnnotationTable(store).pieces()
+    assert not guaranteed_labels(store).covers(AnnotationTable(store).read(new)).any()
+
+
+def test_a_label_that_a_person_was_asked_about_must_not_change(store):
+    uris = asked(plan_audit(store, DESIGN))
+    report_audit(store, {uri: truth(uri) for uri in uris})
+    changed(store, [int(uris[0].rsplit("/", 1)[1].split(".")[0])])
+    for call in (report_audit, lambda store, _: guaranteed_labels(store)):
+        with pytest.raises(MedlabelError, match=f"1 of the labels .* {uris[0]} first: plan again"):
+            call(store, {})
+
+
+def test_labels_that_are_replaced_or_removed_weaken_what_remains(store):
+    """Of 400 labels 40 may be wrong; if 100 others are gone, it is 40 of 300."""
+    uris = asked(plan_audit(store, DESIGN))
+    answers = {uri: truth(uri) for uri in uris}
+    report_audit(store, answers)
+    others = [number for number in range(400) if f"/a/{number}.png" not in uris][:100]
+    changed(store, others)
+    report = report_audit(store, answers)
+    assert (report.added, report.gone, report.gone_accepted) == (100, 100, 100)
+    assert report.whole.accepted.images == 400
+    assert sentences(report)[-1] == (
+        "Of the 300 accepted ones that remain, at least 86.7% are right."
+    )
+    assert guaranteed_labels(store).notes == tuple(sentences(report)[-3:])
 
 
 def test_a_further_plan_asks_about_others_and_keeps_what_was_answered(store):
@@ -171,9 +230,7 @@ def test_a_further_plan_asks_about_others_and_keeps_what_was_answered(store):
     second = asked(plan_audit(store, DESIGN, again=True))
     assert set(first) != set(second)
     assert asked(store.path("audit-1/plan.csv")) == first
-    assert (
-        guaranteed_thresholds(store) is not None
-    )  # the last guarantee holds until the next report
+    assert guaranteed_labels(store) is not None  # the last guarantee holds until the next report
     report = report_audit(store, {uri: truth(uri) for uri in second})
     assert report.design.alpha_left == pytest.approx(0.025)
     assert "Earlier plans have spent 2.5% of the error probability" in sentences(report)[-1]
@@ -238,7 +295,7 @@ def test_out_of_distribution_images_do_not_reduce_the_guarantee_of_the_others(tm
 def test_another_student_is_not_asked_about_the_same_images(tmp_path):
     one, other = (annotated(tmp_path / name) for name in "ab")
     origin = Origin.of("b1", {"sha256": "c0ffee"}, 0.9, "v", "t")
-    sign(other, origin)
+    sign_folder(other, origin)
     first, second = (asked(plan_audit(store, DESIGN)) for store in (one, other))
     assert first != second
     assert set(first) != set(second)

@@ -61,7 +61,10 @@ def test_too_few_answers_and_images_that_have_changed_are_reported(store, tmp_pa
     with pytest.raises(MedlabelError, match=r"a class for 4 images .* at least 10 are needed"):
         make_training_set(store, answers_of(tmp_path, chests=4), most=8, weight=5, seed=0)
     (tmp_path / "scans" / "03.png").write_bytes(b"other")
-    with pytest.raises(MedlabelError, match="have changed since they were labelled"):
+    with pytest.raises(MedlabelError, match=r"03\.png has changed since it was labelled"):
+        make_training_set(store, answers_of(tmp_path), most=8, weight=5, seed=0)
+    (tmp_path / "scans" / "03.png").unlink()
+    with pytest.raises(MedlabelError, match=r"03\.png cannot be read any more .* --prune"):
         make_training_set(store, answers_of(tmp_path), most=8, weight=5, seed=0)
 
 

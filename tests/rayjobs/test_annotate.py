@@ -55,10 +55,9 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_computed_again
 ):
     out = tmp_path / "out"
 
-    def annotate():
-        return job.annotate_sources(
-            job.AnnotateConfig((str(scans), str(dark)), bundle, str(out), 0.5)
-        )
+    def annotate(*sources, prune=False):
+        sources = sources or (str(scans), str(dark))
+        return job.annotate_sources(job.AnnotateConfig(sources, bundle, str(out), 0.5, prune=prune))
 
     first = annotate()
     assert (first.labelled, first.summary.annotations, first.summary.rejects) == (76, 75, 1)
@@ -88,6 +87,16 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_computed_again
     one = rows.set_index("uri").loc[str(scans / "3.png")]
     for uri in rows["uri"].sample(10, random_state=0):
         assert explain(Store(str(out)), uri).reproduced
+    (scans / "0-new.png").write_bytes((scans / "3.png").read_bytes())
+    added = annotate(str(scans))
+    assert (added.labelled, added.changes.labels_elsewhere) == (1, 70)
+    assert before.items() <= files(out).items()
+    new = explain(Store(str(out)), "0-new.png")
+    assert (new.reproduced, new.row["place"]) == (True, 0)
+    pruned = annotate(str(scans), prune=True)
+    assert (pruned.labelled, pruned.changes.pruned, pruned.summary.annotations) == (0, 70, 6)
+    assert "Removed (--prune): 70 labels" in (out / "summary/index.html").read_text()
+
     loaded = load_bundle(bundle)
     image = loaded.square(np.array(Image.open(scans / "3.png")))
     by_hand = loaded.predict(image[None])[0]
@@ -96,7 +105,8 @@ def test_a_folder_and_an_npz_become_one_table_and_what_is_lost_is_computed_again
 
 def test_other_annotations_are_not_mixed_with_these(bundle, dark, tmp_path):
     config = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
-    job._claim(Store(config.out), config, load_bundle(bundle))
+    origin = job.Origin.of("b1", load_bundle(bundle).provenance, config.auto_above, "v", "t")
+    job.claim(Store(config.out), job._asked(config), origin, job.Listing.of([]))
     other = job.AnnotateConfig((str(dark),), bundle, config.out, auto_above=0.5)
     with pytest.raises(MedlabelError, match="different auto_above"):
         job.annotate_sources(other)
@@ -139,18 +149,6 @@ def test_a_bundle_of_the_old_code_annotates(scans, tmp_path):
     assert set(rows["recipe"]) == {"robust"}
 
 
-@pytest.mark.parametrize("name", ["preprocessing", "decisions"])
-def test_a_job_is_not_continued_by_code_that_gives_other_results(
-    bundle, dark, tmp_path, monkeypatch, name
-):
-    config = job.AnnotateConfig((str(dark),), bundle, str(tmp_path / "out"))
-    job._claim(Store(config.out), config, load_bundle(bundle))
-    job._claim(Store(config.out), config, load_bundle(bundle))
-    monkeypatch.setattr(job, "ANNOTATION", {**job.ANNOTATION, name: 99})
-    with pytest.raises(MedlabelError, match="different code_versions"):
-        job._claim(Store(config.out), config, load_bundle(bundle))
-
-
 def test_of_all_annotators_thumbnails_the_least_certain_are_kept():
     layout = job.Layout(job.layout_of(load_bundle(str(OLD))).square, 8192, 256)
     pixels = np.zeros((2, *layout.square.shape), dtype=np.uint8)
@@ -159,7 +157,7 @@ def test_of_all_annotators_thumbnails_the_least_certain_are_kept():
         confidences = [0.5, 0.6 + number / 100]  # the first is the same in all rows: uris decide
         uris = [f"{number:02}-a", f"{number:02}-b"]
         return {
-            "images": 10,
+            "labelled": 10,
             "uris": json.dumps(uris),
             "confidences": json.dumps(confidences),
             "squares": (pixels + number).tobytes(),

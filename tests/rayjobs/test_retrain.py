@@ -30,7 +30,7 @@ def config(tmp_path):
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_answers_become_a_student_whose_bundle_says_so(config, tmp_path):
-    last = Store(config.annotations).read_json(MANIFEST)["asked"]["bundle"]
+    last = Store(config.annotations).read_json(MANIFEST)["asked"][-1]["bundle"]
     provenance = Store(last).read_json("provenance.json")
     Store(last).write_json("provenance.json", provenance | {"warnings": ["it looks undecidable"]})
     done = retrain(config)

@@ -3,6 +3,7 @@
 ```
 OUT/audit/plan.json        the design, fixed before the first answer
 OUT/audit/plan.csv         the images to ask about, in order, with an empty column for the answers
+OUT/audit/population-*     what identifies each label that the sample was drawn from
 OUT/audit/guarantee.json   the guarantee of the last report: `export` decides by it
 OUT/audit-1/               the same files of the first plan, once there is a second
 ```
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from medlabel.annotation.answer_words import class_of
@@ -34,19 +36,25 @@ from medlabel.annotation.audit_history import (
     record_plan,
     record_report,
 )
-from medlabel.annotation.audit_report import AuditReport, sentences
+from medlabel.annotation.audit_report import AuditReport, changes_since, report_of, sentences
 from medlabel.annotation.guarantee import AuditDesign, certify, sample_rows
+from medlabel.annotation.population import (
+    Population,
+    label_digests,
+    read_labels,
+    read_population,
+)
 from medlabel.annotation.table import MANIFEST, AnnotationTable, Piece, signed_pieces
 from medlabel.errors import MedlabelError
 from medlabel.storage.csv_files import CsvTable, read_csv, unescape, write_csv
-from medlabel.storage.digests import hex_digest
+from medlabel.storage.digests import Digests, hex_digest
 from medlabel.storage.store import Store
-from medlabel.student.decision import ranking_scores
 
 __all__ = [
+    "GuaranteedLabels",
     "answers_by_uri",
     "class_names",
-    "guaranteed_thresholds",
+    "guaranteed_labels",
     "names_of",
     "plan_audit",
     "read_answers",
@@ -60,13 +68,30 @@ _MOST_ANSWERS = 10**6  # lines of an answers file
 
 @dataclass(frozen=True)
 class _Labels:
-    """All annotations as numbers, 8 bytes per image."""
+    """All annotations as numbers, 24 bytes per image."""
 
-    signature: str
     pieces: list[Piece]
     classes: tuple[str, ...]
-    ranking_scores: NDArray[np.float32]
-    labels: NDArray[np.int32]
+    all: Population
+
+
+@dataclass(frozen=True)
+class GuaranteedLabels:
+    """What `export` decides by.
+
+    Attributes:
+        thresholds: by label, the smallest rank of an automatic label; None: it goes to review.
+        digests: what identifies the labels that the guarantee is about, sorted.
+        notes: sentences about labels that have been added, replaced or removed since.
+    """
+
+    thresholds: Mapping[str, float | None]
+    digests: Digests
+    notes: tuple[str, ...] = ()
+
+    def covers(self, rows: pa.Table) -> NDArray[np.bool_]:
+        """Whether the guarantee is about these rows of the table, bool [N]."""
+        return np.isin(label_digests(rows), self.digests)
 
 
 # ---------------------------------------------------------------- plan and report
@@ -95,13 +120,13 @@ def plan_audit(store: Store, design: AuditDesign, again: bool = False) -> str:
     design = replace(design, alpha_spent=alpha_spent(store))
     weights = store.read_json(MANIFEST)["origin"]["weights"]
     salt = int(weights[:16] or "0", 16) + number
-    rows = sample_rows(seen.ranking_scores, seen.labels, design, salt)
+    rows = sample_rows(seen.all.ranking_scores, seen.all.labels, design, salt)
     uris = _uris(store, seen.pieces, rows)
     _archive(store)
     record_plan(store, design.level)
     store.write_utf8(SAMPLE, write_csv(["uri", "answer"], [(uri, "") for uri in uris]))
     facts = {"design": asdict(design), "rows": rows.tolist(), "uris": uris, "number": number}
-    store.write_json(PLAN, facts | {"annotations": seen.signature})
+    store.write_json(PLAN, facts | {"population": seen.all.write(store)})
     return store.path(SAMPLE)
 
 
@@ -126,7 +151,7 @@ def _read_plan(store: Store) -> tuple[dict[str, Any], AuditDesign]:
     """
     plan: dict[str, Any] = store.read_json(PLAN)
     try:
-        number, design = plan["number"], AuditDesign(**plan["design"])
+        number, design, _ = plan["number"], AuditDesign(**plan["design"]), plan["population"]
     except (KeyError, TypeError) as error:
         raise MedlabelError(
             f"{store.path(PLAN)} was written by another version of medlabel: annotate into another "
@@ -153,37 +178,67 @@ def report_audit(store: Store, answers: Mapping[str, str]) -> AuditReport:
             "audit plan` first"
         )
     (plan, design), seen = _read_plan(store), _read(store)
-    _check_signature(store, plan, seen.signature)
+    audited = _audited(store, plan, seen.all.digests)
     uris = plan["uris"]
     answers = settled(answers, set(uris))
     given = {uri: class_of(answer, uri, seen.classes) for uri, answer in answers.items()}
     reports = _count_report(store, plan, {uri: given[uri] for uri in uris if uri in given})
     rows = np.array(plan["rows"], dtype=np.int64)
     answered = np.array([given.get(uri, -2) for uri in uris], dtype=np.int64)
-    right = answered == seen.labels[rows]
-    whole, classes = certify(seen.ranking_scores, seen.labels, rows, right, design)
+    right = answered == audited.labels[rows]
+    whole, classes = certify(audited.ranking_scores, audited.labels, rows, right, design)
     report = AuditReport(
         design, int((answered > -2).sum()), len(uris), reports, whole,
         {seen.classes[label]: part for label, part in classes.items()},
         int((answered == -1).sum()), len(set(given) - set(uris)),
     )  # fmt: skip
-    store.write_json(GUARANTEE, _facts(report) | {"annotations": seen.signature})
+    report = _since(report, audited, seen)
+    kept = {name: plan[name] for name in ("rows", "uris", "population")}
+    store.write_json(GUARANTEE, _facts(report) | kept)
     return report
+
+
+def _audited(store: Store, audit: Mapping[str, Any], now: Digests) -> Population:
+    """The population of an audit.
+
+    Raises:
+        MedlabelError: a label that a person was asked about has been replaced or removed since.
+    """
+    if "population" not in audit:
+        raise MedlabelError(
+            f"the audit in {store.uri} was made by another version of medlabel: plan again with "
+            "`medlabel audit plan --again`"
+        )
+    audited = read_population(store, audit["population"])
+    changed = ~np.isin(audited.digests[np.array(audit["rows"], dtype=np.int64)], now)
+    if changed.any():
+        first = audit["uris"][int(np.flatnonzero(changed)[0])]
+        raise MedlabelError(
+            f"{int(changed.sum()):,} of the labels that the plan asks about have changed since, "
+            f"{first} first: plan again with `medlabel audit plan --again`"
+        )
+    return audited
+
+
+def _since(report: AuditReport, audited: Population, seen: _Labels) -> AuditReport:
+    """A report that counts what has been added, replaced and removed since the plan."""
+    gone = ~np.isin(audited.digests, seen.all.digests)
+    least = [report.thresholds.get(name) for name in seen.classes]
+    bounds = np.array([np.inf if bound is None else bound for bound in least], dtype=np.float32)
+    accepted = audited.ranking_scores >= bounds[audited.labels]
+    added = ~np.isin(seen.all.digests, audited.digests)
+    return replace(
+        report,
+        added=int(added.sum()),
+        gone=int(gone.sum()),
+        gone_accepted=int((gone & accepted).sum()),
+    )
 
 
 def _count_report(store: Store, plan: Mapping[str, Any], given: Mapping[str, int]) -> int:
     """Record a report on these answers unless they are known; returns how many there were."""
     digest = hex_digest(json.dumps(given, sort_keys=True), 16)
     return record_report(store, plan["number"], digest if given else None)
-
-
-def _check_signature(store: Store, audit: Mapping[str, Any], signed: str) -> None:
-    """Raise a `MedlabelError` if an audit was planned for annotations that have changed since."""
-    if audit["annotations"] != signed:
-        raise MedlabelError(
-            f"the annotations in {store.uri} have changed since the plan: plan again with "
-            "`medlabel audit plan --again`"
-        )
 
 
 def _facts(report: AuditReport) -> dict[str, Any]:
@@ -195,17 +250,17 @@ def _facts(report: AuditReport) -> dict[str, Any]:
     return facts
 
 
-def guaranteed_thresholds(store: Store) -> dict[str, float | None] | None:
-    """By label, the smallest rank that the last report guarantees; None if there was no report.
+def guaranteed_labels(store: Store) -> GuaranteedLabels | None:
+    """What the last report guarantees of the labels as they are now; None if there was no report.
 
     Raises:
-        MedlabelError: the guarantee does not hold, because the annotations have changed since, or
-            because more reports were read than planned.
+        MedlabelError: the guarantee does not hold, because a label that a person was asked about
+            has changed since, or because more reports were read than planned.
     """
     if not store.exists(GUARANTEE):
         return None
-    found = store.read_json(GUARANTEE)
-    _check_signature(store, found, signed_pieces(store)[0])
+    found, seen = store.read_json(GUARANTEE), _read(store)
+    audited = _audited(store, found, seen.all.digests)
     if not found.get("valid"):
         raise MedlabelError(
             f"{found.get('reports_read', 'more')} reports were read and "
@@ -213,8 +268,8 @@ def guaranteed_thresholds(store: Store) -> dict[str, float | None] | None:
             "plan again, with `medlabel audit plan --again` and a lower --confidence, or remove "
             f"{store.path(GUARANTEE)} to export without a guarantee"
         )
-    thresholds: dict[str, float | None] = found["thresholds"]
-    return thresholds
+    report = _since(report_of(found), audited, seen)
+    return GuaranteedLabels(report.thresholds, audited.digests, tuple(changes_since(report)))
 
 
 # ---------------------------------------------------------------- reading
@@ -275,16 +330,10 @@ def settled(answers: Mapping[str, str], known: Collection[str]) -> dict[str, str
 
 
 def _read(store: Store) -> _Labels:
-    """Rank and label of every annotation, in the table's order."""
-    signed, pieces = signed_pieces(store)
-    classes, table = names_of(store, pieces), AnnotationTable(store)
-    places = {name: place for place, name in enumerate(classes)}
-    ranked, labels = [], []
-    for piece in pieces:
-        rows = table.read(piece, ["confidence", "ood_score", "label"])
-        ranked.append(ranking_scores(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()))
-        labels.append(np.array([places[name] for name in rows["label"].to_numpy()], np.int32))
-    return _Labels(signed, pieces, classes, np.concatenate(ranked), np.concatenate(labels))
+    """Every annotation, in the table's order."""
+    _, pieces = signed_pieces(store)
+    classes = names_of(store, pieces)
+    return _Labels(pieces, classes, read_labels(store, pieces, classes))
 
 
 def _uris(store: Store, pieces: Sequence[Piece], rows: NDArray[np.int64]) -> list[str]:

@@ -1,11 +1,13 @@
 """The report of an audit, and the sentences that state it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from medlabel.annotation.guarantee import AuditDesign, Guarantee, fewest_answers
+from medlabel.annotation.guarantee import AuditDesign, Guarantee, ThresholdTest, fewest_answers
+from medlabel.annotation.population import lowest_precision
 
-__all__ = ["AuditReport", "sentences"]
+__all__ = ["AuditReport", "changes_since", "report_of", "sentences"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,9 @@ class AuditReport:
         classes: one guarantee for each label that was given; they hold simultaneously.
         of_no_class: number of answers that name no class.
         not_sampled: number of answers about images that were not sampled: they prove nothing.
+        added: number of labels that were not there when the sample was drawn.
+        gone: number of labels that were there, and have been replaced or removed since.
+        gone_accepted: those of them that would be automatic.
     """
 
     design: AuditDesign
@@ -31,6 +36,9 @@ class AuditReport:
     classes: Mapping[str, Guarantee] = field(default_factory=dict)
     of_no_class: int = 0
     not_sampled: int = 0
+    added: int = 0
+    gone: int = 0
+    gone_accepted: int = 0
 
     @property
     def thresholds(self) -> dict[str, float | None]:
@@ -62,7 +70,27 @@ def sentences(report: AuditReport) -> list[str]:
         lines.append(f"On its own: at least {whole.lower_bound():.1%} of {reach} are right.")
         lines += _more_answers(whole)
     lines += [_of_class(name, part) for name, part in report.classes.items()]
-    return [*lines, _answers_given(report), *_cautions(report)]
+    return [*lines, _answers_given(report), *_cautions(report), *changes_since(report)]
+
+
+def changes_since(report: AuditReport) -> list[str]:
+    """What has become of the labels since the sample was drawn, and what that means."""
+    lines, precision = [], report.design.precision
+    if report.added:
+        lines.append(
+            f"{report.added:,} labels are newer than the plan: nothing is guaranteed of them, and "
+            "they go to review."
+        )
+    if report.gone:
+        lines.append(
+            f"{report.gone:,} labels have been replaced or removed since the plan: the guarantee "
+            "is about the labels as they were."
+        )
+    if report.gone_accepted and report.whole.accepted:
+        left = report.whole.accepted.images - report.gone_accepted
+        least = lowest_precision(report.whole, precision, report.gone_accepted)
+        lines.append(f"Of the {left:,} accepted ones that remain, at least {least:.1%} are right.")
+    return lines
 
 
 def _criterion(report: AuditReport) -> str:
@@ -137,3 +165,20 @@ def _cautions(report: AuditReport) -> list[str]:
             f"is tested at {design.alpha_left:.1%}, and the confidence covers all plans together."
         )
     return lines
+
+
+def report_of(facts: Mapping[str, Any]) -> AuditReport:
+    """The report that was stored as plain JSON by `dataclasses.asdict`."""
+    known = {field.name: facts[field.name] for field in fields(AuditReport)}
+    known["design"] = AuditDesign(**facts["design"])
+    known["whole"] = _guarantee(facts["whole"])
+    known["classes"] = {name: _guarantee(part) for name, part in facts["classes"].items()}
+    return AuditReport(**known)
+
+
+def _guarantee(facts: Mapping[str, Any]) -> Guarantee:
+    tests = {
+        name: None if facts[name] is None else ThresholdTest(**facts[name])
+        for name in ("accepted", "rejected", "largest")
+    }
+    return Guarantee(**{**facts, **tests})

@@ -15,16 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medlabel.annotation.images import contents_of
 from medlabel.annotation.table import MANIFEST, REJECTS, AnnotationTable, Layout, Piece
 from medlabel.data.decoding import ImageError
 from medlabel.data.framing import chroma_of
-from medlabel.data.listing import Part, digest_of, list_parts, pixels_of
+from medlabel.data.listing import digest_of, pixels_of
 from medlabel.errors import MedlabelError
+from medlabel.storage.addresses import escaped, path_text
 from medlabel.storage.store import Store
 from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import Assessment
 
-__all__ = ["Explanation", "explain", "layout_of", "parts_of"]
+__all__ = ["Explanation", "explain", "layout_of"]
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,12 @@ def explain(store: Store, image: str) -> Explanation:
     """
     piece, row = _find(store, image)
     asked = store.read_json(MANIFEST)["asked"]
-    bundle = load_bundle(asked["bundle"])
-    part = _part(asked, piece, row["uri"])
-    rows = range(piece.start, part.count)
-    number = next((n for n in rows if part.address(n) == row["uri"]), None)
-    assert number is not None, "a part with the same key has the same rows"
-    content = next(part.read(np.array([number])))
+    bundle = load_bundle(asked[-1]["bundle"])
+    content = next(contents_of([row["uri"]], asked))
     if isinstance(content, ImageError):
         raise MedlabelError(f"{row['uri']} cannot be read any more: {content.reason}")
-    layout = layout_of(bundle)
+    layout, place = layout_of(bundle), row["place"]
     batch = np.zeros((layout.batch, *layout.square.shape), dtype=np.uint8)
-    place = (number - piece.start) % layout.batch
     chroma = np.zeros(layout.batch, dtype=np.float32)
     pixels = pixels_of(content)
     batch[place], chroma[place] = layout.square(pixels), chroma_of(pixels)
@@ -121,7 +118,8 @@ def _assess(bundle: Bundle, batch: NDArray[np.uint8], chroma: NDArray[np.float32
 def _find(store: Store, image: str) -> tuple[Piece, dict[str, Any]]:
     """The piece and the row of an image."""
     table = AnnotationTable(store)
-    wanted = {image, str(Path(image).absolute())}
+    path = path_text(image)
+    wanted = {image, escaped(path), escaped(path_text(Path(image).absolute()))}
     ends: list[tuple[Piece, int]] = []
     for piece in table.pieces():
         for place, uri in enumerate(table.read(piece, ["uri"])["uri"].to_pylist()):
@@ -146,24 +144,3 @@ def _why_not(store: Store, image: str, wanted: set[str], ends: int) -> str:
         if len(mine):
             return f"{mine['uri'].iloc[0]} has no label: {mine['reason'].iloc[0]}"
     return f"{store.uri} has no annotation of {image}"
-
-
-def parts_of(asked: Mapping[str, Any]) -> dict[str, Part]:
-    """The parts of all sources that a manifest names, as they are now, by key."""
-    root = Path(asked["data_root"]) if asked["data_root"] else None
-    return {
-        part.key: part
-        for source in asked["sources"]
-        for part in list_parts(source, asked["size"], root, asked["column"])
-    }
-
-
-def _part(asked: Mapping[str, Any], piece: Piece, uri: str) -> Part:
-    """The part of the input that a piece holds annotations of."""
-    found = parts_of(asked)
-    if piece.key in found:
-        return found[piece.key]
-    raise MedlabelError(
-        f"{uri}, or another file in its folder, has changed since it was labelled: run `medlabel "
-        "annotate` again to label the files as they are now"
-    )

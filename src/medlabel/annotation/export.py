@@ -9,8 +9,8 @@
 | `sorted/` | torchvision's ImageFolder: one folder per class, with links to files on this machine |
 
 After an audit, the thresholds of its guarantee decide between `auto` and `review`, in place of the
-one that the annotations were made with. A YAML file can rename classes. Rows are written as they
-are read: memory does not grow with their number.
+one that the annotations were made with; labels that are newer than the audit are for review. A YAML
+file can rename classes. Rows are written as they are read: memory does not grow with their number.
 """
 
 import os
@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from medlabel.annotation.audit import class_names, guaranteed_thresholds
+from medlabel.annotation.audit import GuaranteedLabels, class_names, guaranteed_labels
 from medlabel.annotation.export_formats import link_images, write_coco
 from medlabel.annotation.table import AnnotationTable
 from medlabel.errors import MedlabelError
@@ -124,20 +124,21 @@ def read_names(path: Path) -> dict[str, str]:
 
 def _tables(store: Store, wanted: ExportConfig) -> Iterator[pa.Table]:
     """The rows to export, piece by piece, with their decisions and names."""
-    table, thresholds = AnnotationTable(store), guaranteed_thresholds(store)
+    table, guaranteed = AnnotationTable(store), guaranteed_labels(store)
     for piece in table.pieces():
         rows = table.read(piece).replace_schema_metadata(None)
-        if thresholds is not None:
-            rows = _decided(rows, thresholds)
+        if guaranteed is not None:
+            rows = _decided(rows, guaranteed)
         if wanted.only:
             rows = rows.filter(pa.compute.equal(rows["decision"], wanted.only))
         yield _named(rows, wanted.names) if wanted.names else rows
 
 
-def _decided(rows: pa.Table, thresholds: Mapping[str, float | None]) -> pa.Table:
-    """Rows with the decisions that follow from the thresholds of a guarantee."""
-    least = [thresholds[label] for label in rows["label"].to_pylist()]
+def _decided(rows: pa.Table, guaranteed: GuaranteedLabels) -> pa.Table:
+    """Rows with the decisions that follow from a guarantee; what it is not about is for review."""
+    least = [guaranteed.thresholds.get(label) for label in rows["label"].to_pylist()]
     bound = np.array([np.inf if t is None else t for t in least], dtype=np.float32)
+    bound[~guaranteed.covers(rows)] = np.inf
     automatic = ranking_scores(rows["confidence"].to_numpy(), rows["ood_score"].to_numpy()) >= bound
     place = rows.column_names.index("decision")
     decisions = pa.array(np.where(automatic, *DECISIONS), pa.string())

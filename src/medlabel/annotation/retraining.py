@@ -18,10 +18,10 @@ from scipy.stats import binomtest
 from medlabel.annotation.answer_words import word_for_no_class
 from medlabel.annotation.answers import AnsweredImage, Answers, find_answered
 from medlabel.annotation.audit import names_of
-from medlabel.annotation.explain import layout_of, parts_of
+from medlabel.annotation.images import contents_of
 from medlabel.annotation.table import MANIFEST, AnnotationTable, Piece, signed_pieces
 from medlabel.data.decoding import ImageError
-from medlabel.data.listing import Part, digest_of, pixels_of
+from medlabel.data.listing import digest_of, pixels_of
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest
 from medlabel.storage.store import Store
@@ -161,11 +161,10 @@ def make_training_set(
     """
     signed, pieces = signed_pieces(store)
     manifest, classes = store.read_json(MANIFEST), names_of(store, pieces)
-    bundle = load_bundle(manifest["asked"]["bundle"])
+    address = manifest["asked"][-1]["bundle"]
+    bundle = load_bundle(address)
     if bundle.provenance.get("sha256") != manifest["origin"]["weights"]:
-        raise MedlabelError(
-            f"the student in {manifest['asked']['bundle']} has changed since it labelled the images"
-        )
+        raise MedlabelError(f"the student in {address} has changed since it labelled the images")
     answered, left_out = find_answered(store, pieces, classes, answers)
     of_class = [one for one in answered if one.label >= 0]
     if (count := len({one.digest for one in of_class})) < FEWEST:
@@ -179,10 +178,11 @@ def make_training_set(
     labels = np.full(len(rows), UNLABELED, dtype=np.int64)
     labels[np.searchsorted(rows, [one.row for one in of_class])] = [one.label for one in of_class]
     facts = _facts(signed, answered, classes, weight)
+    sources = (source for asked in manifest["asked"] for source in asked["sources"])
     of_no_class = len({one.digest for one in answered if one.label < 0})
     return TrainingSet(
         images, scores, HumanLabels(labels, weight), digests, bundle,
-        tuple(manifest["asked"]["sources"]), of_no_class, facts, left_out,
+        tuple(dict.fromkeys(sources)), of_no_class, facts, left_out,
     )  # fmt: skip
 
 
@@ -200,40 +200,39 @@ def _sample(
 
 def _gather(
     store: Store,
-    asked: Mapping[str, Any],
+    asked: Sequence[Mapping[str, Any]],
     pieces: Sequence[Piece],
     rows: NDArray[np.int64],
     bundle: Bundle,
     classes: Sequence[str],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.str_]]:
     """Images [N, ...], probabilities [N, K] and digests [N] of some rows of the table."""
-    parts, table, first = parts_of(asked), AnnotationTable(store), 0
+    table, first = AnnotationTable(store), 0
     images, scores, digests = list[NDArray[np.uint8]](), list[NDArray[np.float32]](), list[str]()
     for piece in pieces:
         here = rows[(rows >= first) & (rows < first + piece.rows)] - first
         first += piece.rows
         if not len(here):
             continue
-        if piece.key not in parts:
-            raise MedlabelError(
-                "images have changed since they were labelled: run `medlabel annotate` again first"
-            )
         found = table.read(piece, ["uri", "digest", *(f"p_{name}" for name in classes)]).take(here)
-        images += _images(parts[piece.key], piece, found.to_pylist(), bundle)
+        images += _images(found.to_pylist(), asked, bundle)
         scores.append(np.stack([found[f"p_{name}"].to_numpy() for name in classes], axis=1))
         digests += found["digest"].to_pylist()
     return np.stack(images), np.concatenate(scores), np.array(digests)
 
 
 def _images(
-    part: Part, piece: Piece, rows: Sequence[Mapping[str, Any]], bundle: Bundle
+    rows: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]], bundle: Bundle
 ) -> Iterator[NDArray[np.uint8]]:
-    """Some annotated images of a part, as the student sees them."""
-    end = min(part.count, piece.start + layout_of(bundle).rows)
-    places = {part.address(row): row for row in range(piece.start, end)}
-    numbers = np.array([places[row["uri"]] for row in rows])
-    for row, content in zip(rows, part.read(numbers), strict=True):
-        if isinstance(content, ImageError) or digest_of(content).hex() != row["digest"]:
+    """Some annotated images, as the student sees them."""
+    contents = contents_of([row["uri"] for row in rows], asked)
+    for row, content in zip(rows, contents, strict=True):
+        if isinstance(content, ImageError):
+            raise MedlabelError(
+                f"{row['uri']} cannot be read any more ({content.reason}): make it readable, or "
+                "remove the labels of images that are gone: `medlabel annotate` with --prune"
+            )
+        if digest_of(content).hex() != row["digest"]:
             raise MedlabelError(
                 f"{row['uri']} has changed since it was labelled: run `medlabel annotate` again "
                 "first"

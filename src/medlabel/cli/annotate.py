@@ -17,6 +17,7 @@ from medlabel.cli.options import (
     ImageColumn,
     Out,
     Pool,
+    Prune,
     RecipeName,
     Seed,
     Size,
@@ -58,6 +59,7 @@ def _annotate(
     data_root: DataRoot = None,
     image_column: ImageColumn = None,
     workers: Workers = None,
+    prune: Prune = False,
 ) -> None:
     """Label every image of the sources with a trained student."""
     from medlabel.jobs.options import annotate_config
@@ -65,7 +67,7 @@ def _annotate(
 
     config = annotate_config(
         sources, model, out, auto_above=auto_above, size=size, data_root=data_root,
-        image_column=image_column, workers=workers,
+        image_column=image_column, workers=workers, prune=prune,
     )  # fmt: skip
     with StageBars() as shown:
         result = annotate_sources(config, shown.advance)
@@ -91,6 +93,7 @@ def _label(
     size: Size = 28,
     data_root: DataRoot = None,
     image_column: ImageColumn = None,
+    prune: Prune = False,
 ) -> None:
     """Label your own images from the names of the classes: train a student, then annotate."""
     from medlabel.data.tasks import split_classes
@@ -100,7 +103,7 @@ def _label(
     config = label_config(
         sources, split_classes(typed(classes)), out, home=home, clip=clip,
         captions=captions, recipe=recipe, pool=pool, auto_above=auto_above, seed=seed, size=size,
-        data_root=data_root, image_column=image_column,
+        data_root=data_root, image_column=image_column, prune=prune,
     )  # fmt: skip
     say_captions(captions_read(config))
     for text in caption_warnings(config):
@@ -118,6 +121,7 @@ def _print_result(result: "AnnotateResult") -> None:
     say(
         f"{counts.annotations:,} annotations, {counts.rejects:,} rejects; {automatic:,} automatic, "
         f"{counts.annotations - automatic:,} for review; {result.labelled:,} labelled by this call",
+        *result.changes.sentences(),
         "Nothing is guaranteed yet: `medlabel audit plan` samples images for a person to check.",
         f"summary: {result.page}",
         *(f"warning: {warning}" for warning in (() if result.verdict else result.warnings)),
@@ -215,9 +219,11 @@ def _export(
     ] = "",
 ) -> None:
     """Write annotations for other programs; after an audit, its guarantee decides what is auto."""
+    from medlabel.annotation.audit import guaranteed_labels
     from medlabel.annotation.export import ExportConfig, export_labels, read_names
     from medlabel.storage.store import Store
 
     config = ExportConfig(only, read_names(names) if names else None, image_root)
     count = export_labels(Store(folder), out, config)
-    say(f"{count:,} annotations: {out}")
+    guaranteed = guaranteed_labels(Store(folder))
+    say(f"{count:,} annotations: {out}", *(guaranteed.notes if guaranteed else ()))

@@ -165,6 +165,14 @@ Pool = Annotated[
 
 # ---------------------------------------------------------------- the cluster
 
+Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune",
+        help="Remove the labels of images that the sources do not hold now. By default they are "
+        "kept, because a folder may be missing for a while.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

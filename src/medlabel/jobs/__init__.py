@@ -254,6 +254,7 @@ def label(
     data_root: Address | None = None,
     image_column: str | None = None,
     home: Address | None = None,
+    prune: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> Annotations:
     """Label any number of images by the names of the classes: `medlabel label`.
@@ -281,6 +282,8 @@ def label(
         image_column: name of the image column of Parquet files.
         home: folder of phantom CLIPs and embeddings, by default `MEDLABEL_HOME` or
             `~/.cache/medlabel`.
+        prune: whether to remove the labels of images that the sources do not hold now; by default
+            they are kept.
         on_progress: a function of the name of the stage, the units done and the total, such as
             `lambda stage, done, total: print(stage, done, total)`; by default nothing is printed.
 
@@ -308,7 +311,7 @@ def label(
     config = label_config(
         sources, classes, out, clip=clip, captions=captions, recipe=recipe, pool=pool,
         auto_above=auto_above, seed=seed, size=size, data_root=data_root,
-        image_column=image_column, home=home,
+        image_column=image_column, home=home, prune=prune,
     )  # fmt: skip
     show_captions(config)
     _warn(caption_warnings(config))
@@ -327,13 +330,14 @@ def annotate(
     data_root: Address | None = None,
     image_column: str | None = None,
     workers: int | None = None,
+    prune: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> Annotations:
     """Label any number of images with a trained student: `medlabel annotate`.
 
     Starts Ray on this machine, or joins the cluster in RAY_ADDRESS. The same call continues a job
-    that was stopped, and labels files that were added; another student or other options need
-    another folder `out`.
+    that was stopped, and labels files that were added or have changed. Other sources may be added
+    to the same folder `out`; another student or other options need another one.
 
     Args:
         sources: one or more paths, patterns or names, as `load_images` takes them; no arrays.
@@ -345,6 +349,8 @@ def annotate(
         data_root: folder of MedMNIST's files.
         image_column: name of the image column of Parquet files.
         workers: number of copies of the student; by default one per CPU.
+        prune: whether to remove the labels of images that the sources do not hold now; by default
+            they are kept.
         on_progress: a function of the name of the stage, the units done and the total, such as
             `lambda stage, done, total: print(stage, done, total)`; by default nothing is printed.
 
@@ -369,7 +375,7 @@ def annotate(
     """
     config = annotate_config(
         sources, model, out, auto_above=auto_above, size=size, data_root=data_root,
-        image_column=image_column, workers=workers,
+        image_column=image_column, workers=workers, prune=prune,
     )  # fmt: skip
     summary = annotate_sources(config, on_progress)
     _warn(_doubts(summary.verdict))

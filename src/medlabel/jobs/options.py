@@ -102,6 +102,7 @@ def label_config(
     data_root: Address | None = None,
     image_column: str | None = None,
     home: Address | None = None,
+    prune: bool = False,
 ) -> LabelConfig:
     """The configuration of `label`."""
     _check_least(pool=(pool, 100), seed=(seed, 0))
@@ -119,6 +120,7 @@ def label_config(
         size=size,
         data_root=_path(data_root),
         image_column=image_column,
+        prune=prune,
     )
 
 
@@ -132,6 +134,7 @@ def annotate_config(
     data_root: Address | None = None,
     image_column: str | None = None,
     workers: int | None = None,
+    prune: bool = False,
 ) -> AnnotateConfig:
     """The configuration of `annotate`."""
     _check_least(workers=(workers, 1))
@@ -144,6 +147,7 @@ def annotate_config(
         data_root=_path(data_root),
         image_column=image_column,
         replicas=Replicas(workers),
+        prune=prune,
     )
 
 

@@ -103,7 +103,7 @@ def summarise_annotations(
     """Summarise some pieces of a table; `classes` are counted even where they have no image."""
     seen = AnnotationSummary(labels=Counter(dict.fromkeys(classes, 0)))
     for piece in pieces:
-        seen.reasons.update(reason for _, reason in piece.rejects)
+        seen.reasons.update(reject.reason for reject in piece.rejects)
         rows = table.read(piece, ["uri", "label", "confidence", "decision", "review_reasons"])
         labels = rows["label"].to_numpy()
         confidence = rows["confidence"].to_numpy()
@@ -126,6 +126,7 @@ def report_annotations(
     seen: AnnotationSummary,
     thumbnails: Mapping[str, NDArray[np.uint8]],
     facts: Mapping[str, str],
+    changes: Sequence[str] = (),
 ) -> str:
     """Write the summary page, with the verdict of the folder; returns its full path.
 
@@ -134,6 +135,7 @@ def report_annotations(
         seen: the summary.
         thumbnails: some images as the student sees them, uint8 [S, S] or [S, S, 3], by address.
         facts: name and value of the labels' provenance.
+        changes: sentences about labels that were there before.
     """
     pictures = {uri: _data_uri(image) for uri, image in thumbnails.items()}
     page = render(
@@ -141,6 +143,7 @@ def report_annotations(
         seen=seen,
         verdict=verdict_section(read_verdict(store)),
         facts=facts,
+        changes=changes,
         pictures=pictures,
         side=_THUMBNAIL,
         most=max(1, int(seen.histogram.max())),

@@ -40,6 +40,7 @@ hold now is kept until somebody asks to remove it.
 
 from medlabel.annotation.table.identities import Entries, Listing, Work, cut_work
 from medlabel.annotation.table.layout import Layout, Origin
+from medlabel.annotation.table.manifest import Claim, claim, sign
 from medlabel.annotation.table.pieces import (
     LAYOUT,
     MANIFEST,
@@ -51,6 +52,7 @@ from medlabel.annotation.table.pieces import (
     signature,
     signed_pieces,
 )
+from medlabel.annotation.table.prune import check_prune
 from medlabel.annotation.table.reading import DecodedPiece, label_pieces, read_pieces
 from medlabel.annotation.table.settle import Changes, settle
 
@@ -60,6 +62,7 @@ __all__ = [
     "REJECTS",
     "AnnotationTable",
     "Changes",
+    "Claim",
     "Confirmed",
     "DecodedPiece",
     "Entries",
@@ -69,10 +72,13 @@ __all__ = [
     "Piece",
     "Reject",
     "Work",
+    "check_prune",
+    "claim",
     "cut_work",
     "label_pieces",
     "read_pieces",
     "settle",
+    "sign",
     "signature",
     "signed_pieces",
 ]

@@ -6,7 +6,8 @@ hundred megabytes, and nothing is compared but numbers.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,19 @@ class Entries:
     pieces: NDArray[np.int32]
     rows: NDArray[np.int32]
 
+    @classmethod
+    def concatenate(cls, entries: "Sequence[Entries]") -> "Entries":
+        """All entries of some pieces, in their order."""
+        nothing = to_digests([])
+        empty = cls(
+            nothing, nothing, nothing, np.zeros(0, np.int8),
+            np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int32),
+        )  # fmt: skip
+        names = [field.name for field in fields(cls)]
+        return cls(
+            *(np.concatenate([getattr(one, name) for one in (empty, *entries)]) for name in names)
+        )
+
     def confirms(self, which: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whose content some confirmations found unchanged, bool [M]; only labels are.
 
@@ -71,7 +85,8 @@ class Entries:
         if not len(names):
             return np.zeros(len(at), dtype=bool)
         same = self.contents[seen[first]][at] == self.contents
-        return (at >= 0) & same & (self.kinds == LABEL)
+        found: NDArray[np.bool_] = (at >= 0) & same & (self.kinds == LABEL)
+        return found
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,27 @@ class Listing:
         """Whether these are identities of files in the state that they are in now."""
         return np.isin(identities, self.identities[~self.repeated])
 
+    @cached_property
+    def _folders(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The folders that are sources, and the paths in them that could not be listed."""
+        sources, unlisted = set[str](), set[str]()
+        for part in self.parts:
+            if part.is_rejected:
+                unlisted |= {part.address(row) for row in range(part.count)}
+            if part.folder is not None:
+                sources.add(part.folder)
+        return tuple(sources), tuple(unlisted)
+
+    def covers(self, address: str) -> bool:
+        """Whether an image at this address would have been found, if there were one."""
+        inside = any(_lies_in(address, folder) for folder in self._folders[0])
+        return inside and self.unlisted_folder(address) is None
+
+    def unlisted_folder(self, address: str) -> str | None:
+        """The folder that holds an address and could not be listed; None if there is none."""
+        found = (path for path in self._folders[1] if _lies_in(address, path) and address != path)
+        return next(found, None)
+
     def missing(self, entries: Entries) -> tuple[NDArray[np.bool_], Digests]:
         """Which images have to be read, and the content that each had when it was labelled.
 
@@ -144,6 +180,11 @@ class Listing:
         found = np.zeros(len(at), dtype=self.addresses.dtype)
         found[at >= 0] = entries.contents[newest[first]][at[at >= 0]]
         return found
+
+
+def _lies_in(address: str, folder: str) -> bool:
+    """Whether an address is that of a folder, or of something in it."""
+    return f"{address}/".startswith(f"{folder.rstrip('/')}/")
 
 
 @dataclass(frozen=True)

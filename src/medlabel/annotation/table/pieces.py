@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -34,7 +35,6 @@ LAYOUT = 2
 
 _FOLDER = "annotations"
 _META = b"medlabel"  # in a file's metadata: a `_Facts`
-_ATTEMPTS = 5  # to read a table that others write
 
 
 class Reject(NamedTuple):
@@ -124,21 +124,23 @@ class AnnotationTable:
 
     def entries(self) -> tuple[list[Piece], Entries]:
         """All pieces that are intact, and what they know about images."""
-        pieces, columns = list[Piece](), list[_Columns]()
+        pieces, found = list[Piece](), list[Entries]()
         for number, (name, data) in enumerate(self._intact()):
             piece = _piece(name, data)
             rows = pq.read_table(BytesIO(data), columns=["uri", "stamp", "digest"])
             pieces.append(piece)
-            columns.append(_columns(number, piece, rows))
-        return pieces, _concatenated(columns)
+            found.append(_entries(number, piece, rows))
+        return pieces, Entries.concatenate(found)
 
     def discard_damaged(self) -> int:
         """Remove the files that were damaged after they were written; returns how many."""
-        intact = {name for name, _ in self._intact()}
-        damaged = [name for name in self._names() if name not in intact]
-        for name in damaged:
-            self._store.remove(name)
-        return len(damaged)
+        damaged = 0
+        for name in self._names():
+            with suppress(_Gone):
+                if self._read_checked(name) is None:
+                    self._store.remove(name)
+                    damaged += 1
+        return damaged
 
     def keep(self, piece: Piece, keep: NDArray[np.bool_]) -> Piece | None:
         """Write a piece anew with some of its entries, and remove the old file.
@@ -184,21 +186,32 @@ class AnnotationTable:
 
     def _intact(self) -> Iterator[tuple[str, bytes]]:
         """Names and bytes of all intact files; another process may replace files meanwhile."""
-        done = set[str]()
-        for attempt in range(_ATTEMPTS):
-            try:
-                for name in self._names():
-                    if name in done:
-                        continue
-                    data = self._store.read_checked(name)
-                    done.add(name)
-                    if data is not None:
-                        yield name, data
-                return
-            except MedlabelError as error:
-                gone = isinstance(error.__cause__, FileNotFoundError)
-                if not gone or attempt == _ATTEMPTS - 1:
-                    raise
+        done, whole = set[str](), False
+        while not whole:
+            whole = True
+            for name in self._names():
+                if name in done:
+                    continue
+                done.add(name)
+                try:
+                    data = self._read_checked(name)
+                except _Gone:
+                    whole = False  # what has taken its place may have been listed too early
+                    continue
+                if data is not None:
+                    yield name, data
+
+    def _read_checked(self, name: str) -> bytes | None:
+        try:
+            return self._store.read_checked(name)
+        except MedlabelError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise _Gone from error
+            raise
+
+
+class _Gone(Exception):
+    """Another process has removed a file since it was listed."""
 
 
 def _piece(name: str, data: bytes) -> Piece:
@@ -215,43 +228,21 @@ def _piece(name: str, data: bytes) -> Piece:
     return Piece(name=name, rows=footer.num_rows, rejects=rejects, confirmed=confirmed, **facts)
 
 
-_Columns = tuple[list[bytes], list[bytes], list[bytes], list[int], list[int], list[int], list[int]]
-
-
-def _columns(number: int, piece: Piece, rows: pa.Table) -> _Columns:
-    """The entries of a piece, by field."""
-    found = [
-        (uri, stamp, bytes.fromhex(digest), LABEL)
-        for uri, stamp, digest in zip(
-            *(rows[name].to_pylist() for name in rows.column_names), strict=True
-        )
-    ]
-    found += [
-        (one.uri, one.stamp, bytes(16), REJECT if one.final else FAILED) for one in piece.rejects
-    ]
-    found += [(one.uri, one.stamp, bytes.fromhex(one.digest), CONFIRMED) for one in piece.confirmed]
-    return (
-        [address_digest(uri) for uri, *_ in found],
-        [identity(uri, stamp) for uri, stamp, *_ in found],
-        [content for _, _, content, _ in found],
-        [kind for *_, kind in found],
-        [piece.generation] * len(found),
-        [number] * len(found),
-        list(range(len(found))),
-    )
-
-
-def _concatenated(columns: Sequence[_Columns]) -> Entries:
-    def digests(field: int) -> Any:
-        return np.concatenate([to_digests([]), *(to_digests(one[field]) for one in columns)])
-
-    def numbers(field: int, kind: type[np.signedinteger[Any]]) -> Any:
-        return np.concatenate([np.zeros(0, kind), *(np.array(one[field], kind) for one in columns)])
-
+def _entries(number: int, piece: Piece, rows: pa.Table) -> Entries:
+    """The entries of a piece: its rows, its rejects, its confirmations."""
+    labels = zip(*(rows[name].to_pylist() for name in ("uri", "stamp", "digest")), strict=True)
+    found = [(uri, stamp, digest, LABEL) for uri, stamp, digest in labels]
+    found += [(one.uri, one.stamp, "", REJECT if one.final else FAILED) for one in piece.rejects]
+    found += [(one.uri, one.stamp, one.digest, CONFIRMED) for one in piece.confirmed]
     return Entries(
-        digests(0), digests(1), digests(2), numbers(3, np.int8), numbers(4, np.int32),
-        numbers(5, np.int32), numbers(6, np.int32),
-    )  # fmt: skip
+        to_digests([address_digest(uri) for uri, *_ in found]),
+        to_digests([identity(uri, stamp) for uri, stamp, *_ in found]),
+        to_digests([bytes.fromhex(digest or "00" * 16) for _, _, digest, _ in found]),
+        np.array([kind for *_, kind in found], dtype=np.int8),
+        np.full(len(found), piece.generation, dtype=np.int32),
+        np.full(len(found), number, dtype=np.int32),
+        np.arange(len(found), dtype=np.int32),
+    )
 
 
 def _hex(digest: bytes) -> str:

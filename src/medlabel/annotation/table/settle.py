@@ -6,8 +6,8 @@
 | has changed, and cannot be read now | the label of the file as it was |
 | is not held by the sources now | its label, the newest if there are several |
 
-An entry is removed only if another one of the same image takes its place, or if it says that a file
-could not be read which is no longer listed; with `prune`, also if the sources do not hold its image.
+A label is removed only if another entry of the same image takes its place or, with `prune`, if the
+sources do not hold its image. A reject is removed, too, if its folder was listed without it.
 Files are replaced one by one, the new one first: a process that is killed leaves an image with two
 rows, and the next run removes one.
 """
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from medlabel.annotation.table.identities import CONFIRMED, FAILED, LABEL, Entries, Listing
 from medlabel.annotation.table.pieces import AnnotationTable, Piece
+from medlabel.annotation.table.prune import obsolete
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Changes:
         outdated: whose labels are of an earlier state, because their files cannot be read now.
         replaced: whose labels were replaced, because their files have changed.
         pruned: whose labels were removed, because the sources do not hold them now.
+        damaged: files of the table that were removed, because they were damaged.
     """
 
     elsewhere: int = 0
@@ -39,6 +41,28 @@ class Changes:
     outdated: int = 0
     replaced: int = 0
     pruned: int = 0
+    damaged: int = 0
+
+    def sentences(self) -> list[str]:
+        """What a user should know, in words."""
+        known = (
+            (self.labels_elsewhere, "Kept: {} of images that the sources do not hold now; --prune "
+             "removes them."),
+            (self.outdated, "Kept: {} of files that have changed since and cannot be read now."),
+            (self.replaced, "Replaced: {}, because the files have changed."),
+            (self.pruned, "Removed (--prune): {} of images that the sources do not hold."),
+        )  # fmt: skip
+        lines = [
+            text.format(f"{count:,} label{'s' if count > 1 else ''}")
+            for count, text in known
+            if count
+        ]
+        if self.damaged:
+            lines.append(
+                f"{self.damaged:,} damaged files of the table were removed; their images are "
+                "labelled again where the sources hold them."
+            )
+        return lines
 
 
 def settle(
@@ -52,21 +76,28 @@ def settle(
         prune: whether to remove what the table knows about other images.
     """
     pieces, entries = table.entries()
-    keep, changes = decide(entries, listing, prune=prune)
+    keep, changes = decide(entries, listing, obsolete(pieces, entries, listing), prune=prune)
     return _apply(table, pieces, entries, keep), changes
 
 
 def decide(
-    entries: Entries, listing: Listing, *, prune: bool = False
+    entries: Entries, listing: Listing, gone: NDArray[np.bool_], *, prune: bool = False
 ) -> tuple[NDArray[np.bool_], Changes]:
-    """Which entries to keep, bool [M], and what that does."""
+    """Which entries to keep, bool [M], and what that does.
+
+    Args:
+        entries: all that the table has.
+        listing: the images that the sources hold now.
+        gone: which entries are rejects of files that are gone, bool [M].
+        prune: whether to remove what is known about images that the sources do not hold.
+    """
     current = listing.is_current(entries.identities)
     held = listing.holds(entries.addresses)
     is_row, label = entries.kinds != CONFIRMED, entries.kinds == LABEL
     failed = entries.kinds == FAILED
     verified = (current & ~failed) | entries.confirms(current)
     winner = _winners(entries, is_row, verified)
-    kept = winner & (held | ~(failed | prune))
+    kept = winner & (held | ~(failed | gone | prune))
     labelled = np.isin(entries.addresses, entries.addresses[kept & label])
     kept |= ~is_row & np.where(held, current, labelled & (not prune))
     lost = label & ~kept
