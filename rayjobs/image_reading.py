@@ -134,6 +134,7 @@ def pack_prepared(prepared: DecodedPiece) -> dict[str, Any]:
         "chroma": prepared.chroma.tobytes(),
         "digests": prepared.digests.tobytes(),
         "reasons": json.dumps(prepared.reasons),
+        "final": prepared.final.tobytes(),
         "unchanged": prepared.unchanged.tobytes(),
         "places": prepared.places.tobytes(),
     }
@@ -149,6 +150,7 @@ def unpack_prepared(row: dict[str, Any]) -> DecodedPiece:
         np.frombuffer(row["chroma"], dtype=np.float32),
         np.frombuffer(row["digests"], dtype="S16"),
         tuple(json.loads(row["reasons"])),
+        np.frombuffer(row["final"], dtype=bool),
         np.frombuffer(row["unchanged"], dtype=bool),
         np.frombuffer(row["places"], dtype=np.int32),
     )

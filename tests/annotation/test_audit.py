@@ -34,7 +34,8 @@ def annotated(tmp_path, strange=0, classes=("even", "odd")):
         prepared = DecodedPiece(
             start, tuple(f"/a/{start + n}.png" for n in range(200)), ("s",) * 200,
             np.zeros((200, 28, 28), np.uint8), np.zeros(200, np.float32),
-            to_digests([b"d" * 16] * 200), (None,) * 200, np.zeros(200, bool), np.arange(200) % 256,
+            to_digests([b"d" * 16] * 200), (None,) * 200, np.ones(200, bool),
+            np.zeros(200, bool), np.arange(200) % 256,
         )  # fmt: skip
         table = AnnotationTable(store)
         unlike = np.where(np.arange(200) < strange, 2, 0.5).astype(np.float32)
@@ -176,7 +177,8 @@ def changed(store, numbers, start=400, label="even"):
     prepared = DecodedPiece(
         start, tuple(f"/a/{number}.png" for number in numbers), ("t",) * count,
         np.zeros((count, 28, 28), np.uint8), np.zeros(count, np.float32),
-        to_digests([b"e" * 16] * count), (None,) * count, np.zeros(count, bool), np.arange(count),
+        to_digests([b"e" * 16] * count), (None,) * count, np.ones(count, bool),
+        np.zeros(count, bool), np.arange(count),
     )  # fmt: skip
     found = Assessment(chances, np.zeros(count, np.float32), calibrated=True)
     table.write(prepared, found, ("even", "odd"), ORIGIN, generation=2)

@@ -35,7 +35,16 @@ def test_a_piece_to_label_survives_its_row():
     chroma, addresses = np.array([0, 0.25], np.float32), ("/a.png", "/b\n.png")
     unchanged, places = np.array([False, True]), np.arange(2, dtype=np.int32)
     sent = DecodedPiece(
-        4, addresses, ("s", "t"), images, chroma, digests, ("broken", None), unchanged, places
+        4,
+        addresses,
+        ("s", "t"),
+        images,
+        chroma,
+        digests,
+        ("broken", None),
+        ~unchanged,
+        unchanged,
+        places,
     )
     got = unpack_prepared(pack_prepared(sent))
     for field in fields(DecodedPiece):

@@ -21,7 +21,8 @@ def table(tmp_path):
         prepared = DecodedPiece(
             start, tuple(f"/a/{start + n}.png" for n in range(3)), ("s",) * 3,
             np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.float32),
-            to_digests([b"d" * 16] * 3), (None, None, reason), np.zeros(3, bool), np.arange(3),
+            to_digests([b"d" * 16] * 3), (None, None, reason), np.ones(3, bool),
+            np.zeros(3, bool), np.arange(3),
         )  # fmt: skip
         chances = np.stack([1 - bright, bright], axis=1)
         assessment = Assessment(chances, np.array([0.5, 0.5, 2], np.float32), calibrated=True)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support_annotations import annotate_here, brightness, grey_folder, rejects_of, rows_of
 from support_images import png
@@ -12,6 +13,7 @@ from medlabel.data.decoding import Fault, ImageError
 from medlabel.data.framing import CentreSquare
 from medlabel.data.listing import FilesPart, list_parts
 from medlabel.data.listing.parts import UNREADABLE
+from medlabel.data.listing.rejects import rejects_part
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 
@@ -152,10 +154,57 @@ def test_a_label_is_not_lost_because_its_file_cannot_be_read_any_more(folder, st
     (part,) = list_parts(str(folder))
     found = annotate_here(store, [failing(part, ["1.png"])])
     assert (found.changes, counts(store)) == (Changes(outdated=1), (5, 1))
-    assert found.changes.sentences() == [
-        "Kept: 1 label of files that have changed since and cannot be read now."
-    ]
+    assert found.changes.sentences() == ["Kept: 1 label of files that cannot be read now."]
     assert annotate_here(store, [str(folder)]).changes == Changes(replaced=1)
+
+
+def test_a_label_is_not_lost_because_the_listing_finds_its_file_unreadable(folder, store):
+    """A link to a share that is gone, or a file without the permission to read it."""
+    annotate_here(store, [str(folder)])
+    there, link = folder.parent / "share.png", folder / "1.png"
+    link.rename(there)
+    link.symlink_to(there)
+    assert annotate_here(store, [str(folder)]).labelled == 0
+    before = rows_of(store)
+    there.rename(folder.parent / "away.png")
+    found = annotate_here(store, [str(folder)])
+    assert (found.labelled, found.changes, counts(store)) == (0, Changes(outdated=1), (5, 1))
+    again = annotate_here(store, [str(folder)], prune=True)
+    assert (again.read, again.changes, rows_of(store)) == (0, Changes(outdated=1), before)
+    (folder.parent / "away.png").rename(there)
+    back = annotate_here(store, [str(folder)])
+    assert (back.labelled, back.changes, rows_of(store)) == (0, Changes(), before)
+
+
+def unlisted(folder, name):
+    """The parts of a folder one of whose subfolders cannot be listed."""
+    (part,) = list_parts(str(folder))
+    rows = [row for row in range(part.count) if not part.names[row].startswith(f"{name}/")]
+    rejects = rejects_part(part.source, part.root, {name: "cannot be read: Permission denied"})
+    return [part.only(np.array(rows)), rejects]
+
+
+def test_labels_in_a_folder_that_cannot_be_listed_are_kept_and_not_pruned(folder, store):
+    many(folder / "ward", 3)
+    (folder / "ward/broken.png").write_bytes(b"x")
+    annotate_here(store, [str(folder)])
+    found = annotate_here(store, unlisted(folder, "ward"))
+    assert (found.changes.labels_elsewhere, counts(store)) == (3, (8, 3))
+    assert rejects_of(store)[f"{folder}/ward"] == "cannot be read: Permission denied"
+    assert annotate_here(store, unlisted(folder, "ward")).read == 0
+    with pytest.raises(MedlabelError, match=r"--prune: .*/ward cannot be listed"):
+        annotate_here(store, unlisted(folder, "ward"), prune=True)
+    assert counts(store) == (8, 3)
+    back = annotate_here(store, [str(folder)])
+    assert (back.read, back.changes, counts(store)) == (0, Changes(), (8, 2))
+
+
+def test_nothing_is_pruned_where_a_source_holds_no_image(folder, store):
+    annotate_here(store, [str(folder)])
+    nothing = rejects_part("scans", str(folder), {"": "cannot be read: Input/output error"})
+    with pytest.raises(MedlabelError, match="--prune: no image was found in scans"):
+        annotate_here(store, [nothing], prune=True)
+    assert counts(store) == (5, 1)
 
 
 def test_a_file_that_is_no_image_any_more_is_a_reject(folder, store):

@@ -74,7 +74,7 @@ class Entries:
         )
 
     def confirms(self, which: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whose content some confirmations found unchanged, bool [M]; only labels are.
+        """Which labels some confirmations are about, bool [M].
 
         Args:
             which: the confirmations that count, bool [M].
@@ -84,7 +84,8 @@ class Entries:
         at = positions(names, self.addresses)
         if not len(names):
             return np.zeros(len(at), dtype=bool)
-        same = self.contents[seen[first]][at] == self.contents
+        content = self.contents[seen[first]][at]
+        same = (content == self.contents) | (content == b"")
         found: NDArray[np.bool_] = (at >= 0) & same & (self.kinds == LABEL)
         return found
 

@@ -23,7 +23,6 @@ from medlabel.annotation.table.identities import (
 )
 from medlabel.annotation.table.layout import Origin
 from medlabel.annotation.table.reading import DecodedPiece
-from medlabel.data.listing import UNREADABLE
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest, to_digests
 from medlabel.storage.store import Store
@@ -38,20 +37,19 @@ _META = b"medlabel"  # in a file's metadata: a `_Facts`
 
 
 class Reject(NamedTuple):
-    """An image without a label, and why."""
+    """An image without a label, and why; `final` unless it has to be tried again."""
 
     uri: str
     reason: str
     stamp: str
-
-    @property
-    def final(self) -> bool:
-        """Whether reading the same file again would give the same: it could be read."""
-        return not self.reason.startswith(UNREADABLE)
+    final: bool
 
 
 class Confirmed(NamedTuple):
-    """An image that has a label, and another stamp since, and still the content with `digest`."""
+    """An image whose label is right although its stamp has changed.
+
+    Its content has this digest still; or 32 zeros, if the listing found that it cannot be read.
+    """
 
     uri: str
     stamp: str
@@ -105,14 +103,14 @@ class AnnotationTable:
         """Write a piece with the assessment of its N images; returns the number of rejects."""
         places = zip(
             decoded.addresses, decoded.stamps, decoded.reasons, decoded.unchanged,
-            decoded.digests.tolist(), strict=True,
+            decoded.digests.tolist(), decoded.final.tolist(), strict=True,
         )  # fmt: skip
         rejects, confirmed = list[Reject](), list[Confirmed]()
-        for uri, stamp, reason, unchanged, digest in places:
+        for uri, stamp, reason, unchanged, digest, final in places:
             if unchanged:
                 confirmed.append(Confirmed(uri, stamp, _hex(digest)))
             elif reason is not None:
-                rejects.append(Reject(uri, reason, stamp))
+                rejects.append(Reject(uri, reason, stamp, final))
         table = _to_table(decoded, assessment, classes, origin)
         piece = Piece("", generation, decoded.start, len(table), tuple(rejects), tuple(confirmed))
         self._write(piece, table)

@@ -11,7 +11,7 @@ from medlabel.annotation.table.identities import Work
 from medlabel.annotation.table.layout import Layout
 from medlabel.data.decoding import ImageError
 from medlabel.data.framing import chroma_of
-from medlabel.data.listing import Content, Part, digest_of, pixels_of
+from medlabel.data.listing import UNREADABLE, Content, Part, digest_of, pixels_of
 from medlabel.storage.digests import Digests, to_digests
 from medlabel.student.decision import Assessment
 
@@ -30,7 +30,9 @@ class DecodedPiece:
         chroma: how far the images were from grey (`chroma_of`), float32 [N].
         digests: of the contents, N.
         reasons: why decoding failed, N; None where it succeeded.
-        unchanged: whether the image has a label already, of the same content, bool [N].
+        final: whether the same would come out of the same listing, bool [N]; not if reading failed.
+        unchanged: whether the image has a label that stays, because its content is the same or
+            was not read at all, bool [N].
         places: of the images in their batches, int32 [N].
     """
 
@@ -41,6 +43,7 @@ class DecodedPiece:
     chroma: NDArray[np.float32]
     digests: Digests
     reasons: tuple[str | None, ...]
+    final: NDArray[np.bool_]
     unchanged: NDArray[np.bool_]
     places: NDArray[np.int32]
 
@@ -73,25 +76,25 @@ def _decode(
     images = np.zeros((count, *layout.square.shape), dtype=np.uint8)
     chroma = np.zeros(count, dtype=np.float32)
     digests, reasons = list[bytes](), list[str | None]()
-    for row, last in enumerate(previous.tolist()):
+    for row in range(count):
         content = next(contents)
-        digest = _NOTHING if isinstance(content, ImageError) else digest_of(content)
-        digests.append(digest)
+        digests.append(_NOTHING if isinstance(content, ImageError) else digest_of(content))
         reasons.append(None)
-        if last and digest.rstrip(b"\0") == last:  # labelled already; numpy drops final zeros
-            continue
         try:
             pixels = pixels_of(content)
             images[row], chroma[row] = layout.square(pixels), chroma_of(pixels)
         except ImageError as error:
             reasons[row] = error.reason
     found = to_digests(digests)
+    failed = np.array([(reason or "").startswith(UNREADABLE) for reason in reasons], dtype=bool)
+    final = ~failed | np.array([part.is_rejected for part, _ in origins], dtype=bool)
+    unchanged = (previous != b"") & ((found == previous) | ((found == b"") & final))
+    images[unchanged] = 0
     return DecodedPiece(
         start,
         tuple(part.address(row) for part, row in origins),
         tuple(part.stamp(row) for part, row in origins),
-        images, chroma, found, tuple(reasons),
-        unchanged=(previous != b"") & (found == previous),
+        images, chroma, found, tuple(reasons), final, unchanged,
         places=np.arange(count, dtype=np.int32) % layout.batch,
     )  # fmt: skip
 

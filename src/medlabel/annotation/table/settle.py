@@ -3,7 +3,7 @@
 | an image | its row |
 | --- | --- |
 | has a label or a final reject of the file as it is now | that one |
-| has changed, and cannot be read now | the label of the file as it was |
+| cannot be read now | the label of the file as it was |
 | is not held by the sources now | its label, the newest if there are several |
 
 A label is removed only if another entry of the same image takes its place or, with `prune`, if the
@@ -48,7 +48,7 @@ class Changes:
         known = (
             (self.labels_elsewhere, "Kept: {} of images that the sources do not hold now; --prune "
              "removes them."),
-            (self.outdated, "Kept: {} of files that have changed since and cannot be read now."),
+            (self.outdated, "Kept: {} of files that cannot be read now."),
             (self.replaced, "Replaced: {}, because the files have changed."),
             (self.pruned, "Removed (--prune): {} of images that the sources do not hold."),
         )  # fmt: skip
@@ -101,10 +101,11 @@ def decide(
     labelled = np.isin(entries.addresses, entries.addresses[kept & label])
     kept |= ~is_row & np.where(held, current, labelled & (not prune))
     lost = label & ~kept
+    unread = current & (entries.contents == b"")
     changes = Changes(
         elsewhere=int((kept & is_row & ~held).sum()),
         labels_elsewhere=int((kept & label & ~held).sum()),
-        outdated=int((kept & label & held & ~verified).sum()),
+        outdated=int((kept & label & held & (~verified | entries.confirms(unread))).sum()),
         replaced=int((lost & held & ~verified).sum()),
         pruned=int((lost & winner).sum()),
     )
