@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BINARY = {"Image", "archive", "fs", "fsspec", "os", "tempfile", "webbrowser"}  # their `open` is
 
 
 def in_locale(call: ast.Call) -> bool:
@@ -15,15 +14,20 @@ def in_locale(call: ast.Call) -> bool:
     if "encoding" in named:
         return False
     function = call.func
-    owner = function.value if isinstance(function, ast.Attribute) else None
     name = getattr(function, "attr", getattr(function, "id", ""))
     if name in ("read_text", "write_text") or "universal_newlines" in named or "text" in named:
         return name in ("read_text", "write_text", "run", "Popen", "check_output")
-    if name not in ("open", "fdopen") or (isinstance(owner, ast.Name) and owner.id in BINARY):
+    if name not in ("open", "fdopen"):
         return False
+    if isinstance(function, ast.Attribute) and call.args and not is_mode(call.args[0]):
+        return False  # not a path's: `Image.open(file)`, `archive.open(name)`
     values = [*call.args, *(word.value for word in call.keywords if word.arg == "mode")]
     modes = [value.value for value in values if isinstance(value, ast.Constant)]
     return not any("b" in str(mode) for mode in modes)
+
+
+def is_mode(argument: ast.expr) -> bool:
+    return isinstance(argument, ast.Constant) and set(str(argument.value)) <= set("rwaxbt+")
 
 
 @pytest.mark.parametrize("folder", ["src", "rayjobs", "serving", "benchmarks", "tools"])
