@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 from support_annotations import sign_folder
 
-from medlabel.annotation.audit import guaranteed_labels, plan_audit, read_answers, report_audit
+from medlabel.annotation.audit import (
+    guaranteed_labels,
+    plan_audit,
+    possible_answers,
+    read_answers,
+    report_audit,
+)
 from medlabel.annotation.audit_history import alpha_spent
-from medlabel.annotation.audit_report import sentences
+from medlabel.annotation.audit_report import report_of, sentences
 from medlabel.annotation.guarantee import AuditDesign
 from medlabel.annotation.table import AnnotationTable, DecodedPiece, Origin
 from medlabel.errors import MedlabelError
@@ -134,15 +140,17 @@ def test_an_exact_class_wins_over_a_word_for_no_class(tmp_path):
     report = report_audit(store, {uri: names[truth(uri)] for uri in uris})
     assert (report.whole.largest.wrong, report.of_no_class) == (0, 0)
     assert report_audit(store, dict.fromkeys(uris, "neither")).of_no_class == 60
+    assert possible_answers(store) == ["None", "some", "neither"]
 
 
 def test_a_guarantee_is_strict_json_and_the_threshold_of_an_empty_set_is_null(store):
     (uri,) = asked(plan_audit(store, AuditDesign(1, max_coverage=0.001)))
-    report_audit(store, {uri: truth(uri)})
+    report = report_audit(store, {uri: truth(uri)})
     text = store.read("audit/guarantee.json").decode()
     found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     (empty,) = (part for part in found["classes"].values() if not part["largest"]["images"])
     assert empty["largest"]["threshold"] is None
+    assert report_of(found) == report
 
 
 def test_a_plan_is_made_once_and_for_these_annotations(store):

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medlabel.annotation.answer_words import class_of
+from medlabel.annotation.answer_words import class_of, word_for_no_class
 from medlabel.annotation.audit_history import (
     HISTORY,
     alpha_spent,
@@ -57,6 +57,7 @@ __all__ = [
     "guaranteed_labels",
     "names_of",
     "plan_audit",
+    "possible_answers",
     "read_answers",
     "report_audit",
     "settled",
@@ -126,8 +127,15 @@ def plan_audit(store: Store, design: AuditDesign, again: bool = False) -> str:
     record_plan(store, design.level)
     store.write_utf8(SAMPLE, write_csv(["uri", "answer"], [(uri, "") for uri in uris]))
     facts = {"design": asdict(design), "rows": rows.tolist(), "uris": uris, "number": number}
-    store.write_json(PLAN, facts | {"population": seen.all.write(store)})
+    facts |= {"population": seen.all.write(store), "classes": seen.classes}
+    store.write_json(PLAN, facts)
     return store.path(SAMPLE)
+
+
+def possible_answers(store: Store) -> list[str]:
+    """What a person may answer in the current plan: the classes, and a word for none of them."""
+    classes = store.read_json(PLAN)["classes"]
+    return [*classes, *filter(None, [word_for_no_class(classes)])]
 
 
 def _archive(store: Store) -> None:

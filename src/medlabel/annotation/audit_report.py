@@ -1,5 +1,6 @@
 """The report of an audit, and the sentences that state it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -177,8 +178,12 @@ def report_of(facts: Mapping[str, Any]) -> AuditReport:
 
 
 def _guarantee(facts: Mapping[str, Any]) -> Guarantee:
-    tests = {
-        name: None if facts[name] is None else ThresholdTest(**facts[name])
-        for name in ("accepted", "rejected", "largest")
-    }
+    names = ("accepted", "rejected", "largest")
+    tests = {name: None if facts[name] is None else _test(facts[name]) for name in names}
     return Guarantee(**{**facts, **tests})
+
+
+def _test(facts: Mapping[str, Any]) -> ThresholdTest:
+    """A test; JSON has no infinity, the threshold of an empty set, so there it is null."""
+    threshold = facts["threshold"]
+    return ThresholdTest(**{**facts, "threshold": math.inf if threshold is None else threshold})

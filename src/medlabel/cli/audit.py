@@ -73,7 +73,7 @@ def _plan(
     again: _Again = False,
 ) -> None:
     """Sample the images that a person is to be asked about."""
-    from medlabel.annotation.audit import plan_audit
+    from medlabel.annotation.audit import plan_audit, possible_answers
     from medlabel.annotation.audit_history import alpha_spent
     from medlabel.annotation.guarantee import AuditDesign, fewest_answers
     from medlabel.storage.store import Store
@@ -89,7 +89,11 @@ def _plan(
             f"{answers} answers cannot guarantee {precision:.1%}, even if all labels are right: "
             f"that takes {fewest} answers, and more in plans by class"
         )
-    say(f"fill in the answers: {path}", f"then run: medlabel audit report {folder} {path}")
+    say(
+        f"fill in the answers: {path}",
+        f"each is one of: {', '.join(possible_answers(store))}",
+        f"then run: medlabel audit report {folder} {path}",
+    )
 
 
 def _report(
