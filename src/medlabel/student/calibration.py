@@ -7,7 +7,7 @@
   would give them. The temperature is at least 1, because the images were used in training.
 - The out-of-distribution score is the larger of two. One is the Mahalanobis distance to the nearest
   class mean in the features before the last layer (Lee et al. 2018), with the student's own labels
-  as classes; more than 2,048 features are projected to fewer. It is divided by the distance within
+  as classes; more than 2,048 are reduced to at most 512. It is divided by the distance within
   which 99.5 % of the pool lie, where each half of the pool is measured by the statistics of the
   other half. The other is the score of a detector that does not depend on what the student learned
   to see: `medlabel.student.outsiders`. Older bundles have the first alone.
@@ -51,7 +51,7 @@ class Calibration:
         temperature: divisor of the log-probabilities, at least 1.
         centres: mean features of the C classes that it predicts, float32 [C, D], C at most K.
         whitening: float32 [D, P]; the distance is Euclidean after multiplication by this matrix.
-            P is D, or 512 where D is large.
+            P is D, or at most 512 where D is large.
         limit: the distance within which nearly all of the pool lie.
         outsiders: the detector by appearance and colour; None in older bundles.
     """

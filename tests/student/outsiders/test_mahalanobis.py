@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.metrics import roc_auc_score
 
 from medlabel.student.outsiders import mahalanobis as module
@@ -23,21 +24,46 @@ def features(n, width, shift=0.0, seed=0):
 def test_wide_features_have_a_narrow_whitening():
     made, labels = features(60, 12_288)
     centres, whitening = class_statistics(made, labels)
-    assert (centres.shape, whitening.shape) == ((2, 12_288), (12_288, 512))
+    assert centres.shape == (2, 12_288)
+    assert whitening.shape[0] == 12_288
+    assert 256 < whitening.shape[1] <= 512
     np.testing.assert_allclose(centres[1], made[1::2].mean(axis=0), atol=1e-4)
     assert whitening.dtype == np.float32
 
 
-def test_projected_distances_rank_images_as_exact_ones_do(monkeypatch):
+def test_wide_features_give_the_distances_of_their_whole_covariance(monkeypatch):
     made, labels = features(200, 700)
     others = np.concatenate([features(80, 700, seed=1)[0], features(80, 700, 1.5, seed=2)[0]])
     exact = nearest_distance(others, *class_statistics(made, labels))
     monkeypatch.setattr(module, "MOST_FEATURES", 600)
     found = nearest_distance(others, *class_statistics(made, labels))
-    assert np.corrcoef(exact, found)[0, 1] > 0.95
+    np.testing.assert_allclose(found, exact, rtol=0.12)
+    assert np.corrcoef(exact, found)[0, 1] > 0.98
     outside = np.arange(160) >= 80
     assert roc_auc_score(outside, exact) > 0.99
     assert roc_auc_score(outside, found) > 0.99
+
+
+def test_a_large_pool_of_wide_features_is_sampled(monkeypatch):
+    monkeypatch.setattr(module, "MOST_FEATURES", 600)
+    made, labels = features(150, 700)
+    assert class_statistics(made, labels)[1].shape == (700, 148 + 256)  # two means are taken out
+    monkeypatch.setattr(module, "_MOST_IMAGES", 50)
+    centres, whitening = class_statistics(made, labels)
+    assert whitening.shape == (700, 50 + 256)
+    np.testing.assert_allclose(centres[0], made[::2].mean(axis=0), atol=1e-4)
+
+
+def test_shrinkage_by_products_is_that_of_scikit_learn():
+    deviations = RNG.normal(0, 1, (30, 200)) * RNG.random(200)
+    found = module._ledoit_wolf(deviations @ deviations.T, 200)
+    assert found == pytest.approx(ledoit_wolf_shrinkage(deviations, assume_centered=True))
+
+
+def test_wide_features_that_do_not_vary_have_a_finite_whitening():
+    centres, whitening = class_statistics(np.ones((8, 2049), np.float32), np.arange(8) % 2)
+    assert not whitening.any()
+    assert nearest_distance(np.ones((1, 2049), np.float32), centres, whitening) == 0
 
 
 def test_as_many_features_as_are_allowed_are_whitened_as_they_are():
