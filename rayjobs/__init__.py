@@ -8,7 +8,16 @@ Ray reads its settings when it is first imported, so those that must be there by
 
 import os
 
+__all__ = ["joined_address"]
+
+
+def joined_address() -> str | None:
+    """The address of the cluster to join, from RAY_ADDRESS; None to start a Ray of our own."""
+    address = os.environ.get("RAY_ADDRESS", "").strip()
+    return None if address in ("", "local") else address
+
+
 # A Ray of our own must listen on loopback alone. Ray calls the setting for this after the systems
 # where it is the default; a cluster that is joined has addresses of its own.
-if "RAY_ADDRESS" not in os.environ:
+if joined_address() is None:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -23,6 +23,7 @@ from medlabel.data.listing import Part
 from medlabel.errors import MedlabelError
 from medlabel.storage.addresses import place_in_file
 from medlabel.storage.digests import digest_image, to_digests
+from medlabel.storage.home import home_store
 from medlabel.storage.progress import OnProgress, StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.teacher.clip import Clip, check_clip, load_clip
@@ -129,7 +130,7 @@ def embed_sources(
     """
     for name in config.clips:
         check_clip(name, config.precision)
-    out, home = Store(config.out), Store(str(config.home))
+    out, home = Store(config.out), home_store(config.home)
     out.check_writable()
     parts = list_sources(
         config.sources, config.size, config.data_root, config.image_column, on_progress,

@@ -26,7 +26,15 @@ from medlabel.errors import MedlabelError
 from medlabel.experiments.run_folder import finished_seeds
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
-from rayjobs.cluster import last_line, one_line_errors, prepare_worker
+from rayjobs.cluster import (
+    StorageError,
+    await_slots,
+    holds,
+    is_permanent,
+    one_line_errors,
+    prepare_worker,
+    reason_of,
+)
 
 __all__ = [
     "WHOLE_CLUSTER",
@@ -38,6 +46,7 @@ __all__ = [
 
 _FITS_PER_GPU = 4  # a small CNN leaves most of a GPU idle
 _RETRIES = 5  # of one fit, when its worker died or it met an error of `_TRANSIENT`
+_CHECKED_EVERY = 30.0  # seconds without a finished fit, after which the cluster is looked at
 _SUBMITTED_PER_WORKER = 2  # no worker waits for the driver, and an autoscaler sees the demand
 _TRANSIENT = [OSError, MemoryError, torch.OutOfMemoryError]  # all else would only fail again
 
@@ -58,14 +67,16 @@ class FitPlacement:
         """What Ray reserves per fit, such as ``{"CPU": 1, "GPU": 0.25}``.
 
         Raises:
-            MedlabelError: the whole cluster has fewer GPUs than one fit is to have.
+            MedlabelError: no node of the cluster has so many GPUs, nor gets them in time.
         """
-        available = ray.cluster_resources().get("GPU", 0.0)
-        if self.gpus and available < self.gpus:
-            raise MedlabelError(f"{self.gpus:g} GPUs per fit, but the cluster has {available:g}")
-        if not available or self.gpus == 0:
-            return {"CPU": 1}
-        return {"CPU": 1, "GPU": self.gpus or 1 / _FITS_PER_GPU}
+        if self.gpus:
+            wanted = {"CPU": 1.0, "GPU": self.gpus}
+            await_slots(wanted, what="fit")
+            return wanted
+        shared = {"CPU": 1.0, "GPU": 1 / _FITS_PER_GPU}
+        if self.gpus is None and holds(shared):
+            return shared
+        return {"CPU": 1.0}
 
     def task_options(self) -> dict[str, float]:
         """The same as options of a Ray task."""
@@ -74,13 +85,8 @@ class FitPlacement:
 
     def capacity(self) -> int:
         """Fits that run at a time on the cluster as it is now, at least one."""
-        total = ray.cluster_resources()
-        slots, gpus = int(total.get("CPU", 1)), total.get("GPU", 0.0)
-        if per_fit := self.resources().get("GPU"):
-            # a share of a GPU is always of one GPU: it does not span two
-            shares = int(gpus) * int(1 / per_fit + 1e-9) if per_fit < 1 else int(gpus / per_fit)
-            slots = min(slots, shares)
-        return max(1, min(slots, self.workers or slots))
+        most = holds(self.resources())
+        return max(1, min(most, self.workers or most))
 
 
 WHOLE_CLUSTER = FitPlacement()
@@ -144,7 +150,8 @@ def run_fits(
         on_progress: called with the number of cells done and `total`.
         total: the number of cells of all jobs.
         stop_at_error: raise the first error that a fit raises, instead of going on with the other
-            cells. A worker that dies still costs only its own cell.
+            cells. A worker that dies still costs only its own cell. Where nothing can be written,
+            the first error is raised in any case.
 
     Raises:
         MedlabelError: the cluster was lost, or a fit failed and `stop_at_error` is set. Finished
@@ -170,6 +177,7 @@ class _Scheduler:
         self._placement = placement
         self._stop_at_error = stop_at_error
         self._missing = self._missing_cells(jobs)
+        self._reserved: Mapping[str, float] = {"CPU": 1}  # per fit
         self._running: dict[ray.ObjectRef[None], tuple[FitJob, int]] = {}
 
     def _missing_cells(self, jobs: Iterable[FitJob]) -> Iterator[tuple[FitJob, int]]:
@@ -204,6 +212,7 @@ class _Scheduler:
         return self._placement.workers or _SUBMITTED_PER_WORKER * self._placement.capacity()
 
     def _submit(self, job: FitJob, seed: int) -> None:
+        self._reserved = self._placement.resources()
         task = _fit_cell.options(
             **self._placement.task_options(), max_retries=_RETRIES, retry_exceptions=_TRANSIENT
         )
@@ -212,12 +221,19 @@ class _Scheduler:
 
     def _collect(self) -> None:
         """Wait for one cell and note what became of it."""
-        (ref,), _ = ray.wait(list(self._running), num_returns=1)
+        done: list[ray.ObjectRef[None]] = []
+        while not done:
+            done, _ = ray.wait(list(self._running), num_returns=1, timeout=_CHECKED_EVERY)
+            if not done:  # the nodes that could run the others may have gone
+                await_slots(self._reserved, what="fit")
+        (ref,) = done
         job, seed = self._running.pop(ref)
         try:
             ray.get(ref)
         except RayError as error:
-            if self._stop_at_error and isinstance(error, RayTaskError):
+            if isinstance(error, StorageError) or (
+                self._stop_at_error and isinstance(error, RayTaskError)
+            ):
                 raise
             self.summary.failures.append({**job.names, "seed": seed, "reason": _reason(error)})
         else:
@@ -227,7 +243,7 @@ class _Scheduler:
 def _reason(error: RayError) -> str:
     if isinstance(error, WorkerCrashedError):
         return f"its worker process died (attempts: {_RETRIES + 1})"
-    return last_line(error)
+    return reason_of(error)
 
 
 @ray.remote(max_calls=0)  # a worker with a GPU is kept for the next fit too, with torch imported
@@ -238,7 +254,13 @@ def _fit_cell(uri: str, seed: int, fit: Callable[..., None], *shared: Any) -> No
         return
     try:
         fit(store, seed, prepare_worker(), *shared)
+    except OSError as error:
+        if is_permanent(error):
+            raise MedlabelError(reason_of(error)) from error
+        raise  # Ray tries again
     except MedlabelError as error:
-        if isinstance(error.__cause__, OSError):  # of storage: Ray tries again
-            raise OSError(str(error)) from error
+        if isinstance(error.__cause__, OSError):  # of storage
+            # on a full disk, all other fits would fail, too; else Ray tries again
+            kind = StorageError if is_permanent(error.__cause__) else OSError
+            raise kind(str(error)) from error
         raise

@@ -13,7 +13,7 @@ from ray.data import DataContext, Dataset
 from medlabel.data.listing import Part, list_all_parts
 from medlabel.errors import MedlabelError
 from medlabel.storage.progress import OnProgress, StageProgress
-from rayjobs.cluster import one_line_errors
+from rayjobs.cluster import await_slots, holds, one_line_errors
 
 __all__ = [
     "CATALOGUER_CPUS",
@@ -55,31 +55,15 @@ class Replicas:
             shards: units of work; there are no more copies than these.
 
         Raises:
-            MedlabelError: the cluster has too few resources; Ray would wait for ever.
+            MedlabelError: the cluster has too few resources, nor gets them in time.
         """
-        cpus, cluster_gpus = cluster_cpus(), ray.cluster_resources().get("GPU", 0.0)
-        gpus = (1.0 if cluster_gpus else 0.0) if self.gpus is None else self.gpus
-        most = _most_replicas(cpus, cluster_gpus, gpus)
-        if most < (self.workers or 1):
-            raise MedlabelError(
-                f"{self.workers or 1} workers with {gpus:g} GPUs each: the cluster can hold {most} "
-                f"({cpus} CPUs, {cluster_gpus:g} GPUs)"
-            )
-        workers = self.workers or (most if gpus else min(most, cpus))
+        some_gpu = holds({"GPU": 1}) > 0
+        gpus = (1.0 if some_gpu else 0.0) if self.gpus is None else self.gpus
+        need = {"CPU": replica_cpus(gpus), "GPU": gpus}
+        reader = {"CPU": READER_CPUS}  # one has to fit beside the replicas
+        most = await_slots(need, self.workers or 1, "worker", beside=reader)
+        workers = self.workers or (most if gpus else min(most, cluster_cpus()))
         return max(1, min(workers, shards)), gpus, self.batch_size or (256 if gpus else 64)
-
-
-def _most_replicas(cpus: int, cluster_gpus: float, gpus: float) -> int:
-    """How many replicas fit beside one reader. A share of a GPU does not span two GPUs."""
-    by_cpus = int((cpus - READER_CPUS) / replica_cpus(gpus))
-    if not gpus:
-        return by_cpus
-    if gpus > 1 and gpus != int(gpus):
-        raise MedlabelError(
-            f"{gpus:g} GPUs per worker: give a whole number, or a share smaller than one"
-        )
-    by_gpus = int(cluster_gpus) * int(1 / gpus) if gpus < 1 else int(cluster_gpus / gpus)
-    return min(by_cpus, by_gpus)
 
 
 def list_sources(
@@ -158,4 +142,4 @@ def drain(dataset: Dataset, total: int, what: str, on_progress: StageProgress) -
 
 def cluster_cpus() -> int:
     """CPUs of the cluster, at least one."""
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    return max(1, holds({"CPU": 1}))

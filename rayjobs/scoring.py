@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from medlabel.data.sources import Source
 from medlabel.data.tasks import source_image
+from medlabel.storage.home import home_store
 from medlabel.storage.progress import OnProgress
-from medlabel.storage.store import Store
 from medlabel.teacher.adjust import Adjustment
 from medlabel.teacher.clip import Clip, base_name, load_clip
 from medlabel.teacher.embeddings import EmbeddingTable, embed_captions
@@ -74,7 +74,7 @@ def load_teacher(name: str, home: Path, on_progress: OnProgress) -> Clip:
 
 def image_table(clip: Clip, home: Path) -> EmbeddingTable:
     """The table in `home` of a model's embeddings of images."""
-    return EmbeddingTable(Store(str(home / "embeddings")), clip.key)
+    return EmbeddingTable(home_store(home, "embeddings"), clip.key)
 
 
 def embed_ids(
@@ -99,7 +99,7 @@ def score_by_captions(
     encoded: int = 0,
 ) -> TeacherScores:
     """Score embedded images [N, D] by each class's captions; `home` keeps their embeddings."""
-    texts = EmbeddingTable(Store(str(home / "captions")), clip.key)
+    texts = EmbeddingTable(home_store(home, "captions"), clip.key)
     classes = class_embeddings(captions, partial(embed_captions, texts, embed=clip.embed_texts))
     scores = score(embeddings, classes, clip.logit_scale)
     return TeacherScores(

@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads would wa
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from support import keep_small_teacher, write_npz
+from support import keep_small_teacher, write_alien_modules, write_npz
 
 import rayjobs  # noqa: F401  (its settings must be there before a test imports Ray)
 from medlabel import phantoms
@@ -96,12 +96,17 @@ def real() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
+def ray_cluster(tmp_path_factory) -> Iterator[None]:
+    """Ray, as on a machine that lacks much: see `tests/rayjobs/cluster/test_start.py`."""
     import ray
 
     from rayjobs.cluster import connect
 
-    connect()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("HOME", raising=False)
+        patched.delenv("TMPDIR", raising=False)
+        patched.chdir(write_alien_modules(tmp_path_factory.mktemp("scans")))
+        connect()
     yield
     ray.shutdown()
 

@@ -23,7 +23,6 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from medlabel.errors import MedlabelError
 from medlabel.experiments.tune_spec import (
     FAILED_AGREEMENT,
     MIN_SEEDS,
@@ -35,7 +34,7 @@ from medlabel.experiments.tune_spec import (
 from medlabel.storage.progress import StageProgress
 from medlabel.storage.store import Store
 from medlabel.student.recipes import Recipe
-from rayjobs.cluster import last_line
+from rayjobs.cluster import StorageError, one_line_errors, reason_of
 from rayjobs.fit_placement import FitPlacement
 from rayjobs.tune.trial import Trial, TuneData
 
@@ -83,6 +82,7 @@ def search(
     with _watched(spec.trials, on_progress):
         found = tuner.fit()
     made = sorted((found[n] for n in range(len(found))), key=_number)
+    _refuse_lost(made)
     trials = pd.DataFrame([_row(kind, n, one, data.start) for n, one in enumerate(made)])
     store.write_table(table, trials)
     return trials
@@ -156,12 +156,23 @@ def _number(result: Any) -> int:
     return int(found[1]) if found else 0
 
 
+def _refuse_lost(results: Sequence[Any]) -> None:
+    """Raise if a trial ended because nothing could be written: it says nothing of its recipe.
+
+    The same command runs such trials again.
+    """
+    for result in results:
+        if isinstance(result.error, StorageError):
+            with one_line_errors("the search", StorageError):
+                raise result.error
+
+
 def _row(kind: str, number: int, result: Any, start: Recipe) -> dict[str, Any]:
     """A trial as a row of the table."""
     metrics, chosen = dict(result.metrics or {}), plain(result.config or {})
     recipe = recipe_of(start, chosen)
     figures = ("agreement", "first_agreement")
-    why = "its worker died too often" if result.error else ""
+    why = reason_of(result.error) if result.error else ""
     return {
         "search": kind,
         "trial": number,
@@ -200,15 +211,10 @@ def _watched(total: int, on_progress: StageProgress) -> Iterator[None]:
     before = _Progress.on_progress
     _Progress.on_progress, _Progress.total = on_progress, total
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), one_line_errors("the search", TuneError):
             # a trial that was started again reports its first seeds once more
             warnings.filterwarnings("ignore", message="The reported value is ignored because")
             yield
-    except TuneError as error:
-        raise MedlabelError(
-            f"the search failed: {last_line(error)}. "
-            "What is finished is kept; run the same command to go on"
-        ) from error
     finally:
         _Progress.on_progress = before
     on_progress(total, total)

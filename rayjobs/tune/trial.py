@@ -26,7 +26,7 @@ from medlabel.experiments.tune_spec import (
 from medlabel.storage.store import Store
 from medlabel.student.provenance import Identity
 from medlabel.student.recipes import Recipe
-from rayjobs.cluster import last_line, prepare_worker
+from rayjobs.cluster import StorageError, prepare_worker, reason_of
 from rayjobs.sweep.sharing import PixelArrays, TaskData, fit_task_cell
 
 __all__ = ["Trial", "TuneData", "TuneTaskData"]
@@ -78,7 +78,7 @@ class TuneData:
         except MedlabelError:
             raise
         except Exception as error:  # whatever it is, the search goes on without this trial
-            raise MedlabelError(f"{type(error).__name__}: {last_line(error)}") from error
+            raise MedlabelError(reason_of(error)) from error
 
     def read_cell_signals(
         self, task: TuneTaskData, recipe: Recipe, architecture: str, seed: int
@@ -153,6 +153,8 @@ class Trial(tune.Trainable):
             for seed in range(done, max(MIN_SEEDS, done + 1)):
                 self._add_seed(recipe, seed)
         except MedlabelError as error:
+            if isinstance(error.__cause__, OSError):  # no fault of the recipe: Tune tries again
+                raise StorageError(str(error)) from error
             failed = _metrics(FAILED_AGREEMENT, len(self._signals[0]))
             return {**failed, "reason": str(error), DONE: True}
         objective = self._data.agreement(self._signals)

@@ -7,6 +7,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from medlabel.errors import MedlabelError
+from medlabel.storage.home import user_folder
 from serving.auth import TOKEN
 
 __all__ = ["check_authorised", "check_port", "free_port", "is_answering", "state_folder"]
@@ -71,5 +72,6 @@ def state_folder(given: str | None) -> Path:
     """The folder for corrections and the audit log; by default in the user's data folder."""
     if given:
         return Path(given)
-    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(data) / "medlabel"
+    data = os.environ.get("XDG_DATA_HOME")
+    named = "XDG_DATA_HOME, or name one with --state"
+    return (Path(data) if data else user_folder(named, ".local", "share")) / "medlabel"

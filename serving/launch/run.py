@@ -75,6 +75,10 @@ def _wait(args: ServeArgs) -> None:
 def _deploy(args: ServeArgs, host: str, port: int) -> None:
     from ray import serve
 
+    from rayjobs.cluster import await_slots
+
+    need = {"CPU": args.num_cpus, "GPU": args.num_gpus}
+    await_slots(need, args.min_replicas, "replica")
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     with _one_line_errors():
         serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
@@ -103,11 +107,14 @@ def _one_line_errors() -> Iterator[None]:
     from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 
+    from rayjobs.cluster import reason_of
+
     try:
         yield
     except (RayServeException, RayError, RuntimeError, TimeoutError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise MedlabelError(f"Ray Serve could not start the application: {reason}") from error
+        raise MedlabelError(
+            f"Ray Serve could not start the application: {reason_of(error)}"
+        ) from error
 
 
 def _announce(models: list[Model], host: str, port: int) -> None:

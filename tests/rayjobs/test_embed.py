@@ -1,7 +1,6 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import ray
 import torch
 from support import write_npz
 from support_images import image_folder
@@ -13,6 +12,7 @@ from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 from medlabel.teacher.embeddings import EmbeddingTable
 from rayjobs import embed as job
+from rayjobs.cluster import capacity
 
 IDS = ["dark/train/3", "dark/val/1", "bright/train/3", "bright/val/1"]
 
@@ -124,7 +124,7 @@ def test_the_embeddings_of_another_source_of_the_same_name_are_not_replaced(tmp_
     ],
 )
 def test_replicas_fit_the_cluster(monkeypatch, resources, replicas, expected):
-    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    monkeypatch.setattr(capacity, "cluster_nodes", lambda: [resources])
     assert replicas.fitted(shards=100) == expected
     assert replicas.fitted(shards=1)[0] == 1
 
@@ -132,14 +132,15 @@ def test_replicas_fit_the_cluster(monkeypatch, resources, replicas, expected):
 @pytest.mark.parametrize(
     ("replicas", "reason"),
     [
-        (job.Replicas(workers=4), r"4 workers with 0 GPUs each: the cluster can hold 3 \(2 CPUs"),
+        (job.Replicas(workers=4), r"4 workers need 0\.5 CPUs each, and the cluster can hold 3: 1"),
         (job.Replicas(gpus=2.5), "a whole number, or a share smaller than one"),
-        (job.Replicas(workers=3, gpus=0.6), r"can hold 1 \(2 CPUs, 1 GPUs"),
-        (job.Replicas(gpus=2), "can hold 0"),
+        (job.Replicas(workers=3, gpus=0.6), r"can hold 1: 1 node \(2 CPUs and 1 GPU\)"),
+        (job.Replicas(gpus=2), r"a worker needs 0\.125 CPUs and 2 GPUs on one node, and"),
     ],
 )
 def test_more_replicas_than_the_cluster_can_hold_are_refused(monkeypatch, replicas, reason):
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0})
+    monkeypatch.setattr(capacity, "cluster_nodes", lambda: [{"CPU": 2.0, "GPU": 1.0}])
+    monkeypatch.setattr(capacity, "_is_own", lambda: True)
     if replicas.gpus is None:
         replicas = job.Replicas(replicas.workers, gpus=0.0)
     with pytest.raises(MedlabelError, match=reason):

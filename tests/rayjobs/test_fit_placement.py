@@ -1,5 +1,7 @@
+import errno
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from medlabel.errors import MedlabelError
 from medlabel.experiments.run_folder import finished_seeds
 from medlabel.storage.store import Store
 from rayjobs import fit_placement
+from rayjobs.cluster import capacity
 from rayjobs.fit_placement import WHOLE_CLUSTER, FitJob, FitPlacement, run_fits
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -37,7 +40,7 @@ def store(tmp_path):
 
 
 def test_small_networks_share_a_gpu(monkeypatch):
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 16.0, "GPU": 2.0})
+    monkeypatch.setattr(capacity, "cluster_nodes", lambda: [{"CPU": 16.0, "GPU": 2.0}])
     assert WHOLE_CLUSTER.resources() == {"CPU": 1, "GPU": 0.25}
     assert WHOLE_CLUSTER.capacity() == 8
     assert FitPlacement(workers=3).capacity() == 3
@@ -46,15 +49,21 @@ def test_small_networks_share_a_gpu(monkeypatch):
     assert FitPlacement(gpus=0).resources() == {"CPU": 1}
     assert FitPlacement(gpus=0).capacity() == 16
     assert FitPlacement(gpus=0.1).task_options() == {"num_cpus": 1, "num_gpus": 0.1}
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(capacity, "cluster_nodes", lambda: [{"CPU": 2.0, "GPU": 0.0}])
     assert WHOLE_CLUSTER.capacity() == 2
     assert WHOLE_CLUSTER.task_options() == {"num_cpus": 1, "num_gpus": 0}
 
 
 def test_more_gpus_than_the_cluster_has_are_refused(monkeypatch):
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
-    with pytest.raises(MedlabelError, match=r"0\.5 GPUs per fit, but the cluster has 0"):
-        FitPlacement(gpus=0.5).resources()
+    nodes = [{"CPU": 2.0, "GPU": 1.0}, {"CPU": 2.0, "GPU": 1.0}]
+    monkeypatch.setattr(capacity, "cluster_nodes", lambda: nodes)
+    with pytest.raises(MedlabelError, match="a fit needs 1 CPU and 2 GPUs on one node, and the"):
+        FitPlacement(gpus=2).resources()
+    with pytest.raises(MedlabelError, match=r"1\.5 GPUs per fit: give a whole number"):
+        FitPlacement(gpus=1.5).capacity()
+    nodes[:] = [{"CPU": 2.0, "GPU": 0.0}]
+    with pytest.raises(MedlabelError, match=r"a fit needs 1 CPU and 0\.5 GPUs"):
+        FitPlacement(gpus=0.5).task_options()
 
 
 def test_what_fits_share_is_put_once_and_only_if_a_cell_is_missing(store):
@@ -126,6 +135,38 @@ def test_errors_of_storage_are_tried_again_and_others_are_not(store):
     assert summary.failures == [{"seed": 1, "reason": "ValueError: no such recipe"}]
     assert attempts(store, 0) == 3 + 1
     assert attempts(store, 1) == 1 + 1
+
+
+def test_a_full_disk_ends_a_job_at_once_and_says_so(store):
+    """Every other fit would be trained in vain, and six times at that."""
+
+    def fail(store, seed, device):
+        attempts(store, seed)
+        error = OSError(errno.ENOSPC, "No space left on device")
+        raise MedlabelError("cannot write /out/a: No space left on device") from error
+
+    with pytest.raises(MedlabelError) as raised:
+        run_fits([job(store, range(9), fail)], FitPlacement(workers=1), total=9)
+    assert str(raised.value) == (
+        "fitting failed: cannot write /out/a: No space left on device. What is finished is kept; "
+        "correct this, then run the same command to go on"
+    )
+    assert attempts(store, 0) == 1 + 1
+    assert store.list("attempts-*") == ["attempts-0"]
+
+
+def test_a_cluster_that_lost_its_nodes_is_an_error_and_no_endless_wait(store, monkeypatch):
+    monkeypatch.setattr(fit_placement, "_CHECKED_EVERY", 0.2)
+    looks = []
+
+    def lose():
+        looks.append(1)
+        return [{"CPU": 2.0, "GPU": 0.0}] if len(looks) < 8 else [{"CPU": 0.0, "GPU": 0.0}]
+
+    monkeypatch.setattr(capacity, "cluster_nodes", lose)
+    placement = FitPlacement(workers=1, gpus=0)
+    with pytest.raises(MedlabelError, match="a fit needs 1 CPU on one node"):
+        run_fits([job(store, [0], lambda *_: time.sleep(60))], placement, total=1)
 
 
 def test_the_first_error_ends_a_job_whose_cells_would_all_fail_alike(store):

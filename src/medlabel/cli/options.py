@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from medlabel.storage.home import default_home
+from medlabel.storage.home import cache_folder, default_home
 
 __all__ = [
     "Adjust",
@@ -62,6 +62,7 @@ Home = Annotated[
     typer.Option(
         envvar="MEDLABEL_HOME",
         default_factory=default_home,
+        callback=cache_folder,
         show_default="~/.cache/medlabel",
         help="Folder for what can be computed again: the phantom teacher and the embeddings.",
     ),

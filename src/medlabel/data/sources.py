@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from medlabel import phantoms
 from medlabel.errors import MedlabelError
 from medlabel.storage.digests import hex_digest_of_pieces
+from medlabel.storage.home import user_folder
 
 __all__ = [
     "MEDMNIST_FLAGS",
@@ -188,7 +189,8 @@ def find_npz(spec: str, size: int = 28, data_root: Path | None = None) -> Path:
 
 def default_data_root() -> Path:
     """Return the folder named by the variable MEDLABEL_DATA_ROOT, else MedMNIST's `~/.medmnist`."""
-    return Path(os.environ.get("MEDLABEL_DATA_ROOT", Path.home() / ".medmnist"))
+    named = os.environ.get("MEDLABEL_DATA_ROOT")
+    return Path(named) if named else user_folder("MEDLABEL_DATA_ROOT", ".medmnist")
 
 
 def medmnist_file(flag: str, size: int, root: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medlabel.data.tasks import parse_task
 from medlabel.errors import InvalidArgumentError
-from medlabel.storage.home import default_home
+from medlabel.storage.home import cache_folder, default_home
 from medlabel.student.bundle import find_bundle
 from medlabel.student.decision import AUTO_ABOVE
 from medlabel.student.recipes import Recipe, get_recipe
@@ -197,7 +197,7 @@ def _recipe(recipe: str | Recipe) -> Recipe:
 
 
 def _home(home: Address | None) -> Path:
-    return default_home() if home is None else Path(home)
+    return default_home() if home is None else cache_folder(str(home))
 
 
 def _path(path: Address | None) -> Path | None:

@@ -42,12 +42,18 @@ class Store:
     | `store.write("a.json", data)` | writes bytes atomically |
     | `store.write_table("a.parquet", frame)` | writes a data frame as Parquet |
 
+    | `store.write_checked("a", ".bin", data)` | writes `a-CHECKSUM.bin`, and returns this name |
+
+    Args:
+        uri: of the folder.
+        advice: what to do when something cannot be written; it ends the message of the error.
+
     Raises:
         MedlabelError: fsspec has no file system for the URI's scheme.
-    | `store.write_checked("a", ".bin", data)` | writes `a-CHECKSUM.bin`, and returns this name |
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, advice: str = "") -> None:
+        self._advice = advice
         try:
             self._fs, self._root = fsspec.core.url_to_fs(uri)
         except (ImportError, ValueError) as error:
@@ -57,7 +63,7 @@ class Store:
         self.uri = self._root if local else uri.rstrip("/")
 
     def __truediv__(self, name: str) -> "Store":
-        return Store(posixpath.join(self.uri, name))
+        return Store(posixpath.join(self.uri, name), self._advice)
 
     def path(self, name: str = "") -> str:
         """Return the full path or URI of a file in this folder, or of the folder itself."""
@@ -197,7 +203,8 @@ class Store:
             raise MedlabelError(f"cannot {verb} {self.path(name)}: no such file") from error
         except OSError as error:
             reason = error.strerror or str(error)
-            raise MedlabelError(f"cannot {verb} {self.path(name)}: {reason}") from error
+            advice = f"; {self._advice}" if self._advice and verb == "write" else ""
+            raise MedlabelError(f"cannot {verb} {self.path(name)}: {reason}{advice}") from error
 
 
 def _missing_folders(fs: Any, folder: str) -> list[str]:

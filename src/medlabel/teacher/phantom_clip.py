@@ -150,7 +150,7 @@ def save_clip(
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
-    # not save_file, whose files no other user may read, whatever the umask
+    # not save_file: no other user may read its files, and its errors hide those of the system
     (folder / "open_clip_model.safetensors").write_bytes(save(weights, {"format": "pt"}))
     settings = {
         "model_cfg": model_settings(config or PretrainingConfig()),

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import torch
 from filelock import FileLock
 
 from medlabel import phantoms
-from medlabel.errors import MedlabelError
+from medlabel.errors import MedlabelError, reason
 from medlabel.phantoms.own import add_looks
 from medlabel.storage.device import one_thread
 from medlabel.storage.digests import hex_digest
+from medlabel.storage.home import ADVICE
 from medlabel.storage.progress import OnProgress, ignore_progress
 from medlabel.storage.strict_json import to_json
 from medlabel.teacher.clip import base_name
@@ -130,7 +132,9 @@ def ensure_trained(
         with _locked(folder):
             if not is_whole(folder):
                 found = shipped_state(config) if shipped else None
-                keep(folder, config, found or train(folder, config, on_progress))
+                state = found or train(folder, config, on_progress)
+                with _errors_of_keeping(folder):
+                    keep(folder, config, state)
                 shutil.rmtree(training_folder(folder), ignore_errors=True)
     return str(folder)
 
@@ -138,19 +142,25 @@ def ensure_trained(
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock: of two processes that need the same model, one trains it."""
-    try:
+    with _errors_of_keeping(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{folder}.lock")
         lock.acquire()
-    except OSError as error:
-        raise MedlabelError(
-            f"cannot keep the phantom CLIP in {folder.parent}: {error.strerror}; "
-            "name a folder that can be written"
-        ) from error
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _errors_of_keeping(folder: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one that says how to name another folder."""
+    try:
+        yield
+    except OSError as error:
+        raise MedlabelError(
+            f"cannot keep the phantom CLIP in {folder.parent}: {reason(error)}; {ADVICE}"
+        ) from error
 
 
 def is_whole(folder: Path) -> bool:
@@ -223,7 +233,9 @@ def _draw_all(config: PretrainingConfig, on_progress: OnProgress) -> dict[str, L
 
 def _write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write a state; what was there before is replaced at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".partial")
-    torch.save(dict(state), fresh)
-    fresh.replace(path)
+    fresh, buffer = path.with_suffix(".partial"), BytesIO()
+    torch.save(dict(state), buffer)  # to a file, it hides the errors of the operating system
+    with _errors_of_keeping(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(buffer.getvalue())
+        fresh.replace(path)

@@ -12,7 +12,7 @@ from medlabel.evaluation.evidence.reading import Witness
 from medlabel.evaluation.evidence.world import World, world_of
 from medlabel.phantoms.own import added_sources
 from medlabel.storage.digests import hex_digest
-from medlabel.storage.store import Store
+from medlabel.storage.home import home_store
 from medlabel.teacher.clip import VIEWS, Clip, base_name, load_clip
 from medlabel.teacher.phantom_clip import PretrainingConfig, is_phantom, pretraining_named
 from medlabel.teacher.phantom_store import ensure_phantom_clip
@@ -69,7 +69,7 @@ def _kept_world(clip: Clip, home: Path) -> World:
     shipped = files("medlabel.evaluation.evidence") / "worlds" / name
     if shipped.is_file():
         return read_world(shipped.read_bytes())
-    store = Store(str(home / "worlds"))
+    store = home_store(home, "worlds")
     if not store.exists(name):
         store.write(name, write_world(world_of(clip)))
     return read_world(store.read(name))

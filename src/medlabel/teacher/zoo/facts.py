@@ -187,5 +187,8 @@ def _three_digits(figure: float) -> str:
 
 def with_tilde(path: Path) -> str:
     """Return a path with the home directory abbreviated as `~`."""
-    full, own = path.absolute(), Path.home()
+    try:
+        full, own = path.absolute(), Path.home()
+    except RuntimeError:  # the user has no home directory
+        return str(path.absolute())
     return f"~/{full.relative_to(own)}" if full.is_relative_to(own) else str(full)
