@@ -93,9 +93,10 @@ def one_line_errors(what: str, *also: type[BaseException]) -> Iterator[None]:
         what: failed, such as "embedding".
         also: other exceptions that Ray's libraries raise there.
     """
+    kinds: tuple[type[BaseException], ...] = (RayError, TrainingFailedError, *also)
     try:
         yield
-    except (RayError, TrainingFailedError, *also) as error:
+    except kinds as error:
         found = _failure_of(error)
         log = _keep(error)
         where = f" (details: {log})" if log and found.advice == _REPORT else ""
