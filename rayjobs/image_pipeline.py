@@ -11,7 +11,6 @@ import ray
 from ray.data import DataContext, Dataset
 
 from medlabel.data.listing import Part, list_all_parts
-from medlabel.errors import MedlabelError
 from medlabel.storage.progress import OnProgress, StageProgress
 from rayjobs.cluster import await_slots, holds, one_line_errors
 
