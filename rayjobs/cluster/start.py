@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray._private import services
 
 from medlabel.errors import MedlabelError
 from rayjobs import joined_address
@@ -24,6 +26,8 @@ from rayjobs.cluster.own_ray import (
 from rayjobs.ray_folder import temporary_folder
 
 __all__ = ["connect", "prepare_worker"]
+
+_ANSWER_SECONDS = 10.0  # until a cluster must have accepted a connection
 
 
 def connect() -> None:
@@ -60,6 +64,8 @@ def _start_or_join(address: str | None) -> None:
     if address is None:
         ensure_token()
         settings |= {"num_cpus": cpus(), "_temp_dir": temporary_folder()}
+    else:
+        _check_answers(address)
     if not (address or "").startswith("ray://"):  # a client's job belongs to its server
         settings["job_config"] = Job(worker_paths(own=address is None))
     with warnings.catch_warnings(), _quiet_stderr(), clean_python_path():
@@ -75,6 +81,24 @@ def _start_or_join(address: str | None) -> None:
             raise MedlabelError(f"Ray could not be {what}: {reason}; {_advice(address)}") from error
     if address is None:
         capacity.remember_own()
+
+
+def _check_answers(address: str) -> None:
+    """Raise a `MedlabelError` if nothing answers there: Ray would try for a quarter of an hour."""
+    if address.startswith("ray://"):  # Ray's client gives up soon
+        return
+    found: str | None = None
+    try:
+        found = services.canonicalize_bootstrap_address(address)  # as Ray will: not always the same
+        if found is None:  # `auto`, and no cluster runs here: Ray says so
+            return
+        host, _, port = found.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        where = f"{found} does not answer: " if found else ""
+        raise MedlabelError(
+            f"Ray could not be joined at {address}: {where}{reason_of(error)}; {_advice(address)}"
+        ) from error
 
 
 def _advice(address: str | None) -> str:

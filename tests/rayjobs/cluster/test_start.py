@@ -143,5 +143,12 @@ def test_a_ray_that_cannot_start_says_what_helps(monkeypatch):
     monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(MedlabelError, match="started: The node did not start; run again, and see"):
         start._start_or_join(None)
+    monkeypatch.setattr(start, "_check_answers", lambda address: None)
     with pytest.raises(MedlabelError, match=r"joined at 10\.0\.0\.1:6379: .* unset RAY_ADDRESS"):
         start._start_or_join("10.0.0.1:6379")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "localhost", "no-such-host.invalid:6379"])
+def test_an_address_where_nothing_answers_is_not_waited_for(address):
+    with pytest.raises(MedlabelError, match=f"joined at {address}: .*; see that the cluster runs"):
+        start._start_or_join(address)
