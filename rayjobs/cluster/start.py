@@ -104,7 +104,7 @@ def _check_answers(address: str) -> None:
 def _advice(address: str | None) -> str:
     """What to do when Ray could not be started or joined."""
     if address:
-        return "see that the cluster runs and asks for your token, or unset RAY_ADDRESS"
+        return "see that it runs, set RAY_AUTH_MODE=token if it asks for one, or unset RAY_ADDRESS"
     return "run again, and see the logs in ray/session_latest/logs if it happens again"
 
 

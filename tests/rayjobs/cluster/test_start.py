@@ -150,5 +150,5 @@ def test_a_ray_that_cannot_start_says_what_helps(monkeypatch):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "localhost", "no-such-host.invalid:6379"])
 def test_an_address_where_nothing_answers_is_not_waited_for(address):
-    with pytest.raises(MedlabelError, match=f"joined at {address}: .*; see that the cluster runs"):
+    with pytest.raises(MedlabelError, match=f"joined at {address}: .*; see that it runs"):
         start._start_or_join(address)
