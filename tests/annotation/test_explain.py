@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 import torch
@@ -7,6 +9,7 @@ from support_annotations import CLASSES, annotate_folder, annotate_here, annotat
 from medlabel.annotation.explain import explain, layout_of
 from medlabel.annotation.table import MANIFEST, Origin
 from medlabel.errors import MedlabelError
+from medlabel.storage.addresses import local_file
 from medlabel.student.bundle import load_bundle, save_bundle
 from medlabel.student.networks import Student
 
@@ -50,6 +53,21 @@ def test_a_label_that_was_added_later_comes_out_the_same(store, tmp_path):
         assert found.reproduced
         assert found.row["place"] == number
     assert explain(store, "07.png").reproduced
+
+
+def test_an_image_of_any_name_is_found_as_it_is_typed(store, tmp_path, monkeypatch):
+    scans, bundle = tmp_path / "scans", load_bundle(str(tmp_path / "bundle"))
+    names = [os.fsdecode(b"\xff.png"), "a\nb.png", "a#3", "a::b [1].png", "%41.png "]
+    for name in names:
+        (scans / name).write_bytes((scans / "03.png").read_bytes())
+    annotate_with(bundle, scans, store, origin_of(store), str(tmp_path / "bundle"))
+    monkeypatch.chdir(tmp_path / "bundle")
+    for name in names:
+        found = explain(store, name)
+        assert found.reproduced
+        assert local_file(found.row["uri"]) == scans / name
+    assert explain(store, f"../scans/./{names[1]}").row["uri"].endswith(r"/a\x0ab.png")
+    assert explain(store, found.row["uri"]).row == found.row
 
 
 def test_only_the_file_of_the_image_is_listed(store, tmp_path, monkeypatch):

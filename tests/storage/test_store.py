@@ -4,6 +4,7 @@ from uuid import uuid4
 import pandas as pd
 import pytest
 from filelock import FileLock, Timeout
+from support_images import open_folder, without_rights
 
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store, checked_stem, refuse_different
@@ -188,3 +189,24 @@ def test_a_folder_of_another_version_says_which_number_was_raised(store):
 def test_a_file_without_a_checksum_in_its_name_is_not_taken_for_a_whole_one(store, name):
     store.write(name, b"content")
     assert store.read_checked(name) is None
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one():
+    with open_folder() as root:
+        store = Store(str(root))
+        store.write("cells/seed-1/cell.json", b"")
+        store.write("cells/other.json", b"")
+        assert store.list("cells/seed-*/cell.json") == ["cells/seed-1/cell.json"]
+        assert store.list("nothing/*") == store.list("cells/other.json/*") == []
+        with (
+            without_rights(root / "cells"),
+            pytest.raises(MedlabelError, match=r"cannot list .*cells: Permission denied"),
+        ):
+            store.list("cells/seed-*/cell.json")
+
+
+def test_a_path_is_not_read_as_a_url(tmp_path):
+    store = Store(str(tmp_path / "a::b[1]")) / "c::d"
+    store.write("x::*.json", b"1")
+    assert (tmp_path / "a::b[1]" / "c::d" / "x::*.json").read_bytes() == b"1"
+    assert store.list("*.json") == ["x::*.json"]

@@ -6,9 +6,9 @@ differ; then the explanation says by how much.
 """
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from medlabel.data.decoding import ImageError
 from medlabel.data.framing import chroma_of
 from medlabel.data.listing import digest_of, pixels_of
 from medlabel.errors import MedlabelError
-from medlabel.storage.addresses import escaped, path_text
+from medlabel.storage.addresses import spellings
 from medlabel.storage.store import Store
 from medlabel.student.bundle import Bundle, load_bundle
 from medlabel.student.decision import Assessment
@@ -118,29 +118,29 @@ def _assess(bundle: Bundle, batch: NDArray[np.uint8], chroma: NDArray[np.float32
 def _find(store: Store, image: str) -> tuple[Piece, dict[str, Any]]:
     """The piece and the row of an image."""
     table = AnnotationTable(store)
-    path = path_text(image)
-    wanted = {image, escaped(path), escaped(path_text(Path(image).absolute()))}
+    within = tuple(f"/{end}" for end in spellings(image))
+    wanted = spellings(image) | spellings(os.path.abspath(image))
     ends: list[tuple[Piece, int]] = []
     for piece in table.pieces():
         for place, uri in enumerate(table.read(piece, ["uri"])["uri"].to_pylist()):
             if uri in wanted:
                 return piece, table.read(piece).slice(place, 1).to_pylist()[0]
-            if uri.endswith(f"/{image}"):
+            if uri.endswith(within):
                 ends.append((piece, place))
     if len(ends) == 1:
         piece, place = ends[0]
         return piece, table.read(piece).slice(place, 1).to_pylist()[0]
-    raise MedlabelError(_why_not(store, image, wanted, len(ends)))
+    raise MedlabelError(_why_not(store, image, wanted, within, len(ends)))
 
 
-def _why_not(store: Store, image: str, wanted: set[str], ends: int) -> str:
+def _why_not(store: Store, image: str, wanted: set[str], within: tuple[str, ...], ends: int) -> str:
     if ends:
         return f"{ends} annotations end with /{image}: give more of the path"
     if not store.exists(MANIFEST):
         return f"{store.uri} holds no annotations: run `medlabel annotate` first"
     if store.exists(REJECTS):
         rejects = store.read_table(REJECTS)
-        mine = rejects[rejects["uri"].isin(wanted) | rejects["uri"].str.endswith(f"/{image}")]
+        mine = rejects[rejects["uri"].isin(wanted) | rejects["uri"].str.endswith(within)]
         if len(mine):
             return f"{mine['uri'].iloc[0]} has no label: {mine['reason'].iloc[0]}"
     return f"{store.uri} has no annotation of {image}"

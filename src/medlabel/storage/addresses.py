@@ -17,7 +17,15 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["escaped", "local_file", "path_bytes", "path_text", "place_in_file", "unescaped"]
+__all__ = [
+    "escaped",
+    "local_file",
+    "path_bytes",
+    "path_text",
+    "place_in_file",
+    "spellings",
+    "unescaped",
+]
 
 _PLACE = r"(?:(?:train|val|test)/)?[0-9]+\Z"
 _ESCAPED = re.compile(
@@ -67,6 +75,18 @@ def place_in_file(address: str) -> tuple[str, str | None]:
     found = re.search(f"#({_PLACE})", address)
     path = address[: found.start()] if found else address
     return unescaped(path), found[1] if found else None
+
+
+def spellings(typed: str) -> set[str]:
+    r"""The addresses that a user may mean by a path, an address, or the end of one.
+
+    >>> sorted(spellings("t.parquet#3")), sorted(spellings("a\nb.png"))
+    (['t.parquet#3', 't.parquet\\x233'], ['a\nb.png', 'a\\x0ab.png'])
+    """
+    path = path_text(typed)
+    place = re.search(f"#{_PLACE}", path)
+    image = [escaped(path[: place.start()]) + place[0]] if place else []
+    return {typed, escaped(path), *image}
 
 
 def local_file(address: str) -> Path | None:

@@ -11,9 +11,11 @@ file that could get out of step.
 
 import glob
 import json
+import os
 import posixpath
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from io import BytesIO
 from typing import Any
 from uuid import uuid4
@@ -55,7 +57,11 @@ class Store:
     def __init__(self, uri: str, advice: str = "") -> None:
         self._advice = advice
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(uri)
+            if "://" in uri:
+                self._fs, self._root = fsspec.core.url_to_fs(uri)
+            else:  # a path is no URL: fsspec would take a::b for a chain of file systems
+                self._fs = fsspec.filesystem("file")
+                self._root = self._fs._strip_protocol(uri)
         except (ImportError, ValueError) as error:
             raise MedlabelError(f"cannot open {uri}: {error}") from error
         # Local paths are made absolute, because workers run in other working directories.
@@ -77,10 +83,24 @@ class Store:
         return bool(self._fs.exists(self._full(name)))
 
     def list(self, pattern: str) -> list[str]:
-        """Return the sorted names of files that match a glob pattern, relative to this folder."""
+        """Return the sorted names of files that match a glob pattern, relative to this folder.
+
+        Raises:
+            MedlabelError: a folder cannot be listed; one that does not exist holds no files.
+        """
+        if "file" in self._fs.protocol:
+            return sorted(self._match("", pattern.split("/")))
         self._fs.invalidate_cache()  # fsspec caches listings of buckets; others write, too
         found = self._fs.glob(posixpath.join(glob.escape(self._root), pattern))
         return sorted(posixpath.relpath(str(path), self._root) for path in found)
+
+    def _match(self, folder: str, pattern: Sequence[str]) -> Iterator[str]:
+        """Names that match; fsspec would drop what is in a folder that cannot be listed."""
+        with self._clear_errors(folder, "list"), suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(self._full(folder)):
+                if fnmatchcase(name, pattern[0]):
+                    path = posixpath.join(folder, name)
+                    yield from self._match(path, pattern[1:]) if pattern[1:] else [path]
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file atomically; raise a `MedlabelError` with the reason if that fails."""
