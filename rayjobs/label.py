@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medlabel.data.class_names import refuse_reserved
 from medlabel.data.listing import Part
 from medlabel.data.sources import is_public
 from medlabel.errors import MedlabelError
@@ -150,6 +151,7 @@ def _check(config: LabelConfig) -> None:
     if len(set(config.classes)) < 2 or "" in config.classes:
         raise MedlabelError("name two classes or more: --classes chest,breast")
     check_caption_sets(config.captions)
+    refuse_reserved(config.class_names)
     _ = config.captions_read  # an ambiguous name is refused
     check_clip(config.clip, "fp32")
     check_auto_above(config.auto_above)

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from medlabel.data.class_names import alike, refuse_alike
+from medlabel.data.class_names import alike, refuse_alike, refuse_reserved
 from medlabel.data.tasks import parse_task
 from medlabel.errors import MedlabelError
 from medlabel.experiments.sweep_spec import read_sweep
@@ -55,3 +55,9 @@ def test_everything_that_takes_classes_refuses_them_at_once(tmp_path, names):
     ):
         with pytest.raises(MedlabelError, match="differ only in case"):
             take()
+
+
+def test_a_class_is_not_called_as_another_column_of_our_tables():
+    refuse_reserved(["rows", "Split", "chest"])
+    with pytest.raises(ValueError, match="a class may not be named 'row': choose another"):
+        refuse_reserved(["chest", "row"])

@@ -32,6 +32,7 @@ def config(tmp_path, dark):
         ({"classes": ("chest", "chest")}, "two classes or more"),
         ({"classes": ("chest", "CXR")}, "mean the same"),
         ({"classes": ("chest", "pneumonia")}, "pneumonia=pneumoniamnist"),
+        ({"classes": ("chest", "row")}, "may not be named 'row'"),
         ({"captions": "none"}, "unknown captions 'none'"),
         ({"auto_above": 95}, "give a probability between 0 and 1"),
     ],

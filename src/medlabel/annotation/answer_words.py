@@ -6,13 +6,13 @@ looked for in this order, so that a class may be called `none`, `?` or `'+ve`:
 1. exactly as a class is called; the apostrophe that marks a formula in our CSV files is taken off
    first (`medlabel.storage.csv_files`), and kept second;
 2. without blanks around it;
-3. with other capitals, if only one class is called so;
+3. with other capitals, spaces or another form of Unicode, if only one class is called so;
 4. as one of the words, with any capitals.
 """
 
-import unicodedata
 from collections.abc import Sequence
 
+from medlabel.data.class_names import plain_name
 from medlabel.errors import MedlabelError
 from medlabel.storage.csv_files import unescape
 
@@ -36,7 +36,7 @@ def find_class(answer: str, classes: Sequence[str]) -> int | None:
                 return found[0]
             if found:
                 return None  # two classes are called so, but for capitals or blanks
-    return _NO_CLASS if _folded(answer) in NEITHER else None
+    return _NO_CLASS if plain_name(answer) in NEITHER else None
 
 
 def class_of(answer: str, uri: str, classes: Sequence[str]) -> int:
@@ -65,8 +65,4 @@ def _same(text: str) -> str:
     return text
 
 
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text.strip()).casefold()
-
-
-_FORMS = ((_same, _same), (str.strip, _same), (str.strip, str.strip), (_folded, _folded))
+_FORMS = ((_same, _same), (str.strip, _same), (str.strip, str.strip), (plain_name, plain_name))

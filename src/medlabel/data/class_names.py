@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 from medlabel.errors import InvalidArgumentError
 
-__all__ = ["alike", "plain_name", "refuse_alike"]
+__all__ = ["alike", "plain_name", "refuse_alike", "refuse_reserved"]
+
+_RESERVED = {"image_id", "label", "row", "split"}  # other columns of score tables
 
 
 def plain_name(name: str) -> str:
@@ -49,6 +51,13 @@ def refuse_alike(names: Iterable[str]) -> None:
         f"the classes {_both(first, second)} differ only in case, spaces or their form of "
         "Unicode: rename one"
     )
+
+
+def refuse_reserved(names: Iterable[str]) -> None:
+    """Raise a `ValueError` if a class has the name of another column of our tables."""
+    for name in names:
+        if name in _RESERVED:
+            raise InvalidArgumentError(f"a class may not be named {name!r}: choose another name")
 
 
 def _both(first: str, second: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from medlabel.data.class_names import refuse_alike
+from medlabel.data.class_names import refuse_alike, refuse_reserved
 from medlabel.data.sources import MEDMNIST_FLAGS, Source, is_npz, open_source, source_name
 from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
@@ -48,7 +48,6 @@ __all__ = [
 MIN_POOL, MIN_TEST = 5, 2  # images per class needed for an 80/20 split and for a test
 _Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/,=#]+$")]
 _TYPED = ("size", "labels", "without")  # in a task's YAML file; all else are texts
-_RESERVED = {"image_id", "label", "row", "split"}  # other columns of score tables
 
 
 def _none_if_null(value: object) -> object:
@@ -93,8 +92,7 @@ class Task(BaseModel):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two classes are named {name!r}: write NAME=SOURCE to rename one")
-            if name in _RESERVED:
-                raise ValueError(f"a class may not be named {name!r}")
+        refuse_reserved(names)
         refuse_alike(names)
         return self
 
