@@ -33,8 +33,7 @@ _PASSES = [  # first row, first column, rows, columns of Adam7
 def png_pixels(data: bytes) -> Values:
     """Grey [H, W] from 0 to 255 (more than 8 bits: of the own range), or RGB [H, W, 3]."""
     chunks = list(_chunks(data))
-    counts = [struct.unpack(">L", body[:4])[0] for kind, body in chunks if kind == b"acTL"]
-    if any(1 < count < 2**31 for count in counts):
+    if _frames(chunks) > 1:
         raise UnreadableError("several frames")
     header = next(body for kind, body in chunks if kind == b"IHDR")
     width, height, bits, colour, _, _, interlaced = struct.unpack(">LLBBBBB", header)
@@ -43,6 +42,17 @@ def png_pixels(data: bytes) -> Values:
     samples = _unpacked(raw, (height, width, _CHANNELS[colour]), bits, bool(interlaced))
     palette = next((body for kind, body in chunks if kind == b"PLTE"), b"")
     return _turned(_png_colours(samples, bits, colour, palette), _png_orientation(chunks))
+
+
+def _frames(chunks: list[tuple[bytes, bytes]]) -> int:
+    """Frames of an animation, and the picture before it, which need not be its first frame."""
+    kinds = [kind for kind, _ in chunks]
+    head = chunks[: kinds.index(b"IDAT")]
+    declared = [struct.unpack(">L", body[:4])[0] for kind, body in head if kind == b"acTL"]
+    if len(declared) != 1 or not 0 < declared[0] < 2**31:
+        return 1
+    before = b"fcTL" not in [kind for kind, _ in head]
+    return max(int(declared[0]), kinds.count(b"fcTL") + before)
 
 
 def _png_orientation(chunks: list[tuple[bytes, bytes]]) -> int:
@@ -184,7 +194,9 @@ def tiff_pixels(data: bytes) -> Values:
         values, kind = np.asarray(page.asarray()), int(page.photometric)
         bits, planar = page.bitspersample, int(page.planarconfig)
         colours, premultiplied = page.colormap, page.extrasamples == (1,)
-        is_jpeg = int(page.compression) in (6, 7)
+        is_jpeg = int(page.compression) == 7
+        if int(page.compression) == 6:
+            raise UnreadableError("old-style JPEG: decoders differ in how they enlarge its colours")
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
     if values.ndim == 3 and planar == 2:
         values = np.moveaxis(values, 0, -1)

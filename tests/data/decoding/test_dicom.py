@@ -365,6 +365,11 @@ def test_grey_image_with_a_palette_on_top_is_refused():
     assert decode_image(dicom_bytes(TWELVE, PixelPresentation="MONOCHROME")).shape == (8, 12)
 
 
+def test_packed_bits_are_refused():
+    refused = refusal(dicom_bytes(TWELVE, BitsAllocated=12, BitsStored=12))
+    assert (refused.kind, refused.reason) == ("unsupported", "a DICOM file of 12 bits allocated")
+
+
 def test_colours_of_few_bits_are_refused():
     assert "fewer than 8 bits" in refusal(dicom_bytes(RGB // 2, BitsStored=7)).reason
 
@@ -480,6 +485,14 @@ def test_jpeg_2000_whose_boxes_lead_nowhere_does_not_hang():
     endless = endless[:place] + bytes(4) + endless[place + 4 :]
     data = dicom_bytes(RAMP, JPEG2000Lossless, PixelData=encapsulate([endless]))
     assert refusal(data).reason == "a damaged DICOM file: its JPEG 2000 has no image"
+
+
+def test_compressed_image_that_claims_a_giant_size_is_damaged():
+    frame = bytearray(encoded(Image.fromarray(RAMP), "JPEG2000", no_jp2=True))
+    place = frame.index(b"\xff\x51") + 6  # the width and height of the SIZ marker
+    frame[place : place + 8] = struct.pack(">LL", 2**20, 2**20)
+    data = dicom_bytes(RAMP, JPEG2000Lossless, PixelData=encapsulate([bytes(frame)]))
+    assert refusal(data).reason.endswith("its compressed image differs in size from its header")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,10 @@ def _check_dicom(header: Dataset, syntax: UID) -> None:
     channels = known.get(header.PhotometricInterpretation)
     if channels is None or channels != header.SamplesPerPixel:
         raise ImageError(Fault.UNSUITABLE, COLOURS)
+    if header.BitsAllocated not in (1, 8, 16, 32, 64):  # once, 12 bits were packed without gaps
+        raise ImageError(
+            Fault.UNSUPPORTED, f"a DICOM file of {header.BitsAllocated} bits allocated"
+        )
     if channels == 3 and header.BitsAllocated > 8:
         raise ImageError(Fault.UNSUITABLE, TOO_DEEP)
     if channels == 3 and header.BitsStored < 8:
@@ -138,8 +142,11 @@ def _check_encapsulated(header: Dataset, syntax: UID) -> None:
     if alone and syntax == JPEGExtended12Bit and header.BitsStored != 8:
         raise unreadable(syntax)
     _check_boxes(frames[0])
-    picture = Image.open(BytesIO(frames[0]), formats=["JPEG", "JPEG2000"])
-    if picture.size != (header.Columns, header.Rows):
+    try:
+        size = Image.open(BytesIO(frames[0]), formats=["JPEG", "JPEG2000"]).size
+    except Image.DecompressionBombError:  # far more pixels than the DICOM header may declare
+        size = (0, 0)
+    if size != (header.Columns, header.Rows):
         reason = "a damaged DICOM file: its compressed image differs in size from its header"
         raise ImageError(Fault.DAMAGED, reason)
 
