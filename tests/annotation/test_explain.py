@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 import torch
 from support import write_npz
-from support_annotations import CLASSES, annotate_folder, annotate_here, annotate_with
+from support_annotations import CLASSES, annotate_folder, annotate_with
 
+from benchmarks.local_annotation import annotate_here
 from medlabel.annotation.explain import explain, layout_of
 from medlabel.annotation.table import MANIFEST, Origin
 from medlabel.errors import MedlabelError

@@ -2,8 +2,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from support_annotations import ORIGIN
 
+from benchmarks.local_annotation import ORIGIN
 from medlabel.annotation.table import MANIFEST, Listing, claim
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store

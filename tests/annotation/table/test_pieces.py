@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support_annotations import annotate_here, grey_folder, rejects_of, rows_of
+from support_annotations import grey_folder
 
+from benchmarks.local_annotation import annotate_here, rejects_of, rows_of
 from medlabel.annotation.table import MANIFEST, AnnotationTable, signed_pieces
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store

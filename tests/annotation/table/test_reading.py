@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from support import write_npz
-from support_annotations import SMALL, brightness, grey_folder
+from support_annotations import grey_folder
 
+from benchmarks.local_annotation import SMALL, brightness
 from medlabel.annotation.table import Layout, Listing, cut_work, label_pieces, read_pieces
 from medlabel.data.framing import CentreSquare
 from medlabel.data.listing import list_parts

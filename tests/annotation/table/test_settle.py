@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support_annotations import annotate_here, brightness, grey_folder, rejects_of, rows_of
+from support_annotations import grey_folder
 from support_images import png
 
+from benchmarks.local_annotation import annotate_here, brightness, rejects_of, rows_of
 from medlabel.annotation.table import MANIFEST, AnnotationTable, Changes, Layout
 from medlabel.data.decoding import Fault, ImageError
 from medlabel.data.framing import CentreSquare
