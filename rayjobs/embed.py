@@ -78,6 +78,7 @@ class EmbedConfig:
         image_column: column of Parquet files that holds the images.
         precision: fp32, fp16 or bf16.
         replicas: how the encoders are placed on the cluster.
+        prune: whether to remove the embeddings of images that the sources do not hold.
     """
 
     sources: tuple[str, ...]
@@ -89,6 +90,7 @@ class EmbedConfig:
     image_column: str | None = None
     precision: str = "fp32"
     replicas: Replicas = field(default_factory=Replicas)
+    prune: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class EmbedResult:
         workers: encoders that worked at the same time.
         own_range: of those encoded now, how many have more than 8 bits and no window and were
             scaled each by its own range of values.
+        others: embeddings in the table of images that the sources do not hold now.
     """
 
     clip: str
@@ -117,6 +120,7 @@ class EmbedResult:
     seconds: float
     workers: int
     own_range: int = 0
+    others: int = 0
 
 
 def embed_sources(
@@ -148,9 +152,7 @@ def embed_sources(
     for name in config.clips:
         clip_path = local_name(name, config.home, on_progress)
         clip = load_clip(clip_path, "cpu", config.precision)
-        result, new = _embed_by(
-            name, clip, parts, catalogues, out, home, config.replicas, on_progress
-        )
+        result, new = _embed_by(name, clip, parts, catalogues, out, home, config, on_progress)
         results.append(result)
         rejects |= new
     write_rejects(out, rejects, {part.source for part in parts})
@@ -186,21 +188,21 @@ def _embed_by(
     catalogues: Sequence[Catalogue],
     out: Store,
     home: Store,
-    replicas: Replicas,
+    config: EmbedConfig,
     on_progress: OnProgress,
 ) -> tuple[EmbedResult, dict[str, str]]:
     """Embed by one model and write its table; also returns the rejects (see `export`)."""
     table = EmbeddingTable(home / "embeddings", clip.key)
     start = time.perf_counter()
     progress = partial(on_progress, "embedding")
-    counts = embed_parts(clip, parts, catalogues, table, replicas, progress)
+    counts = embed_parts(clip, parts, catalogues, table, config.replicas, progress)
     seconds = time.perf_counter() - start
     progress = partial(on_progress, "writing")
-    rejects = export(out, clip.key, parts, catalogues, table, progress)
+    rejects, others = export(out, clip.key, parts, catalogues, table, progress, prune=config.prune)
     reused = counts.images - counts.encoded - len(rejects)
     result = EmbedResult(
         name, counts.images, counts.distinct, counts.encoded, reused,
-        len(rejects), seconds, counts.workers, counts.own_range,
+        len(rejects), seconds, counts.workers, counts.own_range, others,
     )  # fmt: skip
     return result, rejects
 

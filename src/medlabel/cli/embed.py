@@ -15,7 +15,7 @@ from medlabel.cli.options import (
     Sources,
     Workers,
 )
-from medlabel.cli.shared import StageBars, console, warn
+from medlabel.cli.shared import StageBars, console, say, warn
 from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["add_embed"]
 
 _Dtype = Annotated[str, typer.Option(help="Data type of the model: fp32, fp16 or bf16.")]
+_Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune", help="Remove the embeddings of images that the sources do not hold now."
+    ),
+]
 _BatchSize = Annotated[
     int | None,
     typer.Option(
@@ -49,22 +55,23 @@ def _embed(
     batch_size: _BatchSize = None,
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
+    prune: _Prune = False,
 ) -> None:
     """Embed every image of the sources with each model, once, and write one table."""
     from rayjobs.embed import EmbedConfig, Replicas, embed_sources
 
     config = EmbedConfig(
         tuple(sources), out, home, tuple(clip or ["phantom"]), size, data_root, image_column,
-        dtype, Replicas(workers, gpus_per_worker, batch_size),
+        dtype, Replicas(workers, gpus_per_worker, batch_size), prune,
     )  # fmt: skip
     with StageBars() as bars:
         summaries = embed_sources(config, bars.advance)
     for summary in summaries:
-        _print_summary(summary)
+        _print_summary(summary, prune)
     console.print(f"table: {out}", soft_wrap=True)
 
 
-def _print_summary(summary: "EmbedResult") -> None:
+def _print_summary(summary: "EmbedResult", prune: bool = False) -> None:
     from medlabel.data.decoding import own_range_sentence
 
     rate = f", {summary.encoded / summary.seconds:,.0f} images/s" if summary.encoded else ""
@@ -75,5 +82,8 @@ def _print_summary(summary: "EmbedResult") -> None:
         soft_wrap=True,
         highlight=False,
     )
+    if summary.others:
+        what = "removed (--prune)" if prune else "kept; --prune removes them"
+        say(f"{summary.others:,} embeddings of images that the sources do not hold now: {what}")
     if summary.own_range:
         warn(own_range_sentence(summary.own_range))

@@ -6,12 +6,15 @@ OUT/rejects.parquet                                     image_id, reason
 OUT/embed.json                                          the last configuration, and the counts
 ```
 
-The number of images always equals the number of rows plus rejects; a difference is an error.
+The number of images always equals the number of rows plus rejects; a difference is an error. Rows
+of images that the sources do not hold now are kept, unless `prune` says otherwise: a folder may be
+missing for a while.
 """
 
 import glob
 from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,17 +24,29 @@ import pyarrow.parquet as pq
 from medlabel.data.listing import Part
 from medlabel.data.sources import SPLITS
 from medlabel.errors import MedlabelError
-from medlabel.storage.digests import hex_digest
+from medlabel.storage.digests import Digests, digest_bytes, hex_digest, to_digests
 from medlabel.storage.progress import StageProgress, ignore_progress
 from medlabel.storage.store import Store
 from medlabel.teacher.digest_catalogue import Catalogue
 from medlabel.teacher.embeddings import Contents, EmbeddingTable, Shard
 
-__all__ = ["EXPORT_MANIFEST", "REJECTS", "export", "write_rejects"]
+__all__ = ["EXPORT_MANIFEST", "REJECTS", "Exported", "export", "write_rejects"]
 
 EXPORT_MANIFEST, REJECTS = "embed.json", "rejects.parquet"
 _LONGEST = 200  # bytes of a source's name in the name of a folder, which may have 255
 _PIECE = 8192  # rows per file, and the largest number in memory at once
+
+
+class Exported(NamedTuple):
+    """What `export` returns.
+
+    Attributes:
+        rejects: the reason for each rejected image, by image id.
+        others: number of rows of images that the sources do not hold now: kept, or removed.
+    """
+
+    rejects: dict[str, str]
+    others: int
 
 
 def export(
@@ -41,14 +56,23 @@ def export(
     catalogues: Sequence[Catalogue],
     table: EmbeddingTable,
     on_progress: StageProgress = ignore_progress,
-) -> dict[str, str]:
-    """Write the rows of some parts, and remove outdated files of an earlier export.
+    *,
+    prune: bool = False,
+) -> Exported:
+    """Write the rows of some parts, and remove them from files of an earlier export.
 
-    Returns:
-        The reason for each rejected image, by image id.
+    Args:
+        out: where to write.
+        model_key: of the model.
+        parts: of the sources.
+        catalogues: of the parts.
+        table: the embeddings.
+        on_progress: called with the number of images that are done.
+        prune: whether to remove rows of images that the sources do not hold.
 
     Raises:
-        MedlabelError: images changed while they were read.
+        MedlabelError: images changed while they were read; or rows would be removed because their
+            folder cannot be listed.
     """
     contents, rejects = table.contents(), dict[str, str]()
     written: set[str] = set()
@@ -67,12 +91,59 @@ def export(
             on_progress(done, total)
     if done != total:
         raise MedlabelError(f"{total} images came in and {done} rows went out: please report this")
+    return Exported(rejects, _settle(out, model_key, parts, written, prune=prune))
+
+
+def _settle(
+    out: Store, model_key: str, parts: Sequence[Part], written: Collection[str], *, prune: bool
+) -> int:
+    """Remove from older files the rows that were written anew; returns how many others there are.
+
+    A file that is no table of embeddings is not ours, and stays.
+    """
+    ids = [digest_bytes(part.image_id(row).encode()) for part in parts for row in range(part.count)]
+    now, others = to_digests(ids), 0
+    unlisted = [p.image_id(row) for p in parts if p.is_rejected for row in range(p.count)]
     for source in {part.source for part in parts}:
         folder = glob.escape(_folder(model_key, source))
         for name in out.list(f"{folder}/split=*/part-*.parquet"):
-            if name not in written:
+            old = None if name in written else _read_ours(out, name)
+            if old is None:
+                continue
+            left = _others(old, now)
+            others += len(left)
+            if prune:
+                _check_listed(left, unlisted)
+            if prune or not len(left):
                 out.remove(name)
-    return rejects
+            elif len(left) < len(old):
+                out.write(name, _to_bytes(left))
+    return others
+
+
+def _read_ours(out: Store, name: str) -> pa.Table | None:
+    """A file of an earlier export; None if it is something else."""
+    try:
+        table = pq.ParquetFile(BytesIO(out.read(name))).read()
+    except (pa.ArrowException, OSError):
+        return None
+    return table if {"image_id", "digest", "embedding"} <= set(table.column_names) else None
+
+
+def _others(table: pa.Table, now: Digests) -> pa.Table:
+    """The rows of images that the sources do not hold now."""
+    ids = to_digests([digest_bytes(one.encode()) for one in table["image_id"].to_pylist()])
+    return table.filter(pa.array(~np.isin(ids, now)))
+
+
+def _check_listed(rows: pa.Table, unlisted: Sequence[str]) -> None:
+    for image_id in rows["image_id"].to_pylist() if unlisted else ():
+        folder = next((one for one in unlisted if image_id.startswith(one.rstrip("/") + "/")), None)
+        if folder is not None:
+            raise MedlabelError(
+                f"--prune: {folder} cannot be listed, and there are embeddings of images in it: "
+                "make it readable, or run without --prune"
+            )
 
 
 def _folder(model_key: str, source: str) -> str:

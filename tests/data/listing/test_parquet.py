@@ -102,3 +102,13 @@ def test_a_name_may_hold_wildcards_and_colons(tmp_path):
     (part,) = list_parts(str(tmp_path / "a[1]::*.parquet"))
     assert list(part.read()) == [png(1)]
     assert part.address(0) == f"{tmp_path}/a[1]::*.parquet#0"
+
+
+def test_another_column_of_a_file_holds_other_images(tmp_path):
+    """They have the same addresses: only their stamps keep one from being taken for the other."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"left": [png(1)], "right": [png(2)]}), path)
+    (left,) = list_parts(str(path), image_column="left")
+    (right,) = list_parts(str(path), image_column="right")
+    assert left.address(0) == right.address(0)
+    assert left.stamp(0) != right.stamp(0)

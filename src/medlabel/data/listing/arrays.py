@@ -79,7 +79,7 @@ def npz_parts(path: Path, name: str) -> list[Part]:
     if not path.is_file():
         raise MedlabelError(f"{path}: no such file")
     info, parts = path.stat(), []
-    stamp = f"{info.st_size}-{info.st_mtime_ns}"
+    stamp = f"{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
     for split in SPLITS:
         try:
             with zipfile.ZipFile(path) as archive, archive.open(_member(split)) as file:

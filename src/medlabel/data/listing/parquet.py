@@ -13,6 +13,7 @@ from medlabel.data.decoding import MAX_PIXELS, Fault, ImageError
 from medlabel.data.listing.folder import Folder
 from medlabel.data.listing.parts import CHUNK, Content, Part, all_rows
 from medlabel.storage.addresses import escaped
+from medlabel.storage.digests import hex_digest
 
 _MAX_ROWS = 256  # read at a time, however small
 
@@ -26,6 +27,10 @@ class ParquetPart(Part):
     group: int
     first: int
     column: str
+
+    def stamp(self, row: int) -> str:
+        """See `Part.stamp`; another column of the same file holds other images."""
+        return hex_digest(f"{self.fingerprint} {self.column}", 16)
 
     def index(self, row: int) -> str:
         """File and row."""
