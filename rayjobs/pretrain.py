@@ -9,13 +9,15 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 import torch
+from ray.exceptions import RayError
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig
 from ray.train.torch import TorchTrainer
 
@@ -109,8 +111,9 @@ def _watched(progress: Any, total: int, on_progress: OnProgress) -> Iterator[Non
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(0.5):
-            on_progress("training", ray.get(progress.read.remote()), total)
+        with suppress(RayError):  # the training itself says what is wrong
+            while not over.wait(0.5):
+                on_progress("training", ray.get(progress.read.remote()), total)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -175,7 +178,9 @@ def _report(training: Pretraining, loss: float) -> None:
     """Hand Ray Train the state so far."""
     metrics = {"step": training.steps_done, "loss": loss}
     with tempfile.TemporaryDirectory() as folder:
-        torch.save(training.state_dict(), Path(folder) / _STATE)
+        buffer = BytesIO()  # `torch.save` to a file hides the errors of the operating system
+        torch.save(training.state_dict(), buffer)
+        (Path(folder) / _STATE).write_bytes(buffer.getvalue())
         ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
 
 

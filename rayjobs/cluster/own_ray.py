@@ -4,6 +4,7 @@ Each may be missing where Ray takes it for granted: in a container without a hom
 share of a CPU, or in a working directory that holds a `numpy.py`.
 """
 
+import logging
 import os
 import secrets
 import sys
@@ -63,7 +64,14 @@ def cpus() -> int | None:
     Ray rounds down what a container may use of the CPUs. It would find none with half of one, and
     wait for ever for a second.
     """
-    return None if ray._private.utils.get_num_cpus(override_docker_cpu_warning=True) >= 1 else 1
+    notes = logging.getLogger(ray._private.utils.__name__)
+    before = notes.level
+    notes.setLevel(logging.ERROR)  # Ray notes that it rounds
+    try:
+        found = ray._private.utils.get_num_cpus()
+    finally:
+        notes.setLevel(before)
+    return None if found >= 1 else 1
 
 
 # ---------------------------------------------------------------- where code comes from

@@ -3,14 +3,22 @@
 import ipaddress
 import os
 import socket
+import tempfile
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from medlabel.errors import MedlabelError
+from medlabel.errors import MedlabelError, reason
 from medlabel.storage.home import user_folder
 from serving.auth import TOKEN
 
-__all__ = ["check_authorised", "check_port", "free_port", "is_answering", "state_folder"]
+__all__ = [
+    "check_authorised",
+    "check_port",
+    "check_state",
+    "free_port",
+    "is_answering",
+    "state_folder",
+]
 
 
 def check_authorised(host: str | None, token: str | None) -> None:
@@ -75,3 +83,16 @@ def state_folder(given: str | None) -> Path:
     data = os.environ.get("XDG_DATA_HOME")
     named = "XDG_DATA_HOME, or name one with --state"
     return (Path(data) if data else user_folder(named, ".local", "share")) / "medlabel"
+
+
+def check_state(given: str | None) -> None:
+    """Raise a `MedlabelError` unless the state folder can be written: once, not in every replica."""
+    folder = state_folder(given)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MedlabelError(
+            f"cannot keep corrections in {folder}: {reason(error)}; name another folder with --state"
+        ) from error

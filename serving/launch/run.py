@@ -12,7 +12,7 @@ from rich.console import Console
 
 from medlabel.errors import MedlabelError
 from serving.auth import TOKEN, read_secret
-from serving.launch.addresses import check_authorised, check_port, is_answering
+from serving.launch.addresses import check_authorised, check_port, check_state, is_answering
 from serving.launch.proxy import prepare
 from serving.registry import Registry
 from serving.schemas import Model, ServeArgs
@@ -40,6 +40,7 @@ def serve_run(
     check_authorised(host, read_secret(args.token_file, TOKEN))
     check_port(host, port)
     registry = Registry(args.bundles)
+    check_state(args.state)
     with ExitStack() as stack:
         if folder := prepare():
             stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -1,14 +1,16 @@
 """What happens before a command: where modules come from."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ray.exceptions import RayTaskError
 from support import write_alien_modules
 
-from medlabel.cli import working_directory_last
+from medlabel.cli import app, working_directory_last
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,3 +39,14 @@ def test_files_in_the_working_directory_are_not_taken_for_packages(tmp_path):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stdout == "fine\n", done.stderr
+
+
+def test_an_error_of_ray_is_one_line_with_its_reason():
+    """Also where it is an `OSError`, whose text is the traceback of a worker."""
+    full = OSError(errno.ENOSPC, "No space left on device", "/out/a")
+    error = RayTaskError("f", "Traceback: ...\n  many\n  lines", full, "ray::f", 1, "127.0.0.1")
+    expected = "/out/a: No space left on device; what is finished is kept"
+    assert app._line_of(error.as_instanceof_cause()) == expected
+    assert app._line_of(error) == expected
+    assert app._line_of(full) == "/out/a: No space left on device"
+    assert app._line_of(ValueError("a mistake of ours")) is None

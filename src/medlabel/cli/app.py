@@ -3,6 +3,7 @@
 Heavy imports wait inside the commands, so that `medlabel --help` answers at once.
 """
 
+import logging
 import sys
 from typing import Annotated
 
@@ -86,22 +87,35 @@ def main() -> None:
     """Run the command line; a user's mistake is reported in one line, with exit code 2."""
     use_utf8()
     never_fail_to_print()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it needs no folder of its own
     errors = Console(stderr=True)
     try:
         app()
-    except (MedlabelError, OSError) as error:
-        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        errors.print(
-            f"error: {where}{reason(error)}",
-            style="red",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    except Exception as error:
+        line = _line_of(error)
+        if line is None:
+            raise
+        errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         errors.print("stopped; finished work is kept: run the same command to continue")
         sys.exit(130)
+
+
+def _line_of(error: Exception) -> str | None:
+    """What to say of an error that a user can correct, or that is Ray's; None of a mistake of ours.
+
+    Ray's errors come first: one that carries an error of the system is an `OSError`, too, whose
+    text is a traceback.
+    """
+    if any(kind.__name__ == "RayError" for kind in type(error).__mro__):
+        from rayjobs.cluster import reason_of
+
+        return f"{reason_of(error)}; what is finished is kept"
+    if not isinstance(error, (MedlabelError, OSError)):
+        return None
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    return f"{where}{reason(error)}"
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from rayjobs.cluster import own_ray
 from rayjobs.cluster.own_ray import Job, clean_python_path, cpus, ensure_token, worker_paths
 
 
-@pytest.mark.parametrize(("found", "expected"), [(0, 1), (1, None), (8, None)])
-def test_a_share_of_a_cpu_counts_as_one(monkeypatch, found, expected):
-    monkeypatch.setattr(utils, "get_num_cpus", lambda **_: found)
+@pytest.mark.parametrize(("found", "expected"), [(0.5, 1), (0.1, 1), (1.5, None), (8, None)])
+def test_a_share_of_a_cpu_counts_as_one(monkeypatch, caplog, found, expected):
+    """As with `docker run --cpus 0.5`."""
+    monkeypatch.setattr(utils, "_get_docker_cpus", lambda: found)
     assert cpus() == expected
+    assert caplog.messages == []
 
 
 @pytest.fixture

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from medlabel.errors import MedlabelError
-from serving.launch.addresses import check_authorised, check_port, is_answering, state_folder
+from serving.launch.addresses import (
+    check_authorised,
+    check_port,
+    check_state,
+    is_answering,
+    state_folder,
+)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "", None])
@@ -25,6 +31,14 @@ def test_the_state_folder_is_the_given_one_or_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert state_folder(None) == tmp_path / "medlabel"
     assert state_folder("/x") == Path("/x")
+
+
+def test_a_state_folder_that_cannot_be_written_is_refused_once(tmp_path):
+    check_state(str(tmp_path / "state"))
+    assert list((tmp_path / "state").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MedlabelError, match="Not a directory; name another folder with --state"):
+        check_state(str(tmp_path / "file" / "state"))
 
 
 def test_busy_port_is_refused():
