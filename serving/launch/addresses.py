@@ -86,7 +86,7 @@ def state_folder(given: str | None) -> Path:
 
 
 def check_state(given: str | None) -> None:
-    """Raise a `MedlabelError` unless the state folder can be written: once, not in every replica."""
+    """Raise a `MedlabelError` unless the state folder can be written, before replicas do."""
     folder = state_folder(given)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -94,5 +94,6 @@ def check_state(given: str | None) -> None:
             pass
     except OSError as error:
         raise MedlabelError(
-            f"cannot keep corrections in {folder}: {reason(error)}; name another folder with --state"
+            f"cannot keep corrections in {folder}: {reason(error)}; "
+            "name another folder with --state"
         ) from error
