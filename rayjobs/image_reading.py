@@ -137,6 +137,7 @@ def pack_prepared(prepared: DecodedPiece) -> dict[str, Any]:
         "final": prepared.final.tobytes(),
         "unchanged": prepared.unchanged.tobytes(),
         "places": prepared.places.tobytes(),
+        "own_range": prepared.own_range.tobytes(),
     }
 
 
@@ -153,4 +154,5 @@ def unpack_prepared(row: dict[str, Any]) -> DecodedPiece:
         np.frombuffer(row["final"], dtype=bool),
         np.frombuffer(row["unchanged"], dtype=bool),
         np.frombuffer(row["places"], dtype=np.int32),
+        np.frombuffer(row["own_range"], dtype=bool),
     )

@@ -41,7 +41,7 @@ def annotated(tmp_path, strange=0, classes=("even", "odd")):
             start, tuple(f"/a/{start + n}.png" for n in range(200)), ("s",) * 200,
             np.zeros((200, 28, 28), np.uint8), np.zeros(200, np.float32),
             to_digests([b"d" * 16] * 200), (None,) * 200, np.ones(200, bool),
-            np.zeros(200, bool), np.arange(200) % 256,
+            np.zeros(200, bool), np.arange(200) % 256, np.zeros(200, bool),
         )  # fmt: skip
         table = AnnotationTable(store)
         unlike = np.where(np.arange(200) < strange, 2, 0.5).astype(np.float32)
@@ -186,7 +186,7 @@ def changed(store, numbers, start=400, label="even"):
         start, tuple(f"/a/{number}.png" for number in numbers), ("t",) * count,
         np.zeros((count, 28, 28), np.uint8), np.zeros(count, np.float32),
         to_digests([b"e" * 16] * count), (None,) * count, np.ones(count, bool),
-        np.zeros(count, bool), np.arange(count),
+        np.zeros(count, bool), np.arange(count), np.zeros(count, bool),
     )  # fmt: skip
     found = Assessment(chances, np.zeros(count, np.float32), calibrated=True)
     table.write(prepared, found, ("even", "odd"), ORIGIN, generation=2)

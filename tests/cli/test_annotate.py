@@ -98,12 +98,13 @@ def test_labelling_ends_with_the_counts(medlabel, monkeypatch, tmp_path):
 
 
 def test_a_verdict_takes_the_place_of_warnings(medlabel, monkeypatch):
-    counts = AnnotationSummary(labels=Counter(hand=9))
+    counts = AnnotationSummary(labels=Counter(hand=9), own_range=1)
     result = AnnotateResult(9, counts, "summary/index.html", ("be careful",), GUESSING)
     monkeypatch.setattr("rayjobs.annotate.annotate_sources", lambda config, _: result)
     code, output, _ = medlabel("annotate", "scans", "--model", "bundle", "--out", "labels")
     assert code == 0
     assert "be careful" not in output
+    assert output.count("1 image has more than 8 bits per pixel and no window") == 1
     assert output.index("summary: ") < output.index("GUESSING: The teacher has never learned")
     assert output.strip().endswith("next: Answer twenty images.")
 

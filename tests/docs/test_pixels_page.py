@@ -9,8 +9,8 @@ from medlabel import versions
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "pixels.md").read_text()
-ROWS = [line for line in PAGE.splitlines() if line.startswith("|") and "| tests |" not in line]
-ROWS = [row for row in ROWS if not row.startswith("| ---")]
+TABLES = re.findall(r"^\|[^\n]*\| tests \|\n\| ---[^\n]*\n((?:\|[^\n]*\n)+)", PAGE, re.MULTILINE)
+ROWS = [row for table in TABLES for row in table.splitlines()]
 NAMED = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 
 

@@ -45,6 +45,7 @@ def test_a_piece_to_label_survives_its_row():
         ~unchanged,
         unchanged,
         places,
+        unchanged,
     )
     got = unpack_prepared(pack_prepared(sent))
     for field in fields(DecodedPiece):

@@ -22,7 +22,7 @@ def table(tmp_path):
             start, tuple(f"/a/{start + n}.png" for n in range(3)), ("s",) * 3,
             np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.float32),
             to_digests([b"d" * 16] * 3), (None, None, reason), np.ones(3, bool),
-            np.zeros(3, bool), np.arange(3),
+            np.zeros(3, bool), np.arange(3), np.array([False, True, True]),
         )  # fmt: skip
         chances = np.stack([1 - bright, bright], axis=1)
         assessment = Assessment(chances, np.array([0.5, 0.5, 2], np.float32), calibrated=True)
@@ -39,6 +39,16 @@ def test_sums_are_those_of_all_pieces(table):
     assert seen.decisions() == {"auto": 3, "review": 2, "review_reasons": dict(seen.reviews)}
     assert seen.histogram.sum() == 5
     assert [image.uri for image in seen.uncertain[:2]] == ["/a/1.png", "/a/2.png"]
+
+
+def test_the_page_says_how_many_images_have_no_window(table, tmp_path):
+    seen = summarise_annotations(table, table.pieces())
+    assert seen.own_range == 3
+    report_annotations(Store(str(tmp_path)), seen, {}, {})
+    page = Store(str(tmp_path)).read(PAGE).decode()
+    assert "3 images have more than 8 bits per pixel and no window" in page
+    report_annotations(Store(str(tmp_path)), summarise_annotations(table, []), {}, {})
+    assert "no window" not in Store(str(tmp_path)).read(PAGE).decode()
 
 
 def test_a_class_without_images_is_named_first_and_keeps_its_row(table, tmp_path):

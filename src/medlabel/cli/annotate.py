@@ -118,6 +118,8 @@ def _print_result(result: "AnnotateResult") -> None:
     automatic = counts.automatic.total()
     if counts.absent:
         warn(counts.absence_sentence)
+    if counts.own_range:
+        warn(f"{counts.own_range_sentence}.")
     say(
         f"{counts.annotations:,} annotations, {counts.rejects:,} rejects; {automatic:,} automatic, "
         f"{counts.annotations - automatic:,} for review; {result.labelled:,} labelled by this call",

@@ -1,6 +1,6 @@
 """The summary of a folder of annotations: counts, a histogram, the least certain images, a page.
 
-The table is read once, one file at a time and five columns of it: memory does not grow with the
+The table is read once, one file at a time and six columns of it: memory does not grow with the
 number of images.
 """
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medlabel.annotation.table import AnnotationTable, Piece
+from medlabel.data.decoding import own_range_sentence
 from medlabel.experiments.verdicts import read_verdict
 from medlabel.reports.html import render
 from medlabel.reports.verdict_section import verdict_section
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 PAGE = "summary/index.html"
+_COLUMNS = ("uri", "label", "confidence", "decision", "review_reasons", "own_range")
 _BINS = 20
 MOST_UNCERTAIN = 24
 _THUMBNAIL = 84  # CSS pixels: a multiple of 28, so that the pixels of small images stay square
@@ -58,6 +60,7 @@ class AnnotationSummary:
         uncertain: the images with the lowest confidence, the lowest first.
         reviews: number of images that need review, by reason.
         reasons: number of rejects by reason.
+        own_range: number of images that have more than 8 bits and no window.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
@@ -66,6 +69,7 @@ class AnnotationSummary:
     uncertain: list[UncertainImage] = field(default_factory=list)
     reviews: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    own_range: int = 0
 
     @property
     def annotations(self) -> int:
@@ -82,6 +86,11 @@ class AnnotationSummary:
         """A sentence about `absent`; empty if each class has images."""
         names = ", ".join(repr(name) for name in self.absent)
         return f"None of the {self.annotations:,} images was labelled {names}." if names else ""
+
+    @property
+    def own_range_sentence(self) -> str:
+        """A sentence about images that have no window; empty if there are none."""
+        return own_range_sentence(self.own_range)
 
     @property
     def rejects(self) -> int:
@@ -104,10 +113,11 @@ def summarise_annotations(
     seen = AnnotationSummary(labels=Counter(dict.fromkeys(classes, 0)))
     for piece in pieces:
         seen.reasons.update(reject.reason for reject in piece.rejects)
-        rows = table.read(piece, ["uri", "label", "confidence", "decision", "review_reasons"])
+        rows = table.read(piece, _COLUMNS)
         labels = rows["label"].to_numpy()
         confidence = rows["confidence"].to_numpy()
         seen.labels.update(labels.tolist())
+        seen.own_range += int(rows["own_range"].to_numpy().sum())
         seen.automatic.update(labels[rows["decision"].to_numpy() == "auto"].tolist())
         for why in rows["review_reasons"].to_pylist():
             seen.reviews.update(why.split(",") if why else ())

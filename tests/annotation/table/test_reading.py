@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 from support import write_npz
 from support_annotations import grey_folder
 
@@ -103,3 +104,14 @@ def test_some_pieces_of_an_npz_are_those_of_all(tmp_path):
 def test_pieces_are_as_large_as_memory_allows(size, channels, rows, batch, files):
     layout = Layout.of(CentreSquare(size, channels))
     assert (layout.rows, layout.batch, layout.files) == (rows, batch, files)
+
+
+def test_a_row_says_that_its_image_has_no_window(folder):
+    deep = np.arange(100, dtype=np.uint16).reshape(10, 10) * 9
+    Image.fromarray(deep).save(folder / "deep.png")
+    found = {
+        address: bool(own_range)
+        for piece in pieces_of(folder)
+        for address, own_range in zip(piece.addresses, piece.own_range, strict=True)
+    }
+    assert [address for address, own_range in found.items() if own_range] == [f"{folder}/deep.png"]

@@ -36,6 +36,7 @@ hold now is kept until somebody asks to remove it.
 | `versions`, `time` | the rest of the provenance |
 | `stamp` | a digest of the file's size, time and ETag when it was listed |
 | `place` | of the image in its batch, from 0 |
+| `own_range` | whether it has more than 8 bits and no window: scaled by its own range of values |
 """
 
 from medlabel.annotation.table.identities import Entries, Listing, Work, cut_work

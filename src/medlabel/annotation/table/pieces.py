@@ -278,6 +278,7 @@ def _to_table(
         **{name: pa.repeat(pa.scalar(value), count) for name, value in vars(origin).items()},
         "stamp": chosen(decoded.stamps),
         "place": pa.array(decoded.places[kept]),
+        "own_range": pa.array(decoded.own_range[kept]),
     })  # fmt: skip
 
 

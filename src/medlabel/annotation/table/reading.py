@@ -11,7 +11,7 @@ from medlabel.annotation.table.identities import Work
 from medlabel.annotation.table.layout import Layout
 from medlabel.data.decoding import ImageError
 from medlabel.data.framing import chroma_of
-from medlabel.data.listing import UNREADABLE, Content, Part, digest_of, pixels_of
+from medlabel.data.listing import UNREADABLE, Content, Part, decoded, digest_of
 from medlabel.storage.digests import Digests, to_digests
 from medlabel.student.decision import Assessment
 
@@ -34,6 +34,8 @@ class DecodedPiece:
         unchanged: whether the image has a label that stays, because its content is the same or
             was not read at all, bool [N].
         places: of the images in their batches, int32 [N].
+        own_range: whether the image has more than 8 bits and no window, and was scaled by its own
+            range of values, bool [N].
     """
 
     start: int
@@ -46,6 +48,7 @@ class DecodedPiece:
     final: NDArray[np.bool_]
     unchanged: NDArray[np.bool_]
     places: NDArray[np.int32]
+    own_range: NDArray[np.bool_]
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -74,15 +77,16 @@ def _decode(
 ) -> DecodedPiece:
     count = len(origins)
     images = np.zeros((count, *layout.square.shape), dtype=np.uint8)
-    chroma = np.zeros(count, dtype=np.float32)
+    chroma, own_range = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=bool)
     digests, reasons = list[bytes](), list[str | None]()
     for row in range(count):
         content = next(contents)
         digests.append(_NOTHING if isinstance(content, ImageError) else digest_of(content))
         reasons.append(None)
         try:
-            pixels = pixels_of(content)
-            images[row], chroma[row] = layout.square(pixels), chroma_of(pixels)
+            image = decoded(content)
+            images[row], chroma[row] = layout.square(image.pixels), chroma_of(image.pixels)
+            own_range[row] = image.own_range
         except ImageError as error:
             reasons[row] = error.reason
     found = to_digests(digests)
@@ -96,6 +100,7 @@ def _decode(
         tuple(part.stamp(row) for part, row in origins),
         images, chroma, found, tuple(reasons), final, unchanged,
         places=np.arange(count, dtype=np.int32) % layout.batch,
+        own_range=own_range,
     )  # fmt: skip
 
 
