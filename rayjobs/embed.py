@@ -30,6 +30,7 @@ from medlabel.teacher.clip import Clip, check_clip, load_clip
 from medlabel.teacher.digest_catalogue import Catalogue, CatalogueStore, RawShard, missing_rows
 from medlabel.teacher.embedding_export import EXPORT_MANIFEST, export, write_rejects
 from medlabel.teacher.embeddings import SHARD_SIZE, EmbeddingTable
+from medlabel.teacher.names.caption_faults import warn_of
 from rayjobs.cluster import connect, prepare_worker
 from rayjobs.image_pipeline import (
     CATALOGUER_CPUS,
@@ -152,6 +153,7 @@ def embed_sources(
     for name in config.clips:
         clip_path = local_name(name, config.home, on_progress)
         clip = load_clip(clip_path, "cpu", config.precision)
+        warn_of(clip.remarks)
         result, new = _embed_by(name, clip, parts, catalogues, out, home, config, on_progress)
         results.append(result)
         rejects |= new

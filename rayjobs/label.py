@@ -13,10 +13,11 @@ out of the distribution of the pool.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from medlabel.data.class_names import refuse_reserved
 from medlabel.data.listing import Part
 from medlabel.data.sources import is_public
 from medlabel.errors import MedlabelError
-from medlabel.evaluation.evidence.judge_labels import for_bundle, judge_labels
+from medlabel.evaluation.evidence.judge_labels import for_bundle, judge_labels, with_faults
 from medlabel.experiments import run_folder as runs
 from medlabel.experiments.verdicts import write_verdict
 from medlabel.storage.folders import refuse_other_kinds
@@ -36,23 +37,33 @@ from medlabel.student.provenance import learned_from, pool_provenance
 from medlabel.student.recipes import Recipe
 from medlabel.student.verdict import Verdict
 from medlabel.teacher.adjust import NO_ADJUSTMENT
-from medlabel.teacher.caption_sets import check_caption_sets
+from medlabel.teacher.caption_sets import check_caption_sets, files_in
 from medlabel.teacher.clip import check_clip
 from medlabel.teacher.names.meanings import name_and_meaning
 from medlabel.teacher.task_captions import captions_by_names
+from medlabel.teacher.zoo.weights import named_digest, without_path
 from medlabel.versions import STUDENT
 from rayjobs.annotate import AnnotateConfig, AnnotateResult, annotate_parts
 from rayjobs.fit import CellRows, Workload, fit_cells
 from rayjobs.image_pipeline import Replicas, list_sources
 from rayjobs.pool import Pool, embed_pool, sample_rows
-from rayjobs.scoring import TeacherScores, image_table, load_teacher, score_by_captions, start_ray
+from rayjobs.scoring import (
+    TeacherScores,
+    embed_classes,
+    image_table,
+    load_teacher,
+    score_by_captions,
+    start_ray,
+)
 
 __all__ = ["LabelConfig", "label_sources"]
 
 _MANIFEST = "label.json"
 _BUNDLE_CONFIG = f"{runs.BUNDLE}/config.json"
 _STUDENT = "student"
+_OTHER = "other labels"
 _READS = "teacher_reads"  # the captions by class, in the manifest
+_CLIP_FILE = "clip_sha256"  # of the files of a teacher that is given as a path
 
 
 @dataclass(frozen=True)
@@ -177,22 +188,46 @@ def _claim(store: Store, config: LabelConfig) -> None:
         "recipe": json.loads(json.dumps(asdict(config.recipe))), "pool": config.pool,
         "side": config.side, "seed": config.seed, "code_versions": dict(STUDENT),
         _READS: {name: list(texts) for name, texts in config.captions_read.items()},
+        _CLIP_FILE: named_digest(config.clip),
     }  # fmt: skip
     if store.exists(_MANIFEST):
         found = store.read_json(_MANIFEST)
-        made_before = frozenset() if _READS in found else {_READS}
-        refuse_different(store, found, decisive, "other labels", made_before)
+        made_before = {name for name in (_READS, _CLIP_FILE) if name not in found}
+        refuse_different(
+            store, _by_content(found), _by_content(decisive), _OTHER, {_READS, *made_before}
+        )
+        if _READS in found:
+            _refuse_other_captions(store, found[_READS], config.captions_read)
         if store.exists(_BUNDLE_CONFIG):
             return
     store.write_json(_MANIFEST, decisive)
+
+
+def _by_content(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest without the places of files, whose content it has: a file may have been moved."""
+    sets = manifest["captions"].split(",")
+    captions = ",".join("FILE.yaml" if files_in(part) else part for part in sets)
+    moved = {"clip": without_path(manifest["clip"])} if manifest.get(_CLIP_FILE) else {}
+    return {**manifest, "captions": captions, **moved}
+
+
+def _refuse_other_captions(
+    store: Store, before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]
+) -> None:
+    """Raise a `MedlabelError` if the student of a folder learned from other captions."""
+    changed = [name for name in now if tuple(before.get(name, ())) != tuple(now[name])]
+    if changed:
+        raise MedlabelError(
+            f"{store.uri} holds {_OTHER} (different {_READS}: the captions of "
+            f"{', '.join(changed)} have changed since): choose another --out"
+        )
 
 
 def _train(
     store: Store, parts: Sequence[Part], config: LabelConfig, on_progress: OnProgress
 ) -> Verdict:
     """Sample and score the pool, and train the student on it; returns the teacher's verdict."""
-    captions = list(config.captions_read.values())
-    pool, scores = _score_pool(parts, captions, config, on_progress)
+    pool, scores = _score_pool(parts, config, on_progress)
     verdict = _judge(config, pool, scores, on_progress)
     progress = partial(on_progress, "fitting")
     _fit(store, pool, scores, config, progress)
@@ -210,18 +245,17 @@ def _judge(
         [config.clip], pool.images, ids, config.captions_read, labels, config.home
     )
     on_progress("verdict", 1, 1)
-    return verdict
+    return with_faults(verdict, scores.faults)
 
 
 def _score_pool(
-    parts: Sequence[Part],
-    captions: Sequence[Sequence[str]],
-    config: LabelConfig,
-    on_progress: OnProgress,
+    parts: Sequence[Part], config: LabelConfig, on_progress: OnProgress
 ) -> tuple[Pool, TeacherScores]:
     """Sample the pool, embed it, and score it by the captions of each class."""
+    captions = config.captions_read
     start_ray(on_progress)
     clip = load_teacher(config.clip, config.home, on_progress)
+    embed_classes(clip, config.home, captions)  # so that its warnings come before the work
     parts = [part for part in parts if not part.is_rejected]
     rows = sample_rows([part.count for part in parts], config.pool, config.seed)
     table, progress = image_table(clip, config.home), partial(on_progress, "embedding")

@@ -15,7 +15,12 @@ from medlabel.data.tasks import Cell, Task, gather_images, open_sources, sample_
 from medlabel.data.truth import SealedTruth
 from medlabel.errors import MedlabelError
 from medlabel.evaluation.diagnostics import Diagnostics
-from medlabel.evaluation.evidence.judge_labels import for_bundle, judge_labels, with_warnings
+from medlabel.evaluation.evidence.judge_labels import (
+    for_bundle,
+    judge_labels,
+    with_faults,
+    with_warnings,
+)
 from medlabel.experiments import run_folder as runs
 from medlabel.experiments.run_tables import (
     ScoredImages,
@@ -46,6 +51,7 @@ from rayjobs.fit_placement import FitPlacement
 from rayjobs.scoring import (
     TeacherScores,
     combine_teachers,
+    embed_classes,
     embed_ids,
     load_teacher,
     score_by_captions,
@@ -220,9 +226,11 @@ def _ask_teacher(
     if config.scores is not None:
         scores = read_scores(config.scores, ids, names)
         return TeacherScores(scores, None, config.scores.stem, {"scores": digest_scores(scores)})
-    captions = _captions(config)
+    captions = dict(zip(names, _captions(config), strict=True))
     answers = []
     clips = {n: load_teacher(n, config.home, on_progress) for n in config.clips}
+    for clip in clips.values():
+        embed_classes(clip, config.home, captions)  # so that its warnings come before the work
     for name, clip in clips.items():
         embeddings, encoded = embed_ids(clip, config.home, sources, ids, on_progress)
         answers.append(score_by_captions(clip, config.home, name, captions, embeddings, encoded))
@@ -249,7 +257,7 @@ def _judge(
     clips = config.clips if config.scores is None else ()
     verdict = judge_labels(clips, images, ids, by_class, scores.argmax(axis=1), config.home)
     on_progress("verdict", 1, 1)
-    return verdict
+    return with_faults(verdict, teacher.faults)
 
 
 def _write_scores(

@@ -16,6 +16,7 @@ from medlabel.storage.progress import OnProgress
 from medlabel.teacher.adjust import Adjustment
 from medlabel.teacher.clip import Clip, base_name, load_clip
 from medlabel.teacher.embeddings import EmbeddingTable, embed_captions
+from medlabel.teacher.names.caption_faults import CaptionFault, caption_faults, warn_of
 from medlabel.teacher.phantom_clip import is_phantom
 from medlabel.teacher.zero_shot import class_embeddings, score
 from rayjobs.cluster import connect
@@ -25,6 +26,7 @@ from rayjobs.pretrain import local_name
 __all__ = [
     "TeacherScores",
     "combine_teachers",
+    "embed_classes",
     "embed_ids",
     "image_table",
     "load_teacher",
@@ -43,6 +45,7 @@ class TeacherScores:
         name: the teacher, as the user typed it.
         facts: the model's key and captions, or the digest of the file, as plain JSON.
         encoded: number of images that were encoded now.
+        faults: what the teachers cannot read of the captions.
     """
 
     scores: NDArray[np.float32]
@@ -50,6 +53,7 @@ class TeacherScores:
     name: str
     facts: Mapping[str, Any]
     encoded: int = 0
+    faults: tuple[CaptionFault, ...] = ()
 
     def facts_with(self, adjustment: Adjustment) -> dict[str, Any]:
         """All that decides what a student learns from this teacher, as plain JSON."""
@@ -66,10 +70,15 @@ def start_ray(on_progress: OnProgress) -> None:
 
 
 def load_teacher(name: str, home: Path, on_progress: OnProgress) -> Clip:
-    """A CLIP by name. The phantom CLIP is trained first if `home` does not have it."""
+    """A CLIP by name, with a warning of what had to be assumed to load it.
+
+    The phantom CLIP is trained first if `home` does not have it.
+    """
     if is_phantom(base_name(name)):
         start_ray(on_progress)
-    return load_clip(local_name(name, home, on_progress), "cpu")
+    clip = load_clip(local_name(name, home, on_progress), "cpu")
+    warn_of(clip.remarks)
+    return clip
 
 
 def image_table(clip: Clip, home: Path) -> EmbeddingTable:
@@ -90,21 +99,35 @@ def embed_ids(
     return embed_sampled(clip, images, image_table(clip, home), partial(on_progress, "embedding"))
 
 
+def embed_classes(
+    clip: Clip, home: Path, captions: Mapping[str, Sequence[str]]
+) -> tuple[NDArray[np.float32], tuple[CaptionFault, ...]]:
+    """Embed the captions of K classes, and warn of what the teacher cannot read of them.
+
+    Returns:
+        float32 [K, D], and the faults. `home` keeps the embeddings of captions.
+    """
+    texts = EmbeddingTable(home_store(home, "captions"), clip.key)
+    embed = partial(embed_captions, texts, embed=clip.embed_texts)
+    embeddings = class_embeddings(list(captions.values()), embed)
+    faults = tuple(caption_faults(captions, clip.tokenizer, embeddings))
+    warn_of([fault.sentence for fault in faults])
+    return embeddings, faults
+
+
 def score_by_captions(
     clip: Clip,
     home: Path,
     name: str,
-    captions: Sequence[Sequence[str]],
+    captions: Mapping[str, Sequence[str]],
     embeddings: NDArray[np.floating],
     encoded: int = 0,
 ) -> TeacherScores:
-    """Score embedded images [N, D] by each class's captions; `home` keeps their embeddings."""
-    texts = EmbeddingTable(home_store(home, "captions"), clip.key)
-    classes = class_embeddings(captions, partial(embed_captions, texts, embed=clip.embed_texts))
+    """Score embedded images [N, D] by the captions of each class."""
+    classes, faults = embed_classes(clip, home, captions)
     scores = score(embeddings, classes, clip.logit_scale)
-    return TeacherScores(
-        scores, embeddings, name, {"model": clip.key, "captions": captions}, encoded
-    )
+    facts = {"model": clip.key, "captions": list(captions.values())}
+    return TeacherScores(scores, embeddings, name, facts, encoded, faults)
 
 
 def combine_teachers(teachers: Sequence[TeacherScores]) -> TeacherScores:
@@ -121,4 +144,5 @@ def combine_teachers(teachers: Sequence[TeacherScores]) -> TeacherScores:
             "captions": teachers[0].facts["captions"],
         },
         sum(teacher.encoded for teacher in teachers),
+        tuple(dict.fromkeys(fault for teacher in teachers for fault in teacher.faults)),
     )

@@ -79,7 +79,6 @@ def sweep(config: SweepConfig, on_progress: OnProgress = ignore_progress) -> Swe
     clock = Clock()
     prepared = prepare(config, on_progress)
     store.check_writable()
-    store.write_json(CAPTIONS_READ, captions_of_plan(prepared.units))
     clock.lap("reading")
     start_ray(on_progress)
     clock.lap("starting")
@@ -100,6 +99,7 @@ def sweep(config: SweepConfig, on_progress: OnProgress = ignore_progress) -> Swe
         "workers": config.placement.capacity(),
     }
     manifest = _manifest(config.spec, prepared)
+    store.write_json(CAPTIONS_READ, captions_of_plan(prepared.units))  # beside its results only
     tables.write_tables(store, manifest, results, seconds, fits.failures, cost)
     fitted = set(results[_UNIT].itertuples(index=False, name=None))
     write_verdicts(store, [verdict for verdict in verdicts if verdict.key in fitted])

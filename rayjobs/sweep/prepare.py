@@ -180,7 +180,8 @@ def scored_tasks(
 def _score(
     home: Path, sample: TaskSample, teacher: TeacherSpec, embedded: Mapping[str, ClipEmbeddings]
 ) -> TeacherScores:
-    captions = captions_of_task(sample.task.classes, teacher.captions)
+    found = captions_of_task(sample.task.classes, teacher.captions)
+    captions = dict(zip(sample.task.class_names, found, strict=True))
     scored = []
     for name in teacher.clip:
         one = embedded[name]

@@ -12,7 +12,7 @@ import numpy as np
 
 from medlabel.data.tasks import gather_images
 from medlabel.evaluation.evidence.assess import IMAGES
-from medlabel.evaluation.evidence.judge_labels import for_bundle, judge_labels
+from medlabel.evaluation.evidence.judge_labels import for_bundle, judge_labels, with_faults
 from medlabel.experiments.verdicts import LabellingVerdict
 from medlabel.storage.progress import OnProgress
 from medlabel.student.verdict import Verdict
@@ -63,4 +63,5 @@ def verdict_on(scored: ScoredTask, home: Path) -> Verdict:
     scores = scored.teacher_scores.scores[..., [scored.rows[image_id] for image_id in ids], :]
     labels = (scores if scores.ndim == 2 else mean_vote(list(scores))).argmax(axis=1)
     images = gather_images(sample.sources, ids)
-    return judge_labels(teacher.clip, images, ids, by_class, labels, home)
+    verdict = judge_labels(teacher.clip, images, ids, by_class, labels, home)
+    return with_faults(verdict, scored.teacher_scores.faults)

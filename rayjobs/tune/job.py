@@ -107,7 +107,6 @@ def tune(config: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneR
     prepared = prepare(config, on_progress, one_test=True)
     _check_tests(prepared)
     store.check_writable()
-    store.write_json(CAPTIONS_READ, captions_of_plan(prepared.units))
     clock.lap("reading")
     start_ray(on_progress)
     clock.lap("starting")
@@ -115,6 +114,7 @@ def tune(config: TuneConfig, on_progress: OnProgress = ignore_progress) -> TuneR
     clock.lap("embedding")
     scored = list(scored_tasks(config, prepared, embedded))
     claim(store, _manifest(spec, prepared, scored), tables.MANIFEST)
+    store.write_json(CAPTIONS_READ, captions_of_plan(prepared.units))
     if not spec.refit:  # else the runs that refit the winner give theirs
         write_verdicts(store, list(_verdicts(config, scored, on_progress)))
     clock.lap("verdicts")

@@ -1,13 +1,21 @@
 """Bars for who waits, whose rate is of what was done meanwhile; and verdicts in plain text."""
 
 import io
+import warnings
 
 import pytest
 from rich.console import Console
 from support_verdicts import DOUBTFUL, GUESSING, READ
 
 from medlabel.cli import shared
-from medlabel.cli.shared import StageBars, _Rate, say_verdict, say_verdicts
+from medlabel.cli.shared import (
+    StageBars,
+    _Rate,
+    say_verdict,
+    say_verdicts,
+    show_teacher_warnings,
+)
+from medlabel.errors import TeacherWarning
 from medlabel.experiments.verdicts import LabellingVerdict
 
 
@@ -100,3 +108,12 @@ def test_many_verdicts_are_counted_and_the_worst_named(printed):
     ]
     assert printed(say_verdicts, rows[:1]).startswith("\u2713 READ: ")
     assert printed(say_verdicts, []) == printed(say_verdict, None) == ""
+
+
+def test_a_warning_about_a_teacher_is_a_line_that_stands_once(printed):
+    def call():
+        show_teacher_warnings()
+        for text in ("cut [b]", "cut [b]", "alike"):
+            warnings.warn(text, TeacherWarning, stacklevel=1)
+
+    assert printed(call).splitlines() == ["warning: cut [b]", "warning: alike"]

@@ -64,11 +64,34 @@ def test_a_folder_keeps_what_the_teacher_reads(tmp_path, config):
         job._claim(store, config)
 
 
+def test_a_folder_keeps_the_content_of_files_wherever_they_are(tmp_path, config):
+    store, files = Store(str(tmp_path / "out")), [tmp_path / "a", tmp_path / "b"]
+    for folder in files:
+        folder.mkdir()
+        (folder / "caps.yaml").write_text("chest: [a film]\nbreast: [a sonogram]\n")
+        (folder / "clip.pt").write_bytes(b"weights")
+    first, moved = (
+        replace(config, captions=f"{at}/caps.yaml,table", clip=f"ViT-B-32:{at}/clip.pt")
+        for at in files
+    )
+    job._claim(store, first)
+    job._claim(store, moved)
+    (files[1] / "clip.pt").write_bytes(b"other weights")
+    with pytest.raises(MedlabelError, match="different clip_sha256"):
+        job._claim(store, moved)
+    (files[0] / "caps.yaml").write_text("chest: [a sonogram]\nbreast: [a film]\n")
+    with pytest.raises(MedlabelError, match="the captions of chest, breast have changed since"):
+        job._claim(store, first)
+    with pytest.raises(MedlabelError, match="different captions, clip"):
+        job._claim(store, replace(moved, captions="paper", clip="RN50"))
+
+
 def test_a_folder_of_before_captions_were_kept_goes_on(tmp_path, config):
     store = Store(str(tmp_path / "out"))
     job._claim(store, config)
     before = store.read_json("label.json")
     reads = before.pop("teacher_reads")
+    del before["clip_sha256"]
     store.write_json("label.json", before)
     store.write("bundle/config.json", b"{}")
     job._claim(store, config)

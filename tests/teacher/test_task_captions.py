@@ -13,6 +13,7 @@ from medlabel.teacher.task_captions import (
     class_captions,
     unknown_captions,
     unlearned_captions,
+    warnings_about,
 )
 
 
@@ -94,3 +95,31 @@ def test_warnings_name_what_is_unknown_and_what_was_never_learned():
         "at best. Choose a teacher that knows such images (--clip), or describe them in words that "
         "it has learned"
     ]
+
+
+def test_captions_that_are_not_read_are_warned_of(tmp_path):
+    (tmp_path / "t.yaml").write_text(
+        "classes:\n- {name: knee, source: a.npz, captions: [a bent joint]}\n"
+        "- {name: hip, source: b.npz}\n"
+    )
+    classes = parse_task(str(tmp_path / "t.yaml")).classes
+
+    def said(sets):
+        read = dict(zip(("knee", "hip"), captions_of_task(classes, sets), strict=True))
+        return warnings_about(read, classes, sets, ["RN50"])
+
+    def said_of(named, sets):
+        return warnings_about(captions_by_names(named, sets), named, sets, ["RN50"])
+
+    assert said("table,templates") == []
+    (dropped,) = said("templates")
+    assert "'a bent joint' is not read for 'knee', because --captions" in dropped
+    named = ["well=a healthy knee", "chest"]
+    assert said_of(named, "table,templates") == []
+    assert "'a healthy knee' is not read for 'well'" in said_of(named, "templates")[0]
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("hipp: [a joint]\nknee: [a bent joint]\ntemplates: ['a film of {name}']\n")
+    assert "has captions for 'hipp', which is no class, and none for 'hip'" in said(str(mine))[0]
+    mine.write_text("Knee: [a bent joint]\ntemplates: ['a film of {name}']\n")
+    with pytest.raises(MedlabelError, match=r"captions for 'Knee': write it as the class, 'knee'"):
+        said(str(mine))

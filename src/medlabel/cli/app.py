@@ -18,7 +18,7 @@ from medlabel.cli.models import add_model_commands
 from medlabel.cli.options import DataRoot, Looks
 from medlabel.cli.run import add_run
 from medlabel.cli.serve import serve_command
-from medlabel.cli.shared import add_looks, console
+from medlabel.cli.shared import add_looks, console, show_teacher_warnings
 from medlabel.cli.sweep import add_sweep
 from medlabel.cli.tune import add_tune
 from medlabel.errors import MedlabelError, reason
@@ -51,6 +51,7 @@ def _medlabel(
     ] = False,
 ) -> None:
     """Label medical images without human labour."""
+    show_teacher_warnings()
 
 
 def _report(

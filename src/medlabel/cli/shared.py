@@ -1,8 +1,9 @@
 """What every command shares: the console, warnings, and the progress bars."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +20,8 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
+from medlabel.errors import TeacherWarning
+
 if TYPE_CHECKING:
     from medlabel.experiments.verdicts import LabellingVerdict
     from medlabel.student.verdict import Level, Verdict
@@ -31,6 +34,7 @@ __all__ = [
     "say_captions",
     "say_verdict",
     "say_verdicts",
+    "show_teacher_warnings",
     "warn",
 ]
 
@@ -79,6 +83,28 @@ def say_captions(captions_by_class: Mapping[str, Sequence[str]], teacher: str = 
 def warn(text: str) -> None:
     """Print a warning."""
     console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+
+def show_teacher_warnings() -> None:
+    """From now on print each `TeacherWarning` as a line, once; others are left to Python."""
+    others, shown = warnings.showwarning, set[str]()
+    warnings.simplefilter("always", TeacherWarning)
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, TeacherWarning):
+            others(message, category, filename, lineno, file, line)
+        elif (text := str(message)) not in shown:
+            shown.add(text)
+            warn(text)
+
+    warnings.showwarning = show
 
 
 def say_verdict(verdict: "Verdict | None") -> None:

@@ -61,7 +61,12 @@ def _sweep(
     images_per_second: _ImagesPerSecond = None,
 ) -> None:
     """Run every combination of task, teacher, recipe and student with all seeds; compare them."""
-    from medlabel.experiments.sweep_spec import captions_of_plan, plan, read_sweep
+    from medlabel.experiments.sweep_spec import (
+        captions_of_plan,
+        plan,
+        read_sweep,
+        warnings_of_plan,
+    )
     from medlabel.experiments.verdicts import read_verdicts
     from medlabel.storage.store import Store
     from rayjobs.sweep.estimate import Rates, estimate
@@ -70,8 +75,11 @@ def _sweep(
     config = SweepConfig(
         read_sweep(spec), out, home, data_root, workers=workers, gpus=gpus_per_worker
     )
-    for teacher, captions in captions_of_plan(plan(config.spec)).items():
+    units = plan(config.spec)
+    for teacher, captions in captions_of_plan(units).items():
         say_captions(captions, teacher)
+    for text in warnings_of_plan(units):
+        warn(text)
     with StageBars() as shown:
         if dry_run:
             rates = Rates(seconds_per_fit, images_per_second)

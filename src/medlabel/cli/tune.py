@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from medlabel.cli.options import DataRoot, GpusPerWorker, Home, Out, Workers
-from medlabel.cli.shared import StageBars, console, say_captions, say_verdicts
+from medlabel.cli.shared import StageBars, console, say_captions, say_verdicts, warn
 from medlabel.cli.syntax import epilog
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ def _tune(
     track: _Track = None,
 ) -> None:
     """Search for a student and a recipe without true labels; then evaluate the choice with them."""
-    from medlabel.experiments.sweep_spec import captions_of_plan, plan, read_sweep
+    from medlabel.experiments.sweep_spec import (
+        captions_of_plan,
+        plan,
+        read_sweep,
+        warnings_of_plan,
+    )
     from medlabel.experiments.tune_spec import TuneSpec
     from medlabel.experiments.tune_tables import winner_verdicts
     from medlabel.storage.store import Store
@@ -56,8 +61,11 @@ def _tune(
         read_sweep(spec, TuneSpec), out, home, data_root,
         workers=workers, gpus=gpus_per_worker, track=tuple(track or ()),
     )  # fmt: skip
-    for teacher, captions in captions_of_plan(plan(config.spec)).items():
+    units = plan(config.spec)
+    for teacher, captions in captions_of_plan(units).items():
         say_captions(captions, teacher)
+    for text in warnings_of_plan(units):
+        warn(text)
     with StageBars() as shown:
         outcome = tune(config, shown.advance)
     _print_outcome(outcome)

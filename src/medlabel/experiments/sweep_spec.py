@@ -57,7 +57,7 @@ from medlabel.student.recipes import Recipe, get_recipe
 from medlabel.teacher.adjust import Adjustment, parse_steps
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import check_clip
-from medlabel.teacher.task_captions import captions_of_task
+from medlabel.teacher.task_captions import captions_of_task, warnings_about
 
 __all__ = [
     "CAPTIONS_READ",
@@ -71,6 +71,7 @@ __all__ = [
     "plan",
     "read_sweep",
     "same_modality",
+    "warnings_of_plan",
 ]
 
 OWN = "own"
@@ -341,6 +342,16 @@ def captions_of_plan(units: Sequence[SweepUnit]) -> dict[str, dict[str, tuple[st
             alike = reads.setdefault(name, texts) == texts
             reads |= {} if alike else {f"{name} ({task.title})": texts}
     return found
+
+
+def warnings_of_plan(units: Sequence[SweepUnit]) -> list[str]:
+    """Return the warnings about the captions of all tasks and teachers, each once."""
+    found: list[str] = []
+    for teacher, task in dict.fromkeys((unit.teacher, unit.task) for unit in units):
+        texts = captions_of_task(task.classes, teacher.captions)
+        read = dict(zip(task.class_names, texts, strict=True))
+        found += warnings_about(read, task.classes, teacher.captions, teacher.clip)
+    return list(dict.fromkeys(found))
 
 
 def same_modality(task: Task, modalities: Mapping[str, str] = MappingProxyType({})) -> bool:

@@ -13,14 +13,7 @@ from medlabel.student.decision import AUTO_ABOVE
 from medlabel.student.recipes import Recipe, get_recipe
 from medlabel.teacher.adjust import Adjustment, parse_steps
 from medlabel.teacher.caption_sets import check_caption_sets
-from medlabel.teacher.clip import base_name
-from medlabel.teacher.phantom_clip import is_phantom
-from medlabel.teacher.task_captions import (
-    caption_lines,
-    captions_of_task,
-    unknown_captions,
-    unlearned_captions,
-)
+from medlabel.teacher.task_captions import caption_lines, captions_of_task, warnings_about
 from rayjobs.annotate import AnnotateConfig
 from rayjobs.image_pipeline import Replicas
 from rayjobs.label import LabelConfig
@@ -173,12 +166,12 @@ def show_captions(config: RunConfig | LabelConfig) -> None:
 
 
 def caption_warnings(config: RunConfig | LabelConfig) -> list[str]:
-    """Warnings for classes without known captions, or in words that the teacher never learned."""
+    """Warnings about captions that need no teacher: unknown, never learned, or not read at all."""
     found = captions_read(config)
-    clips = (config.clip,) if isinstance(config, LabelConfig) else config.clips
-    unknown = unknown_captions(found) if config.captions == "table" else []
-    phantom = found and any(is_phantom(base_name(clip)) for clip in clips)
-    return unknown + (unlearned_captions(found) if phantom else [])
+    if isinstance(config, LabelConfig):
+        return warnings_about(found, config.classes, config.captions, (config.clip,))
+    classes = config.task.classes if found else ()
+    return warnings_about(found, classes, config.captions, config.clips)
 
 
 def _check_least(**options: tuple[float | None, float]) -> None:

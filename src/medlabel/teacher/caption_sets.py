@@ -15,10 +15,11 @@ a changed word gives another model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from medlabel.data.class_names import plain_name
 from medlabel.errors import MedlabelError
 from medlabel.storage.yaml_files import read_mapping
 from medlabel.teacher.captions import (
@@ -30,7 +31,14 @@ from medlabel.teacher.captions import (
 )
 from medlabel.teacher.captions import captions_for as table_captions
 
-__all__ = ["DESCRIPTIONS", "TEMPLATES", "captions_in", "check_caption_sets"]
+__all__ = [
+    "DESCRIPTIONS",
+    "TEMPLATES",
+    "captions_in",
+    "check_caption_sets",
+    "files_in",
+    "unused_captions",
+]
 
 TEMPLATES: tuple[str, ...] = (
     # what kind of record it is
@@ -269,6 +277,11 @@ def check_caption_sets(text: str) -> None:
             )
 
 
+def files_in(caption_sets: str) -> list[Path]:
+    """Return the files that a comma-separated list of caption sets names."""
+    return [Path(part) for part in caption_sets.split(",") if _is_file(part)]
+
+
 def _is_file(caption_set: str) -> bool:
     return caption_set.endswith((".yaml", ".yml"))
 
@@ -310,9 +323,37 @@ def _own_captions(path: Path, name: str) -> tuple[str, ...]:
         if "{name}" not in template:
             raise MedlabelError(f"{path}: template {template!r} has no {{name}}")
     own = content.get(name, ())
+    close = [] if own else [key for key in content if plain_name(key) == plain_name(name)]
+    if close:
+        raise MedlabelError(
+            f"{path} has captions for {close[0]!r}: write it as the class, {name!r}"
+        )
     if not own and not templates:
         raise MedlabelError(f"{path}: no captions for class {name!r}, and no templates")
     return (*own, *(template.replace("{name}", name) for template in templates))
+
+
+def unused_captions(caption_sets: str, names: Collection[str]) -> list[str]:
+    """Return warnings for captions in a user's files that no class has, beside templates.
+
+    A file may have more classes than a task. But where its templates stand in for a class without
+    captions of its own, a name that is misspelt would go unnoticed.
+
+    Args:
+        caption_sets: as in `check_caption_sets`.
+        names: of the classes.
+    """
+    found = []
+    for path in files_in(caption_sets):
+        content = _read_captions(path)
+        others = [key for key in content if key not in {*names, "templates"}]
+        filled = [name for name in names if name not in content]
+        if others and filled and "templates" in content:
+            found.append(
+                f"{path} has captions for {others[0]!r}, which is no class, and none for "
+                f"{filled[0]!r}, for which its templates are read: check the names"
+            )
+    return found
 
 
 def _read_captions(path: Path) -> dict[str, tuple[str, ...]]:

@@ -27,6 +27,7 @@ from medlabel.storage.progress import OnProgress
 from medlabel.teacher.caption_sets import check_caption_sets
 from medlabel.teacher.clip import Clip, base_name, check_clip, load_clip
 from medlabel.teacher.digest_catalogue import framed
+from medlabel.teacher.names.caption_faults import caption_faults, warn_of
 from medlabel.teacher.phantom_clip import is_phantom
 from medlabel.teacher.phantom_store import local_name
 from medlabel.teacher.task_captions import (
@@ -110,7 +111,9 @@ class Teacher:
         check_clip(name, precision)
         with _progress_bars() as advance:
             local = local_name(name, default_home() if home is None else home, advance)
-        return cls(load_clip(local, device, precision), name)
+        clip = load_clip(local, device, precision)
+        warn_of(clip.remarks)
+        return cls(clip, name)
 
     def embed(self, images: ImagesLike) -> NDArray[np.float16]:
         """Embed images.
@@ -166,7 +169,7 @@ class Teacher:
             index; rows sum to one. Pass it to `Student.fit`; `to_numpy()` gives the array alone.
 
         Warns:
-            UserWarning: no captions are known for a class.
+            UserWarning: see `read_captions`.
 
         Raises:
             ValueError: fewer than two classes, two that mean the same, an ambiguous name, or no
@@ -205,6 +208,8 @@ class Teacher:
         Warns:
             UserWarning: no captions are known for a class, or a phantom teacher has not learned
                 the words of its captions.
+            TeacherWarning: a caption is longer than the model reads, its tokenizer hardly knows the
+                words, or the captions of two classes are nearly the same to it.
 
         Raises:
             ValueError: as `predict_proba`.
@@ -217,6 +222,8 @@ class Teacher:
         if is_phantom(base_name(self.name)):
             for text in unlearned_captions(found):
                 warnings.warn(text, stacklevel=2)
+        means = class_embeddings(list(found.values()), self.clip.embed_texts)
+        warn_of([each.sentence for each in caption_faults(found, self.clip.tokenizer, means)])
         return found
 
     def __repr__(self) -> str:

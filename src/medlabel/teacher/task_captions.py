@@ -5,20 +5,25 @@ from collections.abc import Mapping, Sequence
 from medlabel.data.class_names import refuse_alike
 from medlabel.data.tasks import ClassSpec, flag_of
 from medlabel.errors import InvalidArgumentError
-from medlabel.teacher.caption_sets import TEMPLATES, captions_in
+from medlabel.teacher.caption_sets import TEMPLATES, captions_in, unused_captions
 from medlabel.teacher.captions import NO_FINDING, class_labels, paper_captions
+from medlabel.teacher.clip import base_name
 from medlabel.teacher.names.known import Meaning
 from medlabel.teacher.names.learned_words import unknown_classes, unlearned_words
-from medlabel.teacher.names.meanings import meanings_of, name_and_meaning
+from medlabel.teacher.names.meanings import meanings_of, name_and_meaning, words_of
 from medlabel.teacher.names.synonyms import NO_FINDING_LABEL, SetLabel, finding_captions
+from medlabel.teacher.phantom_clip import is_phantom
 
 __all__ = [
     "caption_lines",
     "captions_by_names",
     "captions_of_task",
     "class_captions",
+    "dropped_captions",
+    "own_captions",
     "unknown_captions",
     "unlearned_captions",
+    "warnings_about",
 ]
 
 _ADVICE = "write `captions:` in a task's file, or name a file of them with --captions"
@@ -189,6 +194,39 @@ def unknown_captions(
     ]
 
 
+def dropped_captions(
+    own: Mapping[str, Sequence[str]], captions_by_class: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return warnings for classes whose own captions are not read.
+
+    Args:
+        own: captions that stand in a task, or that NAME=MEANING spells out, by class name.
+        captions_by_class: the captions that the teacher reads.
+    """
+    return [
+        f"{texts[0]!r} is not read for {name!r}, because --captions names no set in whose place it "
+        "stands: add `table`, such as --captions table,templates"
+        for name, texts in own.items()
+        if not set(texts) <= set(captions_by_class[name])
+    ]
+
+
+def own_captions(classes: Sequence[ClassSpec] | Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the captions that stand in classes themselves, by name; most classes have none.
+
+    Args:
+        classes: of a task, or names as a user types them, each NAME or NAME=MEANING.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for each in classes:
+        if isinstance(each, ClassSpec):
+            name, texts = each.name, each.captions or ()
+        else:
+            name, texts = name_and_meaning(each)[0], words_of(each)
+        found |= {name: texts} if texts else {}
+    return found
+
+
 def unlearned_captions(captions_by_class: Mapping[str, Sequence[str]]) -> list[str]:
     """Return warnings for classes of which a phantom teacher has learned no distinguishing word.
 
@@ -201,6 +239,32 @@ def unlearned_captions(captions_by_class: Mapping[str, Sequence[str]]) -> list[s
         f"{name!r} by elimination at best. Choose a teacher that knows such images (--clip), or "
         "describe them in words that it has learned"
         for name in unknown_classes(captions_by_class)
+    ]
+
+
+def warnings_about(
+    captions_by_class: Mapping[str, Sequence[str]],
+    classes: Sequence[ClassSpec] | Sequence[str],
+    caption_sets: str,
+    clips: Sequence[str],
+) -> list[str]:
+    """Return all warnings about the captions of a task that need no loaded teacher.
+
+    Args:
+        captions_by_class: the captions that the teachers read; empty if none is asked.
+        classes: as in `own_captions`.
+        caption_sets: the name of a caption set, or several joined by commas.
+        clips: the teachers, as a user types them.
+    """
+    if not captions_by_class:
+        return []
+    unknown = unknown_captions(captions_by_class) if caption_sets == "table" else []
+    phantom = any(is_phantom(base_name(clip)) for clip in clips)
+    return [
+        *unknown,
+        *(unlearned_captions(captions_by_class) if phantom else []),
+        *dropped_captions(own_captions(classes), captions_by_class),
+        *unused_captions(caption_sets, list(captions_by_class)),
     ]
 
 

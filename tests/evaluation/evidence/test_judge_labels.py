@@ -6,7 +6,14 @@ from support_verdicts import DOUBTFUL, GUESSING, READ
 
 from medlabel.evaluation.evidence import judge_labels as module
 from medlabel.evaluation.evidence.assess import IMAGES
-from medlabel.evaluation.evidence.judge_labels import for_bundle, judge_labels, with_warnings
+from medlabel.evaluation.evidence.judge_labels import (
+    for_bundle,
+    judge_labels,
+    with_faults,
+    with_warnings,
+)
+from medlabel.student.verdict import Evidence, Verdict
+from medlabel.teacher.names.caption_faults import CaptionFault
 
 CAPTIONS = {"a": ("a",), "b": ("b",)}
 
@@ -92,3 +99,20 @@ def test_images_that_are_not_public_do_not_travel():
     assert private.examples == ()
     assert private.evidence == GUESSING.evidence
     assert for_bundle(GUESSING, public=True) == GUESSING
+
+
+def test_what_a_teacher_cannot_read_of_captions_is_evidence():
+    read = Verdict("read", "fine", (Evidence("far", "read", "x"),))
+    cut, twins = (
+        CaptionFault("cut", "a caption is cut", "a"),
+        CaptionFault("alike", "twins", value=1),
+    )
+    assert with_faults(read, []) is read
+    found = with_faults(read, [cut])
+    assert (found.level, found.evidence[0].sentence) == ("read", "A caption is cut.")
+    doubtful = with_faults(read, [cut, twins])
+    assert (doubtful.level, doubtful.summary) == ("doubtful", "The labels are doubtful. Twins.")
+    assert "--captions" in doubtful.advice[1]
+    guessing = Verdict("guessing", "no", (Evidence("unknown_words", "guessing", "y"),))
+    assert with_faults(guessing, [twins]).level == "guessing"
+    assert with_faults(guessing, [twins]).evidence[0].name == "unknown_words"

@@ -22,6 +22,11 @@ _TOO_WIDE = 0.6  # width of a 90 % interval from which there is no estimate
 _SOME_DOUBT = 0.25  # up to it very confident labels of a doubtful task are accepted
 _DOUBTFUL_AUTO = 0.99
 
+_ABOUT_WORDS = {
+    "unknown_words", "caption_similarity", "wordings",
+    "captions_alike", "captions_cut", "captions_unread",
+}  # fmt: skip
+"""Evidence for which other words may be the remedy."""
 _ANOTHER = (
     "Try another teacher, for instance `--clip hf-hub:OWNER/NAME` of a model for your images."
 )
@@ -122,6 +127,6 @@ def advice_for(level: Level, pieces: Sequence[Evidence]) -> tuple[str, ...]:
     if level == "read":
         return ()
     against = {piece.name for piece in pieces if piece.level != "read"}
-    words = against & {"unknown_words", "caption_similarity", "wordings"}
+    words = against & _ABOUT_WORDS
     known = (_CAPTIONS, _ANOTHER) if words else (_ANOTHER, _CAPTIONS)
     return (*known, _ANSWERS) if level == "guessing" else (_AUDIT, *known, _ANSWERS)

@@ -13,8 +13,9 @@ from medlabel.evaluation.evidence.assess import IMAGES, assess, assess_other
 from medlabel.evaluation.evidence.judge import advice_for
 from medlabel.evaluation.evidence.witnesses import is_calibrated, witnesses_for
 from medlabel.student.verdict import Evidence, Verdict
+from medlabel.teacher.names.caption_faults import CaptionFault
 
-__all__ = ["for_bundle", "judge_labels", "with_warnings"]
+__all__ = ["for_bundle", "judge_labels", "with_faults", "with_warnings"]
 
 
 def judge_labels(
@@ -55,6 +56,34 @@ def with_warnings(verdict: Verdict, warnings: Sequence[str]) -> Verdict:
     summary = f"The labels are doubtful. {warnings[0]}"
     advice = advice_for("doubtful", found.evidence)
     return replace(found, level="doubtful", summary=summary, advice=advice)
+
+
+def with_faults(verdict: Verdict, faults: Sequence[CaptionFault]) -> Verdict:
+    """Add what the teachers cannot read of the captions, as evidence.
+
+    Where two classes are nearly the same to a teacher, the verdict is doubtful at best.
+    """
+    if not faults:
+        return verdict
+    pieces = [
+        Evidence(
+            f"captions_{fault.kind}", "doubtful", _sentence(fault), fault.value, fault.class_name
+        )
+        for fault in faults
+    ]
+    against = [piece for piece in verdict.evidence if piece.level == "guessing"]
+    others = [piece for piece in verdict.evidence if piece.level != "guessing"]
+    found = replace(verdict, evidence=(*against, *pieces, *others))
+    twins = [fault for fault in faults if fault.kind == "alike"]
+    if verdict.level != "read" or not twins:
+        return found
+    summary = f"The labels are doubtful. {_sentence(twins[0])}"
+    advice = advice_for("doubtful", found.evidence)
+    return replace(found, level="doubtful", summary=summary, advice=advice)
+
+
+def _sentence(fault: CaptionFault) -> str:
+    return f"{fault.sentence[0].upper()}{fault.sentence[1:]}."
 
 
 def for_bundle(verdict: Verdict, *, public: bool) -> Verdict:

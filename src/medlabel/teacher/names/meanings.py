@@ -43,7 +43,7 @@ from medlabel.teacher.names.synonyms import (
     key_of,
 )
 
-__all__ = ["meanings_of", "name_and_meaning"]
+__all__ = ["meanings_of", "name_and_meaning", "words_of"]
 
 _UNKNOWN = Meaning(known=False)
 _STATE = re.compile(
@@ -67,6 +67,17 @@ def name_and_meaning(typed: str) -> tuple[str, str | None]:
     if sign and not (name and meaning):
         raise InvalidArgumentError(f"cannot read class {typed!r}: write NAME or NAME=MEANING")
     return name, meaning or None
+
+
+def words_of(typed: str) -> tuple[str, ...]:
+    """Return the caption that NAME=MEANING spells out in words; nothing for any other meaning.
+
+    >>> words_of("well=a normal film of a knee"), words_of("Lunge=lung")
+    (('a normal film of a knee',), ())
+    """
+    name, meaning = name_and_meaning(typed)
+    spelled = None if meaning is None else _spelled(name, meaning)
+    return spelled.captions if isinstance(spelled, Meaning) and spelled.own else ()
 
 
 def meanings_of(classes: Mapping[str, str | Meaning | None]) -> dict[str, Meaning]:

@@ -17,7 +17,7 @@ import open_clip  # isort: skip
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME  # isort: skip
 
 from medlabel.errors import MedlabelError
-from medlabel.storage.digests import file_digest
+from medlabel.storage.digests import file_digest, hex_digest
 from medlabel.teacher.clip import base_name, resolve_clip
 from medlabel.teacher.phantom_clip import (
     PretrainingConfig,
@@ -31,11 +31,14 @@ __all__ = [
     "VerifiedFile",
     "find_local_weights",
     "hub_file",
+    "named_digest",
     "phantom_folder",
     "verify_file",
+    "without_path",
 ]
 
 _KINDS = (".safetensors", ".bin", ".pth")  # in open_clip's order of preference
+_BESIDE = (".json", ".txt", ".model")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -105,6 +108,49 @@ def find_local_weights(name: str, home: Path) -> LocalFile | None:
         return LocalFile(Path(tag or ""), Path(tag or ""))
     repository, _, file = address.rpartition("/")
     return _in_cache(repository, file or HF_WEIGHTS_NAME)
+
+
+def named_digest(name: str) -> str | None:
+    """Return the SHA-256 (hex) of the file or open_clip folder that a model's name gives as a path.
+
+    Of a folder, it covers the weights that open_clip would load, and the small files beside them:
+    configuration and tokenizer.
+
+    Args:
+        name: as a user types it.
+
+    Returns:
+        None for a name that is no path: weights of a tag or on the Hub do not change.
+    """
+    base = base_name(name)
+    path = Path(base)
+    if is_phantom(base):
+        return None
+    if path.is_dir():
+        return _folder_digest(path)
+    weights = path if path.is_file() else Path(base.partition(":")[2])
+    return file_digest(weights) if weights.is_file() else None
+
+
+def without_path(name: str) -> str:
+    """Return what a name says besides the path in it (`named_digest`): architecture and `+views`.
+
+    >>> without_path("ViT-B-32:models/a.pt+views")
+    'ViT-B-32:+views'
+    """
+    base = base_name(name)
+    architecture, colon, _ = base.partition(":")
+    kept = (
+        "" if Path(base).exists() or architecture not in open_clip.list_models() else architecture
+    )
+    return f"{kept}{colon if kept else ''}{name.removeprefix(base)}"
+
+
+def _folder_digest(folder: Path) -> str:
+    loaded = open_clip.factory._find_checkpoint_in_dir(folder)
+    small = [path for path in folder.iterdir() if path.suffix in _BESIDE and path.is_file()]
+    files = sorted({*small, *([Path(loaded)] if loaded else [])})
+    return hex_digest("".join(f"{path.name} {file_digest(path)}\n" for path in files))
 
 
 def hub_file(repository: str, file: str) -> Path | None:
