@@ -23,6 +23,7 @@ from pathlib import Path
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from medlabel.errors import MedlabelError
 from rayjobs import joined_address
 from rayjobs.ray_folder import temporary_folder
 from serving.launch.addresses import free_port
@@ -38,9 +39,12 @@ _SETTINGS = {
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy is updated within one
 }
+_ADMIN = "RAY_SERVE_HAPROXY_SOCKET_PATH"
+_SOCKET = 97  # bytes in the path of a socket, as HAProxy limits it
+_NODE_ID = 56  # hexadecimal digits; Ray puts a folder of this name above each file
 _FILES = {
     "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
-    "RAY_SERVE_HAPROXY_SOCKET_PATH": "admin.sock",
+    _ADMIN: "admin.sock",
     "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": "",
     "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
     "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": "metrics.sock",
@@ -98,7 +102,7 @@ def prepare() -> Path | None:
         binary = get_haproxy_binary()
     except (ImportError, OSError):
         return None  # Ray has no HAProxy for this system; its Python proxy serves
-    folder = Path(tempfile.mkdtemp(prefix="medlabel-serve-", dir=temporary_folder()))  # mode 700
+    folder = _private_folder()
     script = folder / "haproxy"
     text = _SCRIPT.format(binary=shlex.quote(str(binary)), unavailable=_UNAVAILABLE)
     script.write_text(text, encoding="utf-8", errors="surrogateescape")  # a path is any bytes
@@ -109,6 +113,18 @@ def prepare() -> Path | None:
     for key, value in settings.items():
         os.environ.setdefault(key, value)
     return folder
+
+
+def _private_folder() -> Path:
+    """A new folder with mode 700, whose path is short enough for HAProxy's sockets."""
+    most = _SOCKET - len(f"/serve12345678/{'0' * _NODE_ID}/{_FILES[_ADMIN]}")
+    for parent in (temporary_folder(), "/tmp"):  # noqa: S108  (the new folder is private)
+        if len(os.fsencode(parent)) <= most and os.access(parent, os.W_OK):
+            return Path(tempfile.mkdtemp(prefix="serve", dir=parent))
+    raise MedlabelError(
+        f"the service keeps its sockets in {temporary_folder()}: a path of more than {most} bytes "
+        "is too long for them; name a folder with a shorter path in RAY_TMPDIR"
+    )
 
 
 class _NoDisconnectTask:

@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
+
+import pytest
 
 from serving.launch import proxy
 
@@ -36,3 +39,17 @@ def test_a_cluster_that_is_joined_keeps_its_settings(monkeypatch):
     before = dict(os.environ)
     assert proxy.prepare() is None
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("parent", ["/tmp", "/tmp/" + "x" * 25])
+def test_its_sockets_have_short_paths(monkeypatch, parent):
+    """HAProxy refuses 98 bytes; where TMPDIR is long, they are in /tmp."""
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", parent)
+    folder = proxy._private_folder()
+    try:
+        assert len(f"{folder}/{'0' * 56}/admin.sock") <= 97
+        assert folder.stat().st_mode & 0o777 == 0o700
+    finally:
+        folder.rmdir()
+        shutil.rmtree(parent) if parent != "/tmp" else None
