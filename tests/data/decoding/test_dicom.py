@@ -216,6 +216,14 @@ def test_padding_of_signed_pixels_may_be_written_as_unsigned():
     assert not decode_image(data)[where].any()
 
 
+def test_padding_of_signed_pixels_may_have_its_sign_at_the_highest_stored_bit():
+    framed, where = padded(SIGNED, -2048)
+    data = dicom_bytes(framed, PixelPaddingValue=-2048, BitsStored=12, HighBit=11)
+    short = dicom_bytes(framed, PixelPaddingValue=0x0800, BitsStored=12, HighBit=11)
+    np.testing.assert_array_equal(decode_image(short), decode_image(data))
+    assert not decode_image(data)[where].any()
+
+
 @pytest.mark.parametrize("ends", [(-1010, -990), (-990, -1010)])
 def test_padding_may_be_a_range_with_both_ends(ends):
     values = SIGNED.copy()

@@ -129,6 +129,13 @@ def test_of_a_pyramid_the_picture_itself_is_read(pages):
     np.testing.assert_array_equal(decode_image(tiff(*pages)), RAMP)
 
 
+def test_pages_that_are_halved_again_and_again_are_a_pyramid():
+    halves = [(RAMP[::step, ::step], {}) for step in (1, 2, 4)]
+    np.testing.assert_array_equal(decode_image(tiff(*halves)), RAMP)
+    for pages in (halves[::-1], [halves[0], halves[2]], [(RAMP[:1, :1], {})] * 2):
+        assert refusal(tiff(*pages)).reason.endswith("frames: send one image per file")
+
+
 def test_the_picture_of_a_pyramid_is_turned_by_its_own_tag():
     data = tiff((RAMP[::2, ::2], REDUCED | {274: 1}), (RAMP, {274: 6}))
     np.testing.assert_array_equal(decode_image(data), RAMP[::-1].T)

@@ -1,3 +1,5 @@
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,6 +24,23 @@ def test_a_pattern_lists_the_files_that_match(folder):
     assert (part.image_id(0), list(part.read())) == ("scans/all/deep/b.png", [png(2)])
     with pytest.raises(MedlabelError, match="no file fits this pattern"):
         list_parts(f"{folder}/*.dcm")
+
+
+def test_a_pattern_lists_the_npz_files_that_match(tmp_path):
+    for name in ("a.npz", "b.npz", "c.NPZ"):
+        write_npz(tmp_path / "x.npz").rename(tmp_path / name)
+    parts = list_parts(f"{tmp_path}/*.npz")
+    assert [part.source for part in parts] == ["a"] * 3 + ["b"] * 3
+    with pytest.raises(MedlabelError, match="no file fits this pattern"):
+        list_parts(f"{tmp_path}/x*.npz")
+
+
+def test_what_is_rejected_is_listed_once_whatever_leads_to_it(folder, tmp_path):
+    os.mkfifo(folder / "pipe.png")
+    (folder / "nothing").symlink_to("absent")
+    (tmp_path / "link").symlink_to(folder)
+    parts = list_all_parts([str(tmp_path / "link"), str(folder), str(folder / "pipe.png")])
+    assert len(ids_of(part for part in parts if part.is_rejected)) == 2
 
 
 def test_tables_and_files_of_a_folder_are_both_listed(folder):

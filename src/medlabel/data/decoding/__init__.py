@@ -116,5 +116,8 @@ def _format_of(data: bytes) -> tuple[str, Callable[[bytes], NDArray[np.uint8]]]:
         return "npy", decode_npy
     if begins_like_dicom(data):  # without the preamble: last, because it has no certain mark
         return "DICOM file", decode_dicom
+    if data.startswith(b"PK\x03\x04"):
+        reason = "an archive (npz or zip), not one image: name an npz file itself as a source"
+        raise ImageError(Fault.UNSUPPORTED, reason)
     reason = f"not a {_ACCEPTED}, whatever its name says: its content is none of them"
     raise ImageError(Fault.UNSUPPORTED, reason)

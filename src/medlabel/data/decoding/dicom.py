@@ -214,10 +214,16 @@ def _is_padding(stored: NDArray[Any], header: Dataset) -> NDArray[np.bool_]:
 
 
 def _as_stored(value: int, header: Dataset) -> int:
-    """Read a value that was written as signed or unsigned as the pixels are read."""
-    values = 2**header.BitsAllocated
-    value %= values
-    return value - values if header.PixelRepresentation == 1 and value >= values // 2 else value
+    """Read a value that was written as signed or unsigned as the pixels are read.
+
+    A sign may stand at the highest stored bit: -2048 of 12 bits is 0xF800 or 0x0800.
+    """
+    value %= 2**header.BitsAllocated
+    if header.PixelRepresentation == 1:
+        for bits in (header.BitsStored, header.BitsAllocated):
+            if 2 ** (bits - 1) <= value < 2**bits:
+                return int(value - 2**bits)
+    return value
 
 
 def _rescaled(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """Decode TIFF files with Pillow."""
 
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,9 +97,13 @@ def _pages(data: bytes) -> list[ImageFileDirectory_v2]:
 
 
 def _main_page(pages: list[ImageFileDirectory_v2]) -> int:
-    """Number of the only page that is neither a reduced copy nor a mask of another one."""
+    """Number of the only page that is neither a reduced copy nor a mask of another one.
+
+    Many writers of pyramids leave the tag out: pages that are halved again and again are copies.
+    """
     main = [number for number, tags in enumerate(pages) if not _is_secondary(tags)]
-    check_frames(len(main))
+    if not all(_is_half(pages[a], pages[b]) for a, b in pairwise(main)):
+        check_frames(len(main))
     if main:
         return main[0]
     if len(pages) == 1 and SUBIFD not in pages[0]:
@@ -110,6 +115,12 @@ def _main_page(pages: list[ImageFileDirectory_v2]) -> int:
 def _is_secondary(tags: ImageFileDirectory_v2) -> bool:
     bits = int(tags.get(_NEW_SUBFILE_TYPE, 0))
     return bool(bits & (_REDUCED | _MASK)) or tags.get(_SUBFILE_TYPE) == _OLD_REDUCED
+
+
+def _is_half(large: ImageFileDirectory_v2, small: ImageFileDirectory_v2) -> bool:
+    """Whether a page is half as wide and half as high as another one, rounded up or down."""
+    sides = [(large[side], small[side]) for side in (IMAGEWIDTH, IMAGELENGTH)]
+    return all(few in (many // 2, -(-many // 2)) for many, few in sides) and sides[0] != (1, 1)
 
 
 def _is_plain(tags: ImageFileDirectory_v2) -> bool:

@@ -71,11 +71,8 @@ class FileSource:
         return self.single and any(map(is_parquet, self.files))
 
     def _identity(self, name: str) -> str:
-        """The real path of a file, or the path of what is none."""
-        return self.found.real(name) if self._is_local and name in self.files else self._path(name)
-
-    def _path(self, name: str) -> str:
-        return f"{self.root}/{name}"
+        """The real path of a file or of what cannot be read, or its URI."""
+        return self.found.real(name) if self._is_local else f"{self.root}/{name}"
 
     def parts(self, name: str, column: str | None) -> Iterator[Part]:
         """Its parts, given the name of the source: files, row groups of Parquet files, rejects.

@@ -35,9 +35,10 @@ class Found:
     linked: dict[str, str] = field(default_factory=dict)
 
     def real(self, name: str) -> str:
-        """The real path of a listed file: equal for all paths to it."""
-        if name in self.linked:
-            return self.linked[name]
+        """The real path of what is listed: equal for all paths to it."""
+        known = self.linked.get(name) or self.origins.get(name)
+        if known:
+            return known
         folder = name
         while folder:
             folder = folder.rpartition("/")[0]

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from glob import glob
 from pathlib import Path
 
 from medlabel.data.listing.arrays import npz_parts, phantom_parts
@@ -68,11 +69,12 @@ def list_all_parts(
     arrays = dict[str, list[Part]]()  # by what was typed, or the path of the file
     files = list[FileSource]()
     for done, spec in enumerate(specs, start=1):
-        found = _array_parts(spec, size, data_root)
-        if found is None:
-            files.append(find_source(spec, left_out))
-        else:
-            arrays.setdefault(_place(spec), found)
+        for name in _npz_files(spec) or [spec]:
+            found = _array_parts(name, size, data_root)
+            if found is None:
+                files.append(find_source(name, left_out))
+            else:
+                arrays.setdefault(_place(name), found)
         on_source(done)
     if len(specs) > 1:
         files = _listed_once(gather_single_files(files))
@@ -124,6 +126,16 @@ def unique_names(sources: Sequence[tuple[str, str]]) -> list[str]:
 
 def _place(spec: str) -> str:
     return spec if spec.startswith("phantom:") else path_text(os.path.abspath(spec))
+
+
+def _npz_files(spec: str) -> list[str]:
+    """The npz files that fit a pattern of such, as `*.npz`; none for another source."""
+    if not is_npz(spec) or not is_pattern(spec) or "://" in spec or os.path.lexists(spec):
+        return []
+    found = sorted(glob(os.path.expanduser(spec), recursive=True))
+    if not found:
+        raise MedlabelError(f"{escaped(path_text(spec))}: no file fits this pattern")
+    return found
 
 
 def _array_parts(spec: str, size: int, data_root: Path | None) -> list[Part] | None:
