@@ -7,6 +7,7 @@ Ray reads its settings when it is first imported, so those that must be there by
 """
 
 import os
+from pathlib import Path
 
 __all__ = ["joined_address"]
 
@@ -16,6 +17,19 @@ def joined_address() -> str | None:
     address = os.environ.get("RAY_ADDRESS", "").strip()
     return None if address in ("", "local") else address
 
+
+def _ensure_home() -> None:
+    """Name a home directory that does not exist, as Debian does, where the user has none.
+
+    Ray's libraries look for it when they are imported, and fail without one.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"
+
+
+_ensure_home()
 
 # A Ray of our own must listen on loopback alone. Ray calls the setting for this after the systems
 # where it is the default; a cluster that is joined has addresses of its own.

@@ -45,7 +45,7 @@ def _has_token_file() -> bool:
     """Whether the user's token can be read, or one can be written in its place."""
     try:
         path = Path(os.environ["HOME"]) / ".ray" / "auth_token"  # Ray knows no other home
-        if not os.path.isabs(path):
+        if not os.path.isabs(path) or path.is_relative_to("/nonexistent"):
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():

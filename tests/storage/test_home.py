@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import rayjobs
 from medlabel.data.sources import default_data_root
 from medlabel.errors import MedlabelError
 from medlabel.storage.home import cache_folder, default_home, home_store
@@ -46,9 +47,20 @@ def test_a_folder_that_is_named_needs_no_home_directory(monkeypatch, nobody, tmp
         (lambda: state_folder(None), "XDG_DATA_HOME, or name one with --state"),
     ],
 )
-def test_without_a_home_directory_the_variable_is_named(nobody, find, variable):
-    with pytest.raises(MedlabelError, match=f"^there is no home directory for ~/.*{variable}$"):
-        find()
+def test_without_a_home_directory_the_variable_is_named(monkeypatch, nobody, find, variable):
+    for home in (None, "/nonexistent"):  # the latter is Debian's for users without one
+        if home:
+            monkeypatch.setenv("HOME", home)
+        with pytest.raises(MedlabelError, match=f"^there is no home directory for ~/.*{variable}$"):
+            find()
+
+
+def test_rays_libraries_can_be_imported_without_a_home_directory(nobody):
+    """They look for it when they are imported."""
+    with pytest.raises(RuntimeError, match="home"):
+        Path.home()
+    rayjobs._ensure_home()
+    assert Path("~/ray_results").expanduser() == Path("/nonexistent/ray_results")
 
 
 def test_the_cache_is_found_in_this_order(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from medlabel.storage.store import Store
 
 __all__ = ["ADVICE", "cache_folder", "default_home", "home_store", "user_folder"]
 
+_NONE = Path("/nonexistent")  # the home of users without one, by Debian's convention
 ADVICE = "name another folder with --home or in MEDLABEL_HOME"
 """How to name another folder of the cache, where it cannot be written; ends a message."""
 
@@ -53,12 +54,15 @@ def user_folder(variable: str, *parts: str) -> Path:
         MedlabelError: the user has no home directory.
     """
     try:
-        return Path.home().joinpath(*parts)
-    except RuntimeError as error:  # HOME is not set, and the user is in no list of users
+        home = Path.home()
+    except RuntimeError:  # HOME is not set, and the user is in no list of users
+        home = _NONE
+    if home == _NONE:
         raise MedlabelError(
             f"there is no home directory for {'/'.join(('~', *parts))}: set HOME, or name a folder "
             f"in {variable}"
-        ) from error
+        )
+    return home.joinpath(*parts)
 
 
 def home_store(home: Path, name: str = "") -> Store:

@@ -27,7 +27,7 @@ def no_token(monkeypatch):
 
 def test_a_token_is_made_where_ray_can_keep_none(monkeypatch, no_token, tmp_path):
     (tmp_path / "file").write_text("")
-    for home in (None, "", str(tmp_path / "file"), "/proc"):
+    for home in (None, "", str(tmp_path / "file"), "/proc", "/nonexistent"):
         monkeypatch.setenv("RAY_AUTH_TOKEN", "")
         monkeypatch.delenv("HOME", raising=False)
         if home is not None:
