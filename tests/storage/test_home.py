@@ -4,11 +4,13 @@ import pwd
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import rayjobs
+from medlabel.data.listing import list_parts
 from medlabel.data.sources import default_data_root
 from medlabel.errors import MedlabelError
-from medlabel.storage.home import cache_folder, default_home, home_store
+from medlabel.storage.home import cache_folder, default_home, home_if_any, home_store
 from medlabel.teacher.phantom_clip import PretrainingConfig
 from medlabel.teacher.phantom_store import ensure_phantom_clip
 from medlabel.teacher.zoo.facts import with_tilde
@@ -53,6 +55,12 @@ def test_without_a_home_directory_the_variable_is_named(monkeypatch, nobody, fin
             monkeypatch.setenv("HOME", home)
         with pytest.raises(MedlabelError, match=f"^there is no home directory for ~/.*{variable}$"):
             find()
+
+
+def test_files_are_listed_without_a_home_directory(nobody, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    assert home_if_any() is None
+    assert sum(part.count for part in list_parts(str(tmp_path))) == 1
 
 
 def test_rays_libraries_can_be_imported_without_a_home_directory(nobody):

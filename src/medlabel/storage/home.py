@@ -10,7 +10,7 @@ from pathlib import Path
 from medlabel.errors import MedlabelError
 from medlabel.storage.store import Store
 
-__all__ = ["ADVICE", "cache_folder", "default_home", "home_store", "user_folder"]
+__all__ = ["ADVICE", "cache_folder", "default_home", "home_if_any", "home_store", "user_folder"]
 
 _NONE = Path("/nonexistent")  # the home of users without one, by Debian's convention
 ADVICE = "name another folder with --home or in MEDLABEL_HOME"
@@ -29,6 +29,14 @@ def default_home() -> Path:
     if os.path.isabs(cache):  # the specification says to ignore a relative one
         return Path(cache) / "medlabel"
     return user_folder("MEDLABEL_HOME", ".cache", "medlabel")
+
+
+def home_if_any() -> Path | None:
+    """The same, or None for a user without a home directory."""
+    try:
+        return default_home()
+    except MedlabelError:
+        return None
 
 
 def cache_folder(named: Path | str) -> Path:

@@ -20,7 +20,7 @@ from medlabel.data.listing.rejects import rejects_part
 from medlabel.data.listing.remote import find_remote
 from medlabel.errors import MedlabelError
 from medlabel.storage.addresses import escaped, path_bytes, path_text
-from medlabel.storage.home import default_home
+from medlabel.storage.home import home_if_any
 
 
 @dataclass(frozen=True)
@@ -190,13 +190,14 @@ def _split_pattern(path: str) -> tuple[str, Pattern | None]:
 def _folder(path: str, pattern: Pattern, left_out: Sequence[str]) -> FileSource:
     """The files of a local folder."""
     out = {real_path(local) for one in left_out if (local := _local_path(one)) is not None}
-    home, real = real_path(path_text(default_home())), real_path(path)
-    if real in out | {home} and len(pattern.components) != 1:  # one component: no folder within it
+    home, real = home_if_any(), real_path(path)
+    homes = set() if home is None else {real_path(path_text(home))}
+    if real in out | homes and len(pattern.components) != 1:  # one component: no folder within it
         own = "the folder of results" if real in out else "the folder that MEDLABEL_HOME names"
         raise MedlabelError(
             f"{escaped(path)} is both a source and {own}: choose another for one of the two"
         )
-    found = find_files(path, pattern, out | {home})
+    found = find_files(path, pattern, out | homes)
     if "" in found.rejects:
         raise MedlabelError(f"{escaped(path)} {found.rejects['']}")
     return FileSource(escaped(_last(path)), path, path.rstrip("/"), found)
