@@ -79,8 +79,9 @@ def annotate_here(
         read, labelled = read + len(piece.images), labelled + int((~piece.unchanged).sum())
     if killed_after is not None:
         raise KeyboardInterrupt
-    pieces, changes = settle(table, listing, prune=prune)
-    sign(store, asked, pieces, listing, changes, decisions={}, prune=prune)
+    with store.locked("annotations"):
+        pieces, changes = settle(table, listing, prune=prune)
+        sign(store, asked, pieces, listing, changes, decisions={}, prune=prune)
     return Annotated(read, labelled, pieces, changes)
 
 

@@ -73,7 +73,7 @@ def test_nothing_is_pruned_from_a_folder_that_cannot_be_listed(tmp_path):
     export(out, "m", [part], [entry], table)
     gone = [part.only(np.array([0, 1])), rejects_part("scans", part.root, {"deep": "cannot be"})]
     entries = [catalogue(one) for one in gone]
-    with pytest.raises(MedlabelError, match="--prune: scans/all/deep cannot be listed"):
+    with pytest.raises(MedlabelError, match="--prune: scans/all/deep cannot be read"):
         export(out, "m", gone, entries, table, prune=True)
     assert export(out, "m", gone, entries, table).others == 1
 

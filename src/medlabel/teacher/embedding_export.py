@@ -138,11 +138,14 @@ def _others(table: pa.Table, now: Digests) -> pa.Table:
 
 def _check_listed(rows: pa.Table, unlisted: Sequence[str]) -> None:
     for image_id in rows["image_id"].to_pylist() if unlisted else ():
-        folder = next((one for one in unlisted if image_id.startswith(one.rstrip("/") + "/")), None)
+        around = (
+            one for one in unlisted if image_id.startswith((one.rstrip("/") + "/", f"{one}#"))
+        )
+        folder = next(around, None)  # or a Parquet file
         if folder is not None:
             raise MedlabelError(
-                f"--prune: {folder} cannot be listed, and there are embeddings of images in it: "
-                "make it readable, or run without --prune"
+                f"--prune: {folder} cannot be read, and there are embeddings of images in it: "
+                "make it readable or move it away, or run without --prune"
             )
 
 

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support_annotations import grey_folder
 from support_images import png
@@ -73,7 +75,7 @@ def test_another_source_is_added_and_nothing_is_lost(folder, store, tmp_path):
     found = annotate_here(store, [str(other)])
     assert (found.labelled, found.changes.labels_elsewhere, counts(store)) == (3, 5, (8, 1))
     assert found.changes.sentences() == [
-        "Kept: 5 labels of images that the sources do not hold now; --prune removes them."
+        "Kept: 5 labels of images that were not found now; --prune removes those that are gone."
     ]
     asked = store.read_json(MANIFEST)["asked"]
     assert [one["sources"] for one in asked] == [[str(folder)], [str(other)]]
@@ -193,11 +195,24 @@ def test_labels_in_a_folder_that_cannot_be_listed_are_kept_and_not_pruned(folder
     assert (found.changes.labels_elsewhere, counts(store)) == (3, (8, 3))
     assert rejects_of(store)[f"{folder}/ward"] == "cannot be read: Permission denied"
     assert annotate_here(store, unlisted(folder, "ward")).read == 0
-    with pytest.raises(MedlabelError, match=r"--prune: .*/ward cannot be listed"):
+    with pytest.raises(MedlabelError, match=r"--prune: .*/ward cannot be read"):
         annotate_here(store, unlisted(folder, "ward"), prune=True)
     assert counts(store) == (8, 3)
     back = annotate_here(store, [str(folder)])
     assert (back.read, back.changes, counts(store)) == (0, Changes(), (8, 2))
+
+
+def test_labels_of_a_parquet_file_that_cannot_be_read_are_not_pruned(folder, store):
+    table = folder / "t.parquet"
+    pq.write_table(pa.table({"image": [png(9), png(250)]}), table)
+    annotate_here(store, [str(folder)])
+    table.write_bytes(table.read_bytes()[:-5])
+    found = annotate_here(store, [str(folder)])
+    assert (found.changes.labels_elsewhere, counts(store)) == (2, (7, 2))
+    with pytest.raises(MedlabelError, match=r"--prune: .*/t.parquet cannot be read"):
+        annotate_here(store, [str(folder)], prune=True)
+    table.unlink()
+    assert annotate_here(store, [str(folder)], prune=True).changes.pruned == 2
 
 
 def test_nothing_is_pruned_where_a_source_holds_no_image(folder, store):

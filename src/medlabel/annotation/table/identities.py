@@ -154,8 +154,12 @@ class Listing:
         return inside and self.unlisted_folder(address) is None
 
     def unlisted_folder(self, address: str) -> str | None:
-        """The folder that holds an address and could not be listed; None if there is none."""
-        found = (path for path in self._folders[1] if _lies_in(address, path) and address != path)
+        """What holds an address, a folder or a table, and could not be read; None if nothing."""
+        found = (
+            path
+            for path in self._folders[1]
+            if address.startswith(f"{path}#") or (_lies_in(address, path) and address != path)
+        )
         return next(found, None)
 
     def missing(self, entries: Entries) -> tuple[NDArray[np.bool_], Digests]:

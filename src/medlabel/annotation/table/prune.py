@@ -25,7 +25,7 @@ def check_prune(table: AnnotationTable, listing: Listing) -> None:
 
     Raises:
         MedlabelError: a source holds no images at all, or labels would be removed because their
-            folder cannot be listed.
+            folder cannot be listed, or their Parquet file cannot be read.
     """
     for source in sorted({part.source for part in listing.parts}):
         if all(part.is_rejected for part in listing.parts if part.source == source):
@@ -42,6 +42,6 @@ def check_prune(table: AnnotationTable, listing: Listing) -> None:
             folder = listing.unlisted_folder(uri)
             if folder:
                 raise MedlabelError(
-                    f"--prune: {folder} cannot be listed, and there are labels of images in it: "
-                    "make it readable, or run without --prune"
+                    f"--prune: {folder} cannot be read, and there are labels of images in it: "
+                    "make it readable or move it away, or run without --prune"
                 )

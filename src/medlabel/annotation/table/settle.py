@@ -46,8 +46,8 @@ class Changes:
     def sentences(self) -> list[str]:
         """What a user should know, in words."""
         known = (
-            (self.labels_elsewhere, "Kept: {} of images that the sources do not hold now; --prune "
-             "removes them."),
+            (self.labels_elsewhere, "Kept: {} of images that were not found now; --prune removes "
+             "those that are gone."),
             (self.outdated, "Kept: {} of files that cannot be read now."),
             (self.replaced, "Replaced: {}, because the files have changed."),
             (self.pruned, "Removed (--prune): {} of images that the sources do not hold."),

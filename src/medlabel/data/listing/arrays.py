@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from medlabel.data.listing.parts import CHUNK, Content, Part, all_rows
+from medlabel.data.listing.parts import CHUNK, UNREADABLE, Content, Part, all_rows
 from medlabel.data.sources import SPLITS, check_pixels, open_source
 from medlabel.errors import MedlabelError
 from medlabel.storage.addresses import escaped, path_bytes, path_text
@@ -84,6 +84,8 @@ def npz_parts(path: Path, name: str) -> list[Part]:
         try:
             with zipfile.ZipFile(path) as archive, archive.open(_member(split)) as file:
                 shape, dtype = _npy_header(file)
+        except PermissionError as error:
+            raise MedlabelError(f"{path}: {UNREADABLE}: {error.strerror}") from error
         except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
             raise MedlabelError(f"{path}: damaged or not in MedMNIST's layout ({error})") from error
         check_pixels(path, split, shape, dtype)
