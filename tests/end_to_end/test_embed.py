@@ -42,13 +42,19 @@ def test_of_two_thousand_good_files_and_two_hundred_bad_ones_none_is_lost(clip_f
     assert len({kind for kind, _ in bad.values()}) == 10
     for name, data in [*good.items(), *((name, data) for name, (_, data) in bad.items())]:
         (root / name).write_bytes(data)
-    config = job.EmbedConfig((str(root),), str(tmp_path / "out"), tmp_path / "home", (clip_folder,))
+    os.mkfifo(root / "pipe")
+    (root / "gone").symlink_to("nothing")
+    (root / "again").symlink_to(root)
+    out = root / "out"  # within the source, as the cache is
+    config = job.EmbedConfig((str(root),), str(out), root / "home", (clip_folder,))
     (summary,) = job.embed_sources(config)
-    assert (summary.images, summary.encoded, summary.rejected) == (2200, 2000, 200)
-    ids = table_of(tmp_path / "out").column("image_id").to_pylist()
+    assert (summary.images, summary.encoded, summary.rejected) == (2202, 2000, 202)
+    ids = table_of(out).column("image_id").to_pylist()
     assert sorted(ids) == sorted(f"scans/all/{name}" for name in good)
-    rejects = pq.read_table(tmp_path / "out" / "rejects.parquet").to_pydict()
-    assert sorted(rejects["image_id"]) == sorted(f"scans/all/{name}" for name in bad)
+    rejects = pq.read_table(out / "rejects.parquet").to_pydict()
+    assert sorted(rejects["image_id"]) == sorted(
+        f"scans/all/{name}" for name in [*bad, "pipe", "gone"]
+    )
     assert all(rejects["reason"])
 
 
