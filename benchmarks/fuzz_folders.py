@@ -178,7 +178,7 @@ class Tree:
 
     def _write(self, path: bytes, *, new: bool = True) -> None:
         content = self.random.choice(CONTENTS if self.random.random() < 0.7 else BROKEN)
-        with open(path, "xb" if new else "r+b") as file:
+        with open(path, "xb") if new else open(path, "r+b") as file:
             file.truncate()
             file.write(content)
 

@@ -211,7 +211,7 @@ def append_to_log(lines: Sequence[str]) -> str | None:
         return None
     path = Path(node.get_logs_dir_path()) / _LOG
     try:
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{line}\n" for line in lines)
     except OSError:  # the disk is full, or the folder belongs to somebody else
         return None

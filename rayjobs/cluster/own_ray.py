@@ -49,7 +49,7 @@ def _has_token_file() -> bool:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            return bool(path.read_text().strip())
+            return bool(path.read_text(encoding="ascii").strip())
         with tempfile.NamedTemporaryFile(dir=path.parent) as probe:
             probe.write(b"0" * 64)
             probe.flush()

@@ -198,7 +198,7 @@ def test_an_option_has_one_help_text_and_one_default_in_every_command():
             if option.param_type_name == "option":
                 default = 28 if option.name == "size" else option.default
                 found[option.name].add((option.help, default))
-    own = {"out", "clip"}  # a folder or a file; one teacher or several
+    own = {"out", "clip", "prune"}  # a folder or a file; one teacher or several; labels or rows
     assert {name for name, texts in found.items() if len(texts) > 1} <= own
 
 

@@ -83,7 +83,8 @@ def test_a_folder_and_a_checkpoint_by_path(tmp_path):
 def test_a_checkpoint_in_openais_format(tmp_path):
     config = BIOMED_CONFIG["model_cfg"] | {"text_cfg": {"width": 64, "heads": 1, "layers": 1}}
     tiny = open_clip.CLIP(**config, quick_gelu=True)
-    torch.save(tiny.state_dict(), tmp_path / "tiny.pt")
+    numbers = dict.fromkeys(("input_resolution", "context_length", "vocab_size"), torch.tensor(1))
+    torch.save(tiny.state_dict() | numbers, tmp_path / "tiny.pt")  # as OpenAI's have
     facts = describe_model(str(tmp_path / "tiny.pt"), tmp_path)
     assert facts.parameters == sum(parameter.numel() for parameter in tiny.parameters())
     assert (facts.image_size, facts.embedding_dim) == (32, 32)
