@@ -101,6 +101,7 @@ def test_the_largest_picture_is_read():
         (b"", "damaged", "an empty file"),
         (b"https://example.org/image.png", "unsupported", "not a PNG, JPEG, TIFF, DICOM or npy"),
         (encoded(GREY, "GIF"), "unsupported", "not a PNG"),
+        (b"PK\x03\x04" + bytes(40), "unsupported", "an archive (npz or zip), not one image"),
         (b"DICM" + bytes(200), "unsupported", "not a PNG"),
         (encoded(Image.new("L", (99, 88)))[:-30], "damaged", "a damaged PNG"),
         (b"\x89PNG\r\n\x1a\n", "damaged", "a damaged PNG"),
