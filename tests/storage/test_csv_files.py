@@ -52,6 +52,11 @@ def test_what_spreadsheets_write_is_read(write, delimiter, encoding, end, sep):
     assert lines(path, "uri", "by", "answer") == rows[1:]
 
 
+def test_names_of_columns_may_have_capitals_and_blanks(write):
+    path = write("URI; Answer\na.png;chest\n")
+    assert lines(path, "uri", "answer") == [("a.png", "chest")]
+
+
 def test_the_header_alone_decides_the_delimiter(write):
     path = write("uri;answer\n/a,b,c,d.png;x,y,z\n")
     assert lines(path, "uri", "answer") == [("/a,b,c,d.png", "x,y,z")]

@@ -136,8 +136,8 @@ def _header(text: str, delimiters: str, expected: Sequence[str]) -> tuple[str, t
 
 
 def _column(name: str, wanted: set[str]) -> str:
-    """The name of a column, without blanks around it or an apostrophe if it is expected so."""
-    likely = (name, unescape(name), name.strip(), unescape(name.strip()))
+    """The name of a column; without blanks, an apostrophe or capitals if it is expected so."""
+    likely = (name, unescape(name), name.strip(), unescape(name.strip()), name.strip().lower())
     return next((one for one in likely if one in wanted), name)
 
 

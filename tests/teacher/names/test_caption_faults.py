@@ -48,7 +48,7 @@ class _MarkAtEnd:
         return torch.cat([inner, torch.full((len(texts), 1), 7)], dim=1)
 
 
-@pytest.mark.parametrize("word", ["胸部", "грудь", "рентген", "ΚΑΡΔΙΑ", "가슴", "ngực"])
+@pytest.mark.parametrize("word", ["胸部", "грудь", "рентген", "ΚΑΡΔΙΑ", "가슴", "ngực", "肺"])
 def test_words_that_the_tokenizer_breaks_into_bytes_are_named(word):
     wide = open_clip.SimpleTokenizer(context_length=77)
     (fault,) = faults({"a": [f"film of {word}"], "b": ["hip"]}, tokenizer=wide)

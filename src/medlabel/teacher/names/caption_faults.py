@@ -36,7 +36,8 @@ ALIKE = 0.996
 
 _LOG = logging.getLogger("medlabel.teacher")
 _MORE = 64  # tokens beyond the context: they show whether a caption has more than fits
-_WORD = re.compile(r"[^\W\d_]{2,}")
+# A single sign of Chinese, Japanese or Korean may be a word.
+_WORD = re.compile("[^\\W\\d_]{2,}|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SHOWN = 3
 _QUOTED = 60  # characters of a caption
 
