@@ -76,7 +76,7 @@ def annotate_here(
             piece.images, piece.chroma, assess or brightness, layout.batch, piece.kept
         )
         table.write(piece, found, classes, claimed.origin, claimed.generation)
-        read, labelled = read + len(piece.images), labelled + int((~piece.unchanged).sum())
+        read, labelled = read + len(piece.images), labelled + int(piece.kept.sum())
     if killed_after is not None:
         raise KeyboardInterrupt
     with store.locked("annotations"):

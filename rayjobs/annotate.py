@@ -249,7 +249,7 @@ class _Annotator:
         shown = kept[order[:MOST_UNCERTAIN]]
         return {
             "images": len(piece.images),
-            "labelled": int((~piece.unchanged).sum()),
+            "labelled": int(piece.kept.sum()),
             "rejects": rejects,
             "uris": json.dumps([piece.addresses[row] for row in shown]),
             "confidences": json.dumps(found.confidence[shown].tolist()),
