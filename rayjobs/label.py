@@ -218,8 +218,8 @@ def _refuse_other_captions(
     changed = [name for name in now if tuple(before.get(name, ())) != tuple(now[name])]
     if changed:
         raise MedlabelError(
-            f"{store.uri} holds {_OTHER} (different {_READS}: the captions of "
-            f"{', '.join(changed)} have changed since): choose another --out"
+            f"{store.uri} holds {_OTHER} (the captions of {', '.join(changed)} have changed "
+            "since): choose another --out"
         )
 
 

@@ -60,7 +60,7 @@ def test_a_folder_keeps_what_the_teacher_reads(tmp_path, config):
     assert set(manifest["teacher_reads"]) == {"pneumonia", "Well"}
     assert manifest["teacher_reads"]["Well"][0] == "a chest X-ray of a healthy adult, no finding"
     store.write_json("label.json", {**manifest, "teacher_reads": {"pneumonia": [], "Well": []}})
-    with pytest.raises(MedlabelError, match="different teacher_reads"):
+    with pytest.raises(MedlabelError, match="the captions of pneumonia, Well have changed"):
         job._claim(store, config)
 
 
